@@ -1,0 +1,101 @@
+// Storage types and their conversion to and from the arithmetic type. Integer arithmetic only, so
+// that it vectorises everywhere.
+#pragma once
+
+#include "../launch.h"
+#include "portable.h"
+
+VK_BEGIN
+
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Half {
+  uint16_t bits;
+};
+struct Bool {
+  uint8_t bits;
+};
+
+template <class T>
+VK_FN T load_as(float x) { return static_cast<T>(x); }
+template <class T>
+VK_FN T load_as(double x) { return static_cast<T>(x); }
+
+template <class T>
+VK_FN T load_as(BFloat16 x) {
+  return static_cast<T>(bit_cast<float>(static_cast<uint32_t>(x.bits) << 16));
+}
+
+template <class T>
+VK_FN T load_as(Half x) {
+  const uint32_t magnitude = static_cast<uint32_t>(x.bits & 0x7FFFu) << 13;
+  const float scaled = bit_cast<float>(magnitude) * 0x1p112f;  // moves the exponent's bias
+  const uint32_t special = scaled >= 65536.0f ? 0x7F800000u : 0u;  // infinities and NaN
+  const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16;
+  return static_cast<T>(bit_cast<float>(bit_cast<uint32_t>(scaled) | special | sign));
+}
+
+// Images: bytes are intensities in 0..255.
+template <class T>
+VK_FN T load_as(uint8_t x) { return static_cast<T>(x) / T(255); }
+
+template <class T>
+VK_FN T load_as(Bool x) { return static_cast<T>(x.bits != 0); }
+
+VK_FN void store_as(float* to, float x) { *to = x; }
+VK_FN void store_as(float* to, double x) { *to = static_cast<float>(x); }
+VK_FN void store_as(double* to, float x) { *to = x; }
+VK_FN void store_as(double* to, double x) { *to = x; }
+
+// Rounds to nearest even; NaN stays NaN.
+VK_FN void store_as(BFloat16* to, float x) {
+  const uint32_t bits = bit_cast<uint32_t>(x);
+  const uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  to->bits = static_cast<uint16_t>(x == x ? rounded : (bits >> 16) | 0x40u);
+}
+
+VK_FN void store_as(Half* to, float x) {
+  const uint32_t bits = bit_cast<uint32_t>(x);
+  const uint32_t sign = (bits >> 16) & 0x8000u;
+  const uint32_t magnitude = bits & 0x7FFFFFFFu;
+  const uint32_t normal = (magnitude - 0x38000000u + 0xFFFu + ((magnitude >> 13) & 1u)) >> 13;
+  // Adding 1/2 aligns the last bit of a subnormal half with the last bit of the float.
+  const uint32_t subnormal = bit_cast<uint32_t>(bit_cast<float>(magnitude) + 0.5f) - 0x3F000000u;
+  uint32_t half = magnitude < 0x38800000u ? subnormal : normal;
+  half = magnitude >= 0x477FF000u ? 0x7C00u : half;
+  half = magnitude > 0x7F800000u ? 0x7E00u : half;
+  to->bits = static_cast<uint16_t>(half | sign);
+}
+
+template <class Storage>
+VK_FN void store_as(Storage* to, double x) {
+  store_as(to, static_cast<float>(x));
+}
+
+template <class Storage>
+struct Tag {
+  using type = Storage;
+};
+
+// Calls visit(Tag<storage type>{}) for a floating dtype.
+template <class Visit>
+VK_FN auto with_float_dtype(DType dtype, Visit visit) {
+  switch (dtype) {
+    case DType::f64: return visit(Tag<double>{});
+    case DType::bf16: return visit(Tag<BFloat16>{});
+    case DType::f16: return visit(Tag<Half>{});
+    default: return visit(Tag<float>{});
+  }
+}
+
+template <class Visit>
+VK_FN auto with_dtype(DType dtype, Visit visit) {
+  switch (dtype) {
+    case DType::u8: return visit(Tag<uint8_t>{});
+    case DType::boolean: return visit(Tag<Bool>{});
+    default: return with_float_dtype(dtype, visit);
+  }
+}
+
+VK_END

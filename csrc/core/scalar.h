@@ -1,0 +1,197 @@
+// Elementary functions, branch-free so that compilers vectorise the loops around them.
+//
+// float: own polynomials (minimax fits; worst error over the whole range about 1 ulp for exp,
+// 2 ulp for log1p and phi, subnormals, infinities and NaN included). double: the C library.
+// This file holds the only target-dependent code of the mathematics.
+#pragma once
+
+#include <cmath>
+
+#include "portable.h"
+
+VK_BEGIN
+
+// a * b + c, rounded once where the target has the instruction. Without it a call to the C
+// library would cost 20-40 times the arithmetic, so the baseline build rounds twice.
+VK_FN float fma(float a, float b, float c) {
+#if defined(__FMA__) || defined(__CUDA_ARCH__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+VK_FN double fma(double a, double b, double c) { return std::fma(a, b, c); }
+
+VK_FN float absolute(float x) { return std::fabs(x); }
+VK_FN double absolute(double x) { return std::fabs(x); }
+VK_FN float with_sign_of(float x, float magnitude) {
+  return bit_cast<float>((bit_cast<uint32_t>(x) & 0x80000000u) | bit_cast<uint32_t>(magnitude));
+}
+VK_FN float square_root(float x) { return std::sqrt(x); }
+VK_FN double square_root(double x) { return std::sqrt(x); }
+
+// The first argument wins only if it is smaller (larger): NaN in x passes through.
+template <class T>
+VK_FN T at_most(T bound, T x) {
+  return bound < x ? bound : x;
+}
+template <class T>
+VK_FN T at_least(T bound, T x) {
+  return bound > x ? bound : x;
+}
+
+// coefficient * x where a zero coefficient removes the term altogether, even at x = +-inf.
+template <class T>
+VK_FN T times_or_zero(T coefficient, T x) {
+  return coefficient == T(0) ? T(0) : coefficient * x;
+}
+
+// c0 + c1 x + c2 x^2 + ... (unrolled by recursion: a loop would keep the loop around it scalar)
+template <class T>
+VK_FN T polynomial(T, T c0) {
+  return c0;
+}
+template <class T, class... More>
+VK_FN T polynomial(T x, T c0, T c1, More... more) {
+  return fma(polynomial(x, c1, more...), x, c0);
+}
+
+// --- exp ------------------------------------------------------------------------------------
+
+constexpr float kLn2High = 0.693359375f;  // 9 bits: k * kLn2High is exact
+constexpr float kLn2Low = -2.12194440e-4f;
+
+// x = k ln 2 + r with |r| <= ln(2) / 2, and e^r = 1 + r + curvature * r^2.
+// `scaled` holds k + bias in the low bits of a float: shifted left by 23 it is an exponent.
+struct ReducedExp {
+  float k, scaled, r, curvature;
+};
+
+VK_FN ReducedExp reduce_exp(float x, float bias) {
+  const float shifted = fma(x, 1.44269504088896341f, bias);
+  const float k = shifted - bias;
+  const float r = fma(k, -kLn2Low, fma(k, -kLn2High, x));
+  return {k, shifted, r,
+          polynomial(r, 0.500000001353f, 0.166666665309f, 0.0416664640698f, 0.00833336091532f,
+                     0.00139337594559f, 0.000198578582005f)};
+}
+
+constexpr float kRoundToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+
+VK_FN float times_power_of_two(float x, float scaled) {
+  return bit_cast<float>(bit_cast<uint32_t>(x) + (bit_cast<uint32_t>(scaled) << 23));
+}
+
+// Below -105 e^x rounds to 0, above 89 it overflows. 2^k alone would leave the range of float near
+// both ends, so the exponent is moved by 64 and the product moves it back, rounding correctly.
+// (Bit operations on the sign: compilers turn nested selects on x into long chains of masks.)
+VK_FN ReducedExp reduce_exp_anywhere(float x) {
+  return reduce_exp(with_sign_of(x, at_most(105.0f, absolute(x))),
+                    kRoundToInteger - with_sign_of(x, 64.0f));
+}
+
+// 2^-64 for negative x, 2^64 for positive
+VK_FN float undo_bias(float x) {
+  return bit_cast<float>(0x5F800000u ^ ((bit_cast<uint32_t>(x) >> 1) & 0x40000000u));
+}
+
+VK_FN float finish_exp(const ReducedExp& e, float x) {
+  const float mantissa = fma(e.curvature * e.r, e.r, e.r) + 1.0f;
+  return times_power_of_two(mantissa, e.scaled) * undo_bias(x);
+}
+
+VK_FN float exp(float x) { return finish_exp(reduce_exp_anywhere(x), x); }
+VK_FN double exp(double x) { return std::exp(x); }
+
+// e^-x for x >= 0
+VK_FN float exp_of_minus(float x) {
+  const ReducedExp e = reduce_exp(-at_most(105.0f, x), kRoundToInteger + 64.0f);
+  return times_power_of_two(fma(e.curvature * e.r, e.r, e.r) + 1.0f, e.scaled) * 0x1p-64f;
+}
+VK_FN double exp_of_minus(double x) { return std::exp(-x); }
+
+// --- e^x together with phi(x) = e^x - 1 - x -----------------------------------------------------
+
+// phi is what the Gaussian KL is made of. It is quadratic at 0, where e^x - 1 - x and even
+// expm1(x) - x lose every digit; here no step cancels. For -1 < x < 2, garbage elsewhere.
+template <class T>
+struct ExpPhi {
+  T exp, phi;
+};
+
+// phi = 2^k (e^r - 1 - r) + (2^k - 1) r + (2^k - 1 - k ln 2), the last term split so that the
+// differences are exact.
+VK_FN ExpPhi<float> exp_and_phi(float x) {
+  const ReducedExp e = reduce_exp_anywhere(x);
+  const float power = times_power_of_two(1.0f, e.scaled) * undo_bias(x);
+  const float less_one = power - 1.0f;
+  const float differences = fma(less_one, e.r, fma(e.k, -kLn2High, less_one));
+  const float curved = power * e.curvature * e.r;
+  return {finish_exp(e, x), fma(curved, e.r, fma(e.k, -kLn2Low, differences))};
+}
+
+VK_FN ExpPhi<double> exp_and_phi(double x) {
+  double series = 1.0;  // 1 + x/3 (1 + x/4 (1 + ...))
+  for (int n = 18; n >= 3; --n) series = fma(series, x / n, 1.0);
+  const double phi = absolute(x) < 0.5 ? 0.5 * x * x * series : std::expm1(x) - x;
+  return {std::exp(x), phi};
+}
+
+// --- logarithms -----------------------------------------------------------------------------
+
+// log(1 + a) for 0 <= a <= 1
+VK_FN float log1p_unit(float a) {
+  const float tail = polynomial(a, -0.499999327647f, 0.333305113373f, -0.249585875069f,
+                                0.196954006653f, -0.153553960616f, 0.106805544028f,
+                                -0.0576644283533f, 0.0202045745685f, -0.00331846992878f);
+  return fma(a * a, tail, a);
+}
+VK_FN double log1p_unit(double a) { return std::log1p(a); }
+
+// f - log(1 + f) for sqrt(1/2) <= 1 + f <= sqrt(2)
+VK_FN float minus_log1p_tail(float f) {
+  const float tail = polynomial(f, 0.499999976445f, -0.333333253538f, 0.250007787128f,
+                                -0.20001636363f, 0.166270929251f, -0.141961430824f,
+                                0.131140402791f, -0.127773554715f, 0.0777805630782f);
+  return tail * (f * f);
+}
+
+// x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), x positive and normal
+struct ReducedLog {
+  float k, f;
+};
+
+VK_FN ReducedLog reduce_log(float x) {
+  const int32_t k = (bit_cast<int32_t>(x) - 0x3F3504F3) >> 23;
+  return {static_cast<float>(k), bit_cast<float>(bit_cast<int32_t>(x) - (k << 23)) - 1.0f};
+}
+
+// s - 1 - log(s), given s and t = s - 1 (which the caller may know more exactly). No cancellation
+// at s = 1. Zero gives inf, negative s NaN.
+VK_FN float log_gap(float s, float t) {
+  const bool subnormal = s < 1.17549435e-38f;
+  const ReducedLog reduced = reduce_log(subnormal ? s * 16777216.0f : s);
+  const float k = reduced.k - (subnormal ? 24.0f : 0.0f);
+  const float f = k == 0.0f ? t : reduced.f;
+  const float exact = fma(k, -kLn2High, t) - f;
+  const float finite = exact + fma(k, -kLn2Low, minus_log1p_tail(f));
+  const float limit = s == 0.0f ? HUGE_VALF : (s < 0.0f ? NAN : s);  // s: inf and NaN
+  return (s > 0.0f && s < HUGE_VALF) ? finite : limit;
+}
+VK_FN double log_gap(double s, double t) {
+  double series = 0.0;  // sum of (-t)^k / (k + 2)
+  for (int k = 24; k >= 0; --k) series = fma(series, -t, 1.0 / (k + 2));
+  return absolute(t) < 0.2 ? t * t * series : (s < HUGE_VAL ? t - std::log(s) : s);
+}
+
+VK_FN float log(float s) {
+  const bool subnormal = s < 1.17549435e-38f;
+  const ReducedLog reduced = reduce_log(subnormal ? s * 16777216.0f : s);
+  const float k = reduced.k - (subnormal ? 24.0f : 0.0f);
+  const float small = fma(k, kLn2Low, -minus_log1p_tail(reduced.f)) + reduced.f;
+  const float limit = s == 0.0f ? -HUGE_VALF : (s < 0.0f ? NAN : s);
+  return (s > 0.0f && s < HUGE_VALF) ? fma(k, kLn2High, small) : limit;
+}
+VK_FN double log(double s) { return std::log(s); }
+
+VK_END

@@ -1,0 +1,92 @@
+// The one loop of the CPU backend: tile by tile, load the inputs, run the pointwise kernel, hand
+// the results on. Only `apply_to_tile` is compiled per operation; everything else is shared.
+#pragma once
+
+#include <utility>
+
+#include "parallel.h"
+#include "sinks.h"
+
+VK_BEGIN
+
+template <class T>
+using TileKernel = void (*)(const T* const* inputs, T* const* outputs, int64_t n);
+
+// Function::apply(scalars...) -> Values, over a tile. Only the results Out... are written: what
+// the others need is never computed. Input number `uniform` (-1: none) is one value for the whole
+// tile: what depends on it alone is computed once.
+template <class Function, int uniform, class T, size_t... In, size_t... Out>
+void apply_to_tile(const T* const* inputs, T* const* outputs, int64_t n, std::index_sequence<In...>,
+                   std::index_sequence<Out...>) {
+  const T* const in[] = {inputs[In]...};
+  T* const out[] = {outputs[Out]...};
+  const T first[] = {inputs[In][0]...};
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    const auto results = Function::apply((static_cast<int>(In) == uniform ? first[In] : in[In][j])...);
+    ((out[Out][j] = results.v[Out]), ...);
+  }
+}
+
+// The variants of one pointwise function.
+template <class T>
+struct TileKernels {
+  // [how many leading results are wanted, less one][is the input `uniform_input` uniform]
+  TileKernel<T> variants[kMaxOperands][2];
+  int uniform_input;  // -1: none is worth a variant
+};
+
+inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+template <class T>
+void run_tiles(const Launch& launch, const TileKernels<T>& kernels) {
+  const Tiling tiling(launch);
+  bool column_sums = false;
+  for (int k = 0; k < launch.n_outputs; ++k) {
+    column_sums |= launch.outputs[k].kind == Output::Kind::column_sum;
+  }
+  int wanted = launch.n_outputs;
+  while (wanted > 1 && launch.outputs[wanted - 1].kind == Output::Kind::discard) --wanted;
+  const TileKernel<T>* kernel = kernels.variants[wanted - 1];
+  const int64_t group_tiles = column_sums ? kTilesPerColumnSum : 1;
+  const int64_t groups = (tiling.tiles_down + group_tiles - 1) / group_tiles;
+  Sink sinks[kMaxOperands];
+  for (int k = 0; k < launch.n_outputs; ++k) sinks[k].open(launch.outputs[k], tiling, groups);
+
+  const auto run_group = [&](int64_t group, int64_t segment, Source<T>* sources,
+                             T (*in_scratch)[kScratch], T (*out_scratch)[kScratch]) {
+    const T* in[kMaxOperands];
+    T* out[kMaxOperands];
+    const int64_t end = least((group + 1) * group_tiles, tiling.tiles_down);
+    for (int64_t down = group * group_tiles; down < end; ++down) {
+      Tile tile;
+      tile.row = down * tiling.tile_rows;
+      tile.n_rows = least(tiling.tile_rows, tiling.rows - tile.row);
+      tile.segment = segment;
+      tile.col = segment * tiling.tile_cols;
+      tile.n_cols = least(tiling.tile_cols, tiling.cols - tile.col);
+      const int64_t first = tile.row * tiling.cols + tile.col;
+      for (int k = 0; k < launch.n_inputs; ++k) {
+        in[k] = sources[k].load(in_scratch[k], first, tile.size());
+      }
+      for (int k = 0; k < launch.n_outputs; ++k) out[k] = sinks[k].target(out_scratch[k], tile);
+      const int uniform = kernels.uniform_input;
+      kernel[uniform >= 0 && sources[uniform].is_uniform()](in, out, tile.size());
+      for (int k = 0; k < launch.n_outputs; ++k) sinks[k].take(out[k], tile, group);
+    }
+  };
+
+  const auto run_tasks = [&](int64_t begin, int64_t end) {
+    alignas(64) T in_scratch[kMaxOperands][kScratch];
+    alignas(64) T out_scratch[kMaxOperands][kScratch];
+    Source<T> sources[kMaxOperands];
+    for (int k = 0; k < launch.n_inputs; ++k) sources[k].open(launch.inputs[k]);
+    for (int64_t task = begin; task < end; ++task) {
+      run_group(task / tiling.segments, task % tiling.segments, sources, in_scratch, out_scratch);
+    }
+  };
+  parallel_ranges(groups * tiling.segments, launch.threads, run_tasks);
+  for (int k = 0; k < launch.n_outputs; ++k) sinks[k].close(groups);
+}
+
+VK_END

@@ -1,0 +1,105 @@
+// Instantiates the list of operations for one instruction set (the build compiles this file once
+// for each) and runs launches on it.
+
+#include "../ops.h"
+
+#include <vector>
+
+#include "../pointwise.h"
+#include "backend.h"
+#include "engine.h"
+#include "huge_pages.h"
+
+VK_BEGIN
+
+struct Kernel {
+  TileKernels<float> f32;
+  TileKernels<double> f64;
+};
+
+struct Table {
+  std::vector<KernelInfo> infos;
+  std::vector<Kernel> kernels;
+
+  Table() {
+    for_each_op([this](auto op, const char* scale) {
+      using Op = decltype(op);
+      add<Op, ValueOf<Op>>(scale);
+      add<Op, VjpOf<Op>>(scale);
+      if constexpr (ValueAndVjpOf<Op>::exists) add<Op, ValueAndVjpOf<Op>>(scale);
+    });
+  }
+
+ private:
+  template <class Op, class Function>
+  void add(const char* scale) {
+    infos.push_back({Op::name, scale, Function::variant, Function::n_inputs, Function::n_outputs});
+    using Results = std::make_index_sequence<Function::n_outputs>;
+    kernels.push_back({float_variants<Function>(Results()), double_variants<Function>(Results())});
+  }
+
+  template <class Function, size_t... K>
+  static TileKernels<float> float_variants(std::index_sequence<K...>) {
+    constexpr int uniform = Function::uniform_input;
+    return {{{tile_kernel<Function, float, K + 1, -1>, tile_kernel<Function, float, K + 1, uniform>}...},
+            uniform};
+  }
+
+  // double is for checking: one variant, which computes everything, is enough.
+  template <class Function, size_t... K>
+  static TileKernels<double> double_variants(std::index_sequence<K...>) {
+    return {{{tile_kernel<Function, double, sizeof...(K) + 0 * K, -1>, nullptr}...}, -1};
+  }
+
+  template <class Function, class T, size_t wanted, int uniform>
+  static void tile_kernel(const T* const* inputs, T* const* outputs, int64_t n) {
+    apply_to_tile<Function, uniform>(inputs, outputs, n,
+                                     std::make_index_sequence<Function::n_inputs>(),
+                                     std::make_index_sequence<wanted>());
+  }
+};
+
+static const Table& table() {
+  static const Table instance;
+  return instance;
+}
+
+static int64_t bytes_of(DType dtype) {
+  return dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
+}
+
+static void run(const Launch& launch) {
+  for (int k = 0; k < launch.n_outputs; ++k) {
+    const Output& output = launch.outputs[k];
+    if (output.kind == Output::Kind::elements) {
+      cpu::advise_huge_pages(output.data, launch.rows * launch.cols * bytes_of(output.dtype));
+    }
+  }
+  const Kernel& kernel = table().kernels[launch.kernel];
+  if (launch.compute == DType::f64) {
+    run_tiles(launch, kernel.f64);
+  } else {
+    run_tiles(launch, kernel.f32);
+  }
+}
+
+static void philox_words(uint32_t* out, int64_t first, int64_t counters, const int64_t* key) {
+  const NoiseKey noise{static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1])};
+  for_each_philox_block(first, counters, noise, [&](const PhiloxWords& words, int64_t at, int64_t n) {
+    for (int64_t j = 0; j < n; ++j) {
+      for (int k = 0; k < 4; ++k) out[4 * (at + j) + k] = words.w[k][j];
+    }
+  });
+}
+
+#define VK_STRINGIFY(name) #name
+#define VK_NAME_OF(name) VK_STRINGIFY(name)
+
+const cpu::Backend* backend() {
+  static const cpu::Backend instance = {VK_NAME_OF(VK_TARGET),
+                                        static_cast<int>(table().infos.size()),
+                                        table().infos.data(), run, philox_words};
+  return &instance;
+}
+
+VK_END

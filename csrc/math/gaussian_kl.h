@@ -1,0 +1,47 @@
+// KL divergences of a diagonal Gaussian q = N(mu, e^v), v the log-variance that s encodes.
+#pragma once
+
+#include "scale.h"
+
+VK_BEGIN
+
+// KL(q || N(0, 1)) = mu^2 / 2 + (e^v - 1 - v) / 2   (Kingma & Welling 2013, appendix B)
+template <class Scale>
+struct StandardKL {
+  static constexpr const char* name = "standard_kl";
+
+  template <class T>
+  VK_FN static Values<T, 1> value(T mu, T s) {
+    return {{fma(T(0.5) * mu, mu, Scale::spread(s).half_phi)}};
+  }
+
+  template <class T>
+  VK_FN static Values<T, 2> vjp(T g, T mu, T s) {
+    return {{g * mu, Scale::from_dlogvar(g * Scale::spread(s).half_expm1, s)}};
+  }
+};
+
+// KL(q || N(m, e^w)), w the log-variance that p encodes:
+// ((mu - m) e^(-w/2))^2 / 2 + (e^(v-w) - 1 - (v-w)) / 2
+template <class Scale>
+struct GaussianKL {
+  static constexpr const char* name = "gaussian_kl";
+
+  template <class T>
+  VK_FN static Values<T, 1> value(T mu, T s, T m, T p) {
+    const T u = (mu - m) * Scale::inverse_std(p);
+    return {{fma(T(0.5) * u, u, Scale::relative_spread(s, p).half_phi)}};
+  }
+
+  template <class T>
+  VK_FN static Values<T, 4> vjp(T g, T mu, T s, T m, T p) {
+    const T inverse_std = Scale::inverse_std(p);
+    const T u = (mu - m) * inverse_std;
+    const T half_expm1 = Scale::relative_spread(s, p).half_expm1;
+    const T dmu = g * (u * inverse_std);
+    const T dw = -g * fma(T(0.5) * u, u, half_expm1);
+    return {{dmu, Scale::from_dlogvar(g * half_expm1, s), -dmu, Scale::from_dlogvar(dw, p)}};
+  }
+};
+
+VK_END

@@ -1,0 +1,79 @@
+// How a network's output encodes a standard deviation: its log-variance, its logarithm, or itself.
+//
+// Densities are written once over these three, in terms of the log-variance v:
+//   std(s) = e^(v/2), inverse_std(s) = e^(-v/2), log_variance(s) = v,
+//   from_dlogvar(dv, s) and from_dstd(d, std(s)) = the chain rule back to s,
+//   spread(s) = what the KL divergence to a unit variance needs (below),
+//   relative_spread(s, p) = the same for the ratio of the deviations that s and p encode.
+#pragma once
+
+#include "../core/scalar.h"
+
+VK_BEGIN
+
+// Of a Gaussian with log-variance v: half_phi = (e^v - 1 - v) / 2 is its variance's share of the
+// KL divergence to N(0, 1), half_expm1 = (e^v - 1) / 2 the derivative of that with respect to v.
+template <class T>
+struct Spread {
+  T std, half_phi, half_expm1;
+};
+
+// From h = v / 2 with a single exponential. In the middle, with w = phi(h),
+//   e^v - 1 - v = h^2 + w (2 + w + 2h),   e^v - 1 = u (2 + u) with u = h + w,
+// free of cancellation; outside the plain differences are.
+template <class T>
+VK_FN Spread<T> spread_from_log_std(T h) {
+  const ExpPhi<T> e = exp_and_phi(h);
+  const T half = T(0.5);
+  const T expm1 = h + e.phi;
+  const T near_phi = fma(half * e.phi, fma(T(2), h, e.phi + T(2)), half * h * h);
+  const T near_expm1 = expm1 * fma(half, expm1, T(1));
+  const T half_exp = half * e.exp;
+  const T far_phi = fma(half_exp, e.exp, -(half + at_most(T(400), h)));  // inf - inf is no limit
+  const T far_expm1 = fma(half_exp, e.exp, -half);
+  const bool near = absolute(h - T(0.75)) < T(1.25);
+  return {e.exp, near ? near_phi : far_phi, near ? near_expm1 : far_expm1};
+}
+
+struct LogVar {
+  static constexpr const char* name = "logvar";
+  template <class T> VK_FN static T std(T s) { return exp(T(0.5) * s); }
+  template <class T> VK_FN static T inverse_std(T s) { return exp(T(-0.5) * s); }
+  template <class T> VK_FN static T log_variance(T s) { return s; }
+  template <class T> VK_FN static T from_dlogvar(T dv, T) { return dv; }
+  template <class T> VK_FN static T from_dstd(T d, T std) { return T(0.5) * std * d; }
+  template <class T> VK_FN static Spread<T> spread(T s) { return spread_from_log_std(T(0.5) * s); }
+  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) { return spread(s - p); }
+};
+
+struct LogStd {
+  static constexpr const char* name = "log_std";
+  template <class T> VK_FN static T std(T s) { return exp(s); }
+  template <class T> VK_FN static T inverse_std(T s) { return exp(-s); }
+  template <class T> VK_FN static T log_variance(T s) { return T(2) * s; }
+  template <class T> VK_FN static T from_dlogvar(T dv, T) { return T(2) * dv; }
+  template <class T> VK_FN static T from_dstd(T d, T std) { return std * d; }
+  template <class T> VK_FN static Spread<T> spread(T s) { return spread_from_log_std(s); }
+  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) { return spread(s - p); }
+};
+
+struct Std {
+  static constexpr const char* name = "std";
+  template <class T> VK_FN static T std(T s) { return s; }
+  template <class T> VK_FN static T inverse_std(T s) { return T(1) / s; }
+  template <class T> VK_FN static T log_variance(T s) { return T(2) * log(s); }
+  template <class T> VK_FN static T from_dlogvar(T dv, T s) { return T(2) * dv / s; }
+  template <class T> VK_FN static T from_dstd(T d, T) { return d; }
+  template <class T> VK_FN static Spread<T> spread(T s) { return from_excess(s, s - T(1)); }
+  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) {
+    return from_excess(s / p, (s - p) / p);
+  }
+
+ private:
+  // (s^2 - 1)/2 - log s = t^2/2 + (t - log(1 + t)) with t = s - 1
+  template <class T> VK_FN static Spread<T> from_excess(T s, T t) {
+    return {s, fma(T(0.5) * t, t, log_gap(s, t)), T(0.5) * t * (s + T(1))};
+  }
+};
+
+VK_END

@@ -1,0 +1,35 @@
+// The list of operations. Every backend instantiates exactly this list.
+//
+// An operation is a pointwise function and its derivative, side by side:
+//   value(inputs...)            the results of one element
+//   vjp(gradients, inputs...)   the gradients of its inputs
+// Whether a result is summed over a datapoint or written as it is, is the caller's business
+// (launch.h): to an operation, everything is a column of numbers.
+#pragma once
+
+#include "math/bernoulli.h"
+#include "math/gaussian.h"
+#include "math/gaussian_kl.h"
+#include "math/reparameterize.h"
+
+VK_BEGIN
+
+template <template <class> class Op, class Visit>
+void for_each_scale(Visit visit) {
+  visit(Op<LogVar>{}, LogVar::name);
+  visit(Op<LogStd>{}, LogStd::name);
+  visit(Op<Std>{}, Std::name);
+}
+
+template <class Visit>
+void for_each_op(Visit visit) {
+  visit(Bernoulli{}, "");
+  for_each_scale<Gaussian>(visit);
+  for_each_scale<StandardKL>(visit);
+  for_each_scale<GaussianKL>(visit);
+  for_each_scale<Reparameterize>(visit);
+  for_each_scale<SampleStandardKL>(visit);
+  for_each_scale<SampleGaussianKL>(visit);
+}
+
+VK_END

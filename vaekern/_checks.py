@@ -1,0 +1,113 @@
+"""Argument checks: shapes, dtypes and devices only, never data. Each names the argument, what it
+got and what it wanted."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_TARGETS = (*_FLOATS, torch.uint8, torch.bool)
+SCALES = ("logvar", "log_std", "std")
+
+
+def _names(dtypes: tuple[torch.dtype, ...]) -> str:
+    return ", ".join(str(dtype).removeprefix("torch.") for dtype in dtypes)
+
+
+def check_float(name: str, tensor: object) -> None:
+    _check_tensor(name, tensor, _FLOATS)
+
+
+def check_target(name: str, tensor: object) -> None:
+    _check_tensor(name, tensor, _TARGETS)
+
+
+def _check_tensor(name: str, tensor: object, dtypes: tuple[torch.dtype, ...]) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
+    if tensor.dtype not in dtypes:
+        raise TypeError(
+            f"{name}: expected dtype {_names(dtypes)}, got {_names((tensor.dtype,))}"
+        )
+    if tensor.layout is not torch.strided:
+        raise TypeError(f"{name}: expected a strided (dense) tensor, got layout {tensor.layout}")
+
+
+def check_like(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    """The same shape and device: nothing broadcasts by accident."""
+    if tensor.shape != other.shape:
+        raise ValueError(
+            f"{name}: expected the shape of {other_name}, {tuple(other.shape)}, "
+            f"got {tuple(tensor.shape)}"
+        )
+    check_device(name, tensor, other_name, other)
+
+
+def check_device(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
+    if tensor.device != other.device:
+        raise ValueError(
+            f"{name}: expected the device of {other_name}, {other.device}, got {tensor.device}"
+        )
+
+
+def check_batch_dims(batch_dims: int, name: str, tensor: Tensor) -> None:
+    if not 0 <= batch_dims <= tensor.dim():
+        raise ValueError(
+            f"batch_dims: expected 0 to {tensor.dim()}, the number of dimensions of {name} "
+            f"{tuple(tensor.shape)}, got {batch_dims}"
+        )
+
+
+def check_scale(scale: str) -> None:
+    if scale not in SCALES:
+        raise ValueError(f"scale: expected one of {SCALES}, got {scale!r}")
+
+
+def broadcastable(
+    name: str,
+    value: Tensor | float,
+    other_name: str,
+    other: Tensor,
+    batch_dims: int,
+    *,
+    per_channel: bool = False,
+) -> Tensor:
+    """A parameter that may be smaller than the tensor it belongs to: a number, a scalar tensor,
+    of the event's shape, or with a 1 for each dimension it is shared over. With ``per_channel``, a
+    vector has one number for each index of the first event dimension."""
+    if isinstance(value, bool) or not isinstance(value, (Tensor, int, float)):
+        raise TypeError(f"{name}: expected a number or a tensor, got {type(value).__name__}")
+    if not isinstance(value, Tensor):
+        dtype = torch.float64 if other.dtype is torch.float64 else torch.float32
+        return torch.full((), value, dtype=dtype, device=other.device)
+    check_float(name, value)
+    check_device(name, value, other_name, other)
+    if value.shape == other.shape or value.dim() == 0:
+        return value
+    event = other.shape[batch_dims:]
+    if per_channel and value.dim() == 1 and len(event) > 1:
+        if value.shape[0] == event[0]:
+            return value.reshape(-1, *(1,) * (len(event) - 1))
+    elif value.dim() in (len(event), other.dim()):
+        matching = zip(reversed(value.shape), reversed(other.shape))
+        if all([own in (1, wanted) for own, wanted in matching]):
+            return value
+    channels = f", a vector of {event[0]} (per channel)" if per_channel and event else ""
+    raise ValueError(
+        f"{name}: expected a number, a scalar tensor, the shape of {other_name} "
+        f"{tuple(other.shape)}, its event shape {tuple(event)}{channels}, or either with 1 for "
+        f"the dimensions it is shared over; got {tuple(value.shape)}"
+    )
+
+
+def number_or_scalar(name: str, value: Tensor | float) -> Tensor | float:
+    if isinstance(value, Tensor):
+        if value.dim() != 0 or not value.is_floating_point():
+            raise ValueError(
+                f"{name}: expected a number or a floating-point tensor without dimensions, got "
+                f"{_names((value.dtype,))} of shape {tuple(value.shape)}"
+            )
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number or a scalar tensor, got {type(value).__name__}")
+    return value

@@ -1,0 +1,33 @@
+"""The private torch names this package relies on, in one place.
+
+All exist and behave alike from torch 2.6 to 2.13; ``tests/test_compat.py`` checks each.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.autograd import forward_ad
+
+#: Context manager: dispatch below the Autograd key.
+below_autograd = torch._C._AutoDispatchBelowAutograd
+
+#: Whether a ``torch.func`` transform (grad, vmap, jvp, ...) is running.
+transforms_active = torch._C._are_functorch_transforms_active
+
+_len_dispatch_modes = torch._C._len_torch_dispatch_stack
+_backward_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
+
+
+def forward_mode_active() -> bool:
+    """Whether dual numbers may be around (``torch.autograd.forward_ad``)."""
+    return forward_ad._current_level >= 0
+
+
+def dispatch_modes_active() -> bool:
+    """Whether a ``TorchDispatchMode`` (fake tensors, tracing, counters) sees every operation."""
+    return _len_dispatch_modes() > 0
+
+
+def backward_keeps_graph() -> bool:
+    """Within a backward: whether it may run again (``retain_graph=True``)."""
+    return _backward_keeps_graph()

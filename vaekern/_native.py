@@ -1,0 +1,232 @@
+"""The compiled extension, if there is one: loading, thread count, and launches on tensors."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TypeAlias
+
+import torch  # first: the extension then shares torch's OpenMP runtime
+from torch import Tensor
+
+ISA_VARIABLE = "VAEKERN_CPU_ISA"
+
+Source: TypeAlias = "Tensor | PerDatapoint | Noise | float"
+
+_DTYPES = {
+    torch.float32: 0,
+    torch.float64: 1,
+    torch.bfloat16: 2,
+    torch.float16: 3,
+    torch.uint8: 4,
+    torch.bool: 5,
+}
+_ELEMENTS, _ROW_SUM, _COLUMN_SUM = 0, 1, 2
+
+_forked = False
+
+
+class Noise:
+    """The standard normals of a seed, generated inside the kernel."""
+
+    __slots__ = ("seed",)
+
+    def __init__(self, seed: Tensor) -> None:
+        self.seed = seed
+
+
+class PerDatapoint:
+    """A tensor with one number per datapoint: of the shape's leading dimensions alone."""
+
+    __slots__ = ("tensor",)
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+def _load() -> tuple[ModuleType | None, str]:
+    try:
+        from vaekern import _core
+    except ImportError as error:
+        return None, f"the compiled extension is not there ({error})"
+    isa = os.environ.get(ISA_VARIABLE)
+    if isa:
+        if isa not in _core.usable_isas():
+            raise ValueError(
+                f"{ISA_VARIABLE}={isa!r}: expected one of {_core.usable_isas()}, "
+                "the instruction sets that were compiled and run on this machine"
+            )
+        _core.use_isa(isa)
+    return _core, ""
+
+
+core, why_missing = _load()
+if core is None:
+    warnings.warn(
+        f"vaekern runs on its pure PyTorch reference: {why_missing}. "
+        "Reinstall with a C++ compiler for the fast kernels.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+#: (operation, scale, variant) -> kernel number
+KERNELS: dict[tuple[str, str, str], int] = (
+    {(op, scale, variant): k for k, (op, scale, variant, *_) in enumerate(core.kernels())}
+    if core is not None
+    else {}
+)
+
+
+def _after_fork() -> None:
+    # OpenMP's threads do not exist in a forked child, and its runtime would wait for them.
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def threads_for(numel: int) -> int:
+    """How many threads to use: torch's number, fewer where the work is not worth them."""
+    if _forked:
+        return 1
+    return max(1, min(torch.get_num_threads(), numel // 16384))
+
+
+def accumulation_dtype(*tensors: object) -> torch.dtype:
+    """float64 if any tensor is, else float32: the arithmetic's dtype, and that of sums."""
+    for tensor in tensors:
+        if isinstance(tensor, PerDatapoint):
+            tensor = tensor.tensor
+        if isinstance(tensor, Tensor) and tensor.dtype is torch.float64:
+            return torch.float64
+    return torch.float32
+
+
+def _describe(source: Source, shape: torch.Size) -> object:
+    if isinstance(source, Tensor):
+        if source.shape != shape:
+            source = source.expand(shape)
+        elif source.is_contiguous():
+            return (source.data_ptr(), _DTYPES[source.dtype], None)
+        return (source.data_ptr(), _DTYPES[source.dtype], source.stride())
+    if isinstance(source, PerDatapoint):
+        tensor = source.tensor
+        strides = (*tensor.stride(), *(0,) * (len(shape) - tensor.dim()))
+        return (tensor.data_ptr(), _DTYPES[tensor.dtype], strides)
+    if isinstance(source, Noise):
+        return (source.seed.data_ptr(),)
+    return float(source)
+
+
+def _is_constant(shape: Sequence[int], full: Sequence[int], dims: range) -> bool:
+    """Whether a tensor of ``shape``, broadcast to ``full``, is constant over those dimensions."""
+    return all(shape[d] == 1 or full[d] == 1 for d in dims)
+
+
+def _row_dims(full: torch.Size, batch_dims: int, summed: list[tuple[int, ...]]) -> int | None:
+    """How many leading dimensions make rows, such that each summed output has one number for
+    several whole rows, or one for each column. None if no number of them does."""
+    ndim = len(full)
+    for split in range(batch_dims, max(ndim, batch_dims + 1)):
+        rows, cols = range(split), range(split, ndim)
+        if all(
+            _is_constant(shape, full, cols)
+            or (_is_constant(shape, full, rows) and shape[split:] == full[split:])
+            for shape in summed
+        ):
+            return split
+    return None
+
+
+def _row_strides(shape: Sequence[int], split: int) -> list[int]:
+    """Strides, over the row dimensions, into a contiguous tensor of the broadcast ``shape``."""
+    strides, step = [0] * split, 1
+    for d in range(split - 1, -1, -1):
+        if shape[d] != 1:
+            strides[d] = step
+            step *= shape[d]
+    return strides
+
+
+def _padded_shape(output: Tensor | PerDatapoint, ndim: int) -> tuple[int, ...]:
+    """The output's shape with a 1 for each dimension that it sums over."""
+    if isinstance(output, PerDatapoint):
+        return (*output.tensor.shape, *(1,) * (ndim - output.tensor.dim()))
+    return (*(1,) * (ndim - output.dim()), *output.shape)
+
+
+def launch(
+    kernel: tuple[str, str, str],
+    shape: torch.Size,
+    batch_dims: int,
+    inputs: Sequence[Source],
+    outputs: Sequence[Tensor | PerDatapoint | None],
+) -> None:
+    """Runs a kernel over all elements of ``shape``.
+
+    Inputs broadcast to ``shape`` from the right. An output of that shape gets one number per
+    element; a smaller one gets sums over the dimensions it lacks. Outputs are contiguous; None is
+    not computed.
+    """
+    if 0 in shape:
+        for output in outputs:
+            if output is not None:
+                (output.tensor if isinstance(output, PerDatapoint) else output).zero_()
+        return
+    ndim = len(shape)
+    summed = {
+        k: _padded_shape(output, ndim)
+        for k, output in enumerate(outputs)
+        if output is not None and (isinstance(output, PerDatapoint) or output.shape != shape)
+    }
+    split = _row_dims(shape, batch_dims, list(summed.values()))
+    if split is None:
+        return _launch_and_sum(kernel, shape, batch_dims, inputs, outputs)
+    specs: list[object] = []
+    for k, output in enumerate(outputs):
+        if output is None:
+            specs.append(None)
+            continue
+        tensor = output.tensor if isinstance(output, PerDatapoint) else output
+        where = (tensor.data_ptr(), _DTYPES[tensor.dtype], tensor.numel())
+        if k not in summed:
+            specs.append((_ELEMENTS, *where, None))
+        elif _is_constant(summed[k], shape, range(split, ndim)):
+            specs.append((_ROW_SUM, *where, _row_strides(summed[k], split)))
+        else:
+            specs.append((_COLUMN_SUM, *where, None))
+    assert core is not None
+    core.run(
+        KERNELS[kernel],
+        accumulation_dtype(*inputs) is torch.float64,
+        shape,
+        split,
+        tuple([_describe(source, shape) for source in inputs]),
+        tuple(specs),
+        threads_for(math.prod(shape)),
+    )
+
+
+def _launch_and_sum(
+    kernel: tuple[str, str, str],
+    shape: torch.Size,
+    batch_dims: int,
+    inputs: Sequence[Source],
+    outputs: Sequence[Tensor | PerDatapoint | None],
+) -> None:
+    """For the rare shapes whose sums no split into rows and columns gives: sums afterwards."""
+    full = [
+        torch.empty(shape, dtype=output.dtype, device=output.device)
+        if isinstance(output, Tensor)
+        else output
+        for output in outputs
+    ]
+    launch(kernel, shape, batch_dims, inputs, full)
+    for output, elements in zip(outputs, full, strict=True):
+        if isinstance(output, Tensor) and isinstance(elements, Tensor):
+            output.copy_(elements.sum_to_size(output.shape))

@@ -1,0 +1,58 @@
+"""Where noise comes from: the caller's ``eps``, or a seed from which kernels generate it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekern._checks import check_float, check_like
+
+_INT64 = torch.iinfo(torch.int64)
+
+
+def resolve_noise(
+    like_name: str,
+    like: Tensor,
+    eps: Tensor | None,
+    seed: int | Tensor | None,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """``eps`` itself, or an int64[2] seed on the device of ``like``."""
+    given = [
+        name
+        for name, value in (("eps", eps), ("seed", seed), ("generator", generator))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)}: expected at most one of eps, seed, generator")
+    if eps is not None:
+        check_float("eps", eps)
+        check_like("eps", eps, like_name, like)
+        return eps
+    if seed is None:
+        # Drawn on the device, by an op that CUDA graphs, torch.compile and checkpoint replay. The
+        # keyword is always given: without it Inductor would put its own generator in.
+        return torch.randint(
+            _INT64.min, _INT64.max, (2,), device=like.device, dtype=torch.int64, generator=generator
+        )
+    return _from_user(seed, like)
+
+
+def _from_user(seed: int | Tensor, like: Tensor) -> Tensor:
+    if isinstance(seed, Tensor):
+        if seed.dtype is not torch.int64 or seed.shape not in ((), (1,), (2,)):
+            raise ValueError(
+                "seed: expected an int or an int64 tensor of 1 number (seed) or 2 (seed, stream), "
+                f"got {seed.dtype} of shape {tuple(seed.shape)}"
+            )
+        if seed.device != like.device:
+            raise ValueError(f"seed: expected device {like.device}, got {seed.device}")
+        if seed.shape == (2,):
+            return seed
+        return torch.cat([seed.reshape(1), seed.new_zeros(1)])
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise TypeError(f"seed: expected an int or an int64 tensor, got {type(seed).__name__}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed: expected 0 to 2**64 - 1, got {seed}")
+    signed = seed - 2**64 if seed > _INT64.max else seed
+    return torch.tensor([signed, 0], dtype=torch.int64, device=like.device)

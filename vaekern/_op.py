@@ -1,0 +1,185 @@
+"""What a row of the table is: an operation registered with torch.
+
+For a row two functional ops join the ``vaekern`` library, ``<name>`` and ``<name>_vjp``, each with
+a CPU kernel, a fake kernel, and a derivative on the Autograd key (``_autograd.py``). Nothing here
+is specific to one operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekern import _native
+from vaekern._autograd import Eager, EagerVjp, Functional, FunctionalVjp
+from vaekern._compat import below_autograd, forward_mode_active, transforms_active
+from vaekern._native import Noise, PerDatapoint, accumulation_dtype, launch
+
+_library = torch.library.Library("vaekern", "DEF")
+
+ELEMENT, DATAPOINT = "element", "datapoint"
+
+
+class Op:
+    """One operation.
+
+    ``inputs`` are tensors that broadcast to the shape of the first, from the right; an int64 one
+    is a seed, which stands for noise. ``results`` are one number per element or per datapoint.
+    ``vjp_inputs`` are the inputs that the vjp kernel reads and differentiates: the gradient of any
+    other is the first result's, as it is. ``plain`` is the same function in torch operations.
+    After the inputs come the attributes: ``batch_dims``, and ``scale`` where ``scaled``.
+    """
+
+    def __init__(
+        self,
+        plain: Callable[..., Any],
+        inputs: Sequence[str],
+        results: Sequence[str],
+        *,
+        scaled: bool = True,
+        vjp_inputs: Sequence[int] | None = None,
+    ) -> None:
+        self.name = plain.__name__
+        self.plain = plain
+        self.inputs = tuple(inputs)
+        self.results = tuple(results)
+        self.scaled = scaled
+        self.vjp_inputs = tuple(range(len(inputs)) if vjp_inputs is None else vjp_inputs)
+        attributes = "int batch_dims" + (", str scale" if scaled else "")
+        tensors = [f"Tensor {name}" for name in inputs]
+        returns = ", ".join(["Tensor"] * len(results))
+        self.op = _define(
+            f"{self.name}({', '.join(tensors)}, {attributes}) -> "
+            + (f"({returns})" if len(results) > 1 else returns),
+            cpu=self._kernel,
+            fake=self._empty_results,
+            autograd=self.differentiable,
+        )
+        vjp_tensors = [f"Tensor? g{k}" for k in range(len(results))]
+        vjp_tensors += [tensors[k] for k in self.vjp_inputs]
+        self.vjp_op = _define(
+            f"{self.name}_vjp({', '.join(vjp_tensors)}, bool[] wanted, {attributes}) -> Tensor[]",
+            cpu=self._vjp_kernel,
+            fake=self._empty_gradients,
+            autograd=self.differentiable_vjp,
+        )
+
+    # --- calling ------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any) -> Any:
+        """The results, differentiable in every way torch knows."""
+        return self.op(*args) if torch.compiler.is_compiling() else self.differentiable(*args)
+
+    def vjp(self, *args: Any) -> list[Tensor]:
+        """The wanted gradients of ``vjp_inputs``, themselves differentiable."""
+        if torch.compiler.is_compiling():
+            return self.vjp_op(*args)
+        return self.differentiable_vjp(*args)
+
+    def differentiable(self, *args: Any) -> Any:
+        """The Autograd kernel. Eager code calls it directly and saves a trip to the dispatcher."""
+        if transforms_active():
+            return Functional.apply(self, *args)
+        if _wants_derivative(args):
+            return Eager.apply(self, *args)
+        with below_autograd():
+            return self.op(*args)
+
+    def differentiable_vjp(self, *args: Any) -> list[Tensor]:
+        if transforms_active():
+            return list(FunctionalVjp.apply(self, *args))
+        if _wants_derivative(args):
+            return list(EagerVjp.apply(self, *args))
+        with below_autograd():
+            return self.vjp_op(*args)
+
+    def split(self, args: Sequence[Any]) -> tuple[Sequence[Tensor], Sequence[Any]]:
+        """Inputs and attributes."""
+        return args[: len(self.inputs)], args[len(self.inputs) :]
+
+    def split_vjp(
+        self, args: Sequence[Any]
+    ) -> tuple[Sequence[Tensor | None], Sequence[Tensor], Sequence[bool], Sequence[Any]]:
+        """Gradients of the results, ``vjp_inputs``, which of them want a gradient, attributes."""
+        n_g, n = len(self.results), len(self.results) + len(self.vjp_inputs)
+        return args[:n_g], args[n_g:n], args[n], args[n + 1 :]
+
+    # --- kernels: reached with plain CPU tensors only -----------------------------------------
+
+    def _kernel(self, *args: Any) -> Any:
+        tensors, attributes = self.split(args)
+        results = self._empty_results(*args)
+        outputs = results if isinstance(results, tuple) else (results,)
+        launch(
+            self.kernel_name("value", attributes),
+            tensors[0].shape,
+            attributes[0],
+            _sources(tensors),
+            [
+                PerDatapoint(output) if kind is DATAPOINT else output
+                for kind, output in zip(self.results, outputs, strict=True)
+            ],
+        )
+        return results
+
+    def _vjp_kernel(self, *args: Any) -> list[Tensor]:
+        gradients, tensors, wanted, attributes = self.split_vjp(args)
+        results = self._empty_gradients(*args)
+        following = iter(results)
+        launch(
+            self.kernel_name("vjp", attributes),
+            tensors[0].shape,
+            attributes[0],
+            [
+                0.0 if g is None else PerDatapoint(g) if kind is DATAPOINT else g
+                for kind, g in zip(self.results, gradients, strict=True)
+            ]
+            + _sources(tensors),
+            [next(following) if want else None for want in wanted],
+        )
+        return results
+
+    def kernel_name(self, variant: str, attributes: Sequence[Any]) -> tuple[str, str, str]:
+        return self.name, attributes[1] if self.scaled else "", variant
+
+    # --- shapes and dtypes of the results: the fake kernels -----------------------------------
+
+    def _empty_results(self, *args: Any) -> Any:
+        tensors, attributes = self.split(args)
+        first, second = tensors[0], tensors[1]
+        results = tuple(
+            first.new_empty(first.shape, dtype=torch.promote_types(first.dtype, second.dtype))
+            if kind is ELEMENT
+            else first.new_empty(first.shape[: attributes[0]], dtype=accumulation_dtype(*tensors))
+            for kind in self.results
+        )
+        return results if len(results) > 1 else results[0]
+
+    def _empty_gradients(self, *args: Any) -> list[Tensor]:
+        _, tensors, wanted, _ = self.split_vjp(args)
+        return [t.new_empty(t.shape) for t, want in zip(tensors, wanted, strict=True) if want]
+
+
+def _sources(tensors: Sequence[Tensor]) -> list[_native.Source]:
+    return [Noise(t.contiguous()) if t.dtype is torch.int64 else t for t in tensors]
+
+
+def _wants_derivative(args: Sequence[Any]) -> bool:
+    if forward_mode_active():
+        return True
+    if not torch.is_grad_enabled():
+        return False
+    return any([isinstance(a, Tensor) and a.requires_grad for a in args])
+
+
+def _define(schema: str, *, cpu: Any, fake: Any, autograd: Any) -> Any:
+    name = schema.partition("(")[0]
+    _library.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    if _native.core is not None:
+        _library.impl(name, cpu, "CPU")
+    torch.library.register_fake(f"vaekern::{name}", fake, lib=_library)
+    _library.impl(name, autograd, "Autograd")
+    return getattr(torch.ops.vaekern, name).default

@@ -1,0 +1,54 @@
+"""The table of operations. ``csrc/ops.h`` holds the same list for the kernels."""
+
+from __future__ import annotations
+
+from vaekern import _plain
+from vaekern._op import DATAPOINT, ELEMENT, Op
+
+BERNOULLI = Op(
+    _plain.bernoulli_log_likelihood,
+    inputs=("logits", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+)
+GAUSSIAN = Op(
+    _plain.gaussian_log_likelihood,
+    inputs=("mean", "logvar", "x"),
+    results=(DATAPOINT,),
+)
+STANDARD_KL = Op(
+    _plain.standard_kl,
+    inputs=("mu", "logvar"),
+    results=(DATAPOINT,),
+)
+GAUSSIAN_KL = Op(
+    _plain.gaussian_kl,
+    inputs=("mu", "logvar", "prior_mu", "prior_logvar"),
+    results=(DATAPOINT,),
+)
+REPARAMETERIZE = Op(
+    _plain.reparameterize,
+    inputs=("mu", "logvar", "noise"),
+    results=(ELEMENT,),
+    vjp_inputs=(1, 2),  # the gradient of mu is that of z
+)
+SAMPLE_WITH_STANDARD_KL = Op(
+    _plain.sample_with_standard_kl,
+    inputs=("mu", "logvar", "noise"),
+    results=(ELEMENT, DATAPOINT),
+)
+SAMPLE_WITH_GAUSSIAN_KL = Op(
+    _plain.sample_with_gaussian_kl,
+    inputs=("mu", "logvar", "prior_mu", "prior_logvar", "noise"),
+    results=(ELEMENT, DATAPOINT),
+)
+
+OPS = (
+    BERNOULLI,
+    GAUSSIAN,
+    STANDARD_KL,
+    GAUSSIAN_KL,
+    REPARAMETERIZE,
+    SAMPLE_WITH_STANDARD_KL,
+    SAMPLE_WITH_GAUSSIAN_KL,
+)

@@ -1,0 +1,169 @@
+"""The operations in plain torch, one function per row of the table in ``_ops.py``.
+
+This is the oracle of every test, the fallback where nothing is compiled, and what second
+derivatives are taken of. It is written for clarity and for the same limits as the kernels:
+cancellation-free near 0, infinities give the limit, NaN propagates, half precision is computed in
+float32. Tensors broadcast to the first one's shape from the right; results are per element or,
+summed over all but the leading ``batch_dims`` dimensions, per datapoint.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_LOG_2PI = math.log(2.0 * math.pi)
+
+
+def widen(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """In the dtype of the arithmetic: float64 if any is, else float32."""
+    wide = torch.float64 if any(t.dtype is torch.float64 for t in tensors) else torch.float32
+    return tuple(t.to(wide) for t in tensors)
+
+
+def per_datapoint(elements: Tensor, batch_dims: int) -> Tensor:
+    """Sums over the event dimensions."""
+    if elements.dim() == batch_dims:
+        return elements
+    return elements.flatten(batch_dims).sum(-1)
+
+
+def log_std(s: Tensor, scale: str) -> Tensor:
+    """h = log of the standard deviation that ``s`` encodes."""
+    return s if scale == "log_std" else 0.5 * s if scale == "logvar" else s.log()
+
+
+def std(s: Tensor, scale: str) -> Tensor:
+    """The standard deviation that ``s`` encodes."""
+    return s if scale == "std" else log_std(s, scale).exp()
+
+
+def phi(x: Tensor) -> Tensor:
+    """e^x - 1 - x, which subtraction would lose near 0."""
+    near = x.abs() < 0.5
+    small = torch.where(near, x, torch.zeros_like(x))
+    series = torch.ones_like(x)
+    for n in range(16 if x.dtype is torch.float64 else 10, 2, -1):
+        series = 1.0 + small * series / n
+    large = torch.where(near, torch.ones_like(x), x)
+    upper = torch.where(large == math.inf, torch.zeros_like(x), large)  # inf - inf is no limit
+    return torch.where(near, 0.5 * small * small * series, torch.expm1(large) - upper)
+
+
+def variance_kl(h: Tensor) -> Tensor:
+    """(e^(2h) - 1 - 2h) / 2: the KL divergence to N(0, 1) of N(0, e^(2h))."""
+    return 0.5 * phi(2.0 * h)
+
+
+def image(x: Tensor, like: Tensor) -> Tensor:
+    """Targets as floats: bytes are intensities in 0..255, booleans 0 and 1."""
+    if x.is_floating_point():
+        return x
+    return x.to(like.dtype) / 255.0 if x.dtype is torch.uint8 else x.to(like.dtype)
+
+
+def bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+    (logits,) = widen(logits) if not x.is_floating_point() else widen(logits, x)[:1]
+    x = image(x, logits).to(logits.dtype)
+    positive = logits >= 0
+    magnitude = torch.where(positive, logits, -logits)  # with derivative 1 at 0, unlike abs
+    weight = torch.where(positive, 1.0 - x, x)
+    nothing = (weight == 0) & torch.isinf(magnitude)  # 0 * inf counts as 0
+    linear = weight * torch.where(nothing, torch.zeros_like(magnitude), magnitude)
+    return per_datapoint(-(linear + torch.log1p(torch.exp(-magnitude))), batch_dims)
+
+
+def gaussian_log_likelihood(
+    mean: Tensor, logvar: Tensor, x: Tensor, batch_dims: int, scale: str
+) -> Tensor:
+    mean, logvar = widen(mean, logvar, *([x] if x.is_floating_point() else []))[:2]
+    h = log_std(logvar, scale)
+    inverse_std = 1.0 / logvar if scale == "std" else torch.exp(-h)
+    u = (image(x, mean) - mean) * inverse_std
+    return per_datapoint(-0.5 * (u * u + 2.0 * h + _LOG_2PI), batch_dims)
+
+
+def standard_kl(mu: Tensor, logvar: Tensor, batch_dims: int, scale: str) -> Tensor:
+    mu, logvar = widen(mu, logvar)
+    return per_datapoint(0.5 * mu * mu + variance_kl(log_std(logvar, scale)), batch_dims)
+
+
+def gaussian_kl(
+    mu: Tensor, logvar: Tensor, prior_mu: Tensor, prior_logvar: Tensor, batch_dims: int, scale: str
+) -> Tensor:
+    mu, logvar, prior_mu, prior_logvar = widen(mu, logvar, prior_mu, prior_logvar)
+    if scale == "std":
+        h = torch.log1p((logvar - prior_logvar) / prior_logvar)
+        u = (mu - prior_mu) / prior_logvar
+    else:
+        h = log_std(logvar - prior_logvar, scale)
+        u = (mu - prior_mu) * torch.exp(-log_std(prior_logvar, scale))
+    return per_datapoint(0.5 * u * u + variance_kl(h), batch_dims)
+
+
+def reparameterize(
+    mu: Tensor, logvar: Tensor, noise: Tensor, batch_dims: int, scale: str
+) -> Tensor:
+    dtype = torch.promote_types(mu.dtype, logvar.dtype)
+    mu, logvar = widen(mu, logvar)
+    eps = normal(noise, mu.shape, mu.dtype) if noise.dtype is torch.int64 else noise.to(mu.dtype)
+    return (mu + std(logvar, scale) * eps).to(dtype)
+
+
+def sample_with_standard_kl(
+    mu: Tensor, logvar: Tensor, noise: Tensor, batch_dims: int, scale: str
+) -> tuple[Tensor, Tensor]:
+    z = reparameterize(mu, logvar, noise, batch_dims, scale)
+    return z, standard_kl(mu, logvar, batch_dims, scale)
+
+
+def sample_with_gaussian_kl(
+    mu: Tensor,
+    logvar: Tensor,
+    prior_mu: Tensor,
+    prior_logvar: Tensor,
+    noise: Tensor,
+    batch_dims: int,
+    scale: str,
+) -> tuple[Tensor, Tensor]:
+    z = reparameterize(mu, logvar, noise, batch_dims, scale)
+    return z, gaussian_kl(mu, logvar, prior_mu, prior_logvar, batch_dims, scale)
+
+
+# --- noise ------------------------------------------------------------------------------------
+
+_WORD = 0xFFFFFFFF
+
+
+def philox(counters: Tensor, seed: Tensor) -> list[Tensor]:
+    """The four words of each counter (int64 tensors), key and stream from ``seed``: Philox4x32-10
+    (Salmon et al. 2011) in the layout that ``csrc/core/philox.h`` fixes."""
+    key, stream = seed[0], seed[1]
+    words = [counters & _WORD, (counters >> 32) & _WORD]
+    words += [(stream & _WORD).expand_as(counters), ((stream >> 32) & _WORD).expand_as(counters)]
+    k0, k1 = key & _WORD, (key >> 32) & _WORD
+    for _ in range(10):
+        p0, p1 = words[0] * 0xD2511F53, words[2] * 0xCD9E8D57  # modulo 2^64: the bits are right
+        words = [
+            ((p1 >> 32) & _WORD) ^ words[1] ^ k0,
+            p1 & _WORD,
+            ((p0 >> 32) & _WORD) ^ words[3] ^ k1,
+            p0 & _WORD,
+        ]
+        k0, k1 = (k0 + 0x9E3779B9) & _WORD, (k1 + 0xBB67AE85) & _WORD
+    return words
+
+
+def normal(seed: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """The standard normals of a seed: computed in float64 and rounded."""
+    n = math.prod(shape)
+    words = philox(torch.arange((n + 3) // 4, device=seed.device), seed)
+    pairs = []
+    for radius_word, angle_word in (words[:2], words[2:]):
+        uniform = (radius_word.to(torch.float64) + 0.5) * 2.0**-32
+        radius = torch.sqrt(-2.0 * torch.log(uniform))
+        angle = angle_word.to(torch.float64) * (2.0 * math.pi * 2.0**-32)
+        pairs += [radius * torch.cos(angle), radius * torch.sin(angle)]
+    return torch.stack(pairs, dim=-1).flatten()[:n].reshape(shape).to(dtype)

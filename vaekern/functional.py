@@ -1,0 +1,277 @@
+"""The public functions: densities, divergences and samples, one fused kernel each way.
+
+Conventions, shared by all of them:
+
+- Values are in nats, one per datapoint: sums over the event dimensions. ``batch_dims`` says how
+  many leading dimensions index datapoints (default 1); all others are event dimensions.
+- dtypes float32, float64, bfloat16, float16, and mixtures. The arithmetic is float32 (float64 as
+  soon as a float64 tensor takes part); per-datapoint values have that dtype, samples and gradients
+  the dtype of the inputs.
+- ``scale`` says what the arguments called ``logvar`` hold, whatever their name says: the
+  log-variance ``"logvar"``, the log standard deviation ``"log_std"`` or the deviation ``"std"``.
+- Nothing is clamped unless ``logvar_clamp=(low, high)`` asks for it: then log-variances are, with
+  gradient 0 outside and 1 on the edges, like ``torch.clamp``.
+- Shapes must agree: only parameters documented to do so broadcast.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekern import _ops
+from vaekern._backend import backend_for
+from vaekern._checks import (
+    broadcastable,
+    check_batch_dims,
+    check_device,
+    check_float,
+    check_like,
+    check_scale,
+    check_target,
+)
+from vaekern._noise import resolve_noise
+from vaekern._op import Op
+
+__all__ = [
+    "bernoulli_log_likelihood",
+    "gaussian_kl",
+    "gaussian_log_likelihood",
+    "reparameterize",
+    "sample_with_kl",
+]
+
+Clamp = tuple[float, float]
+
+
+def reparameterize(
+    mu: Tensor,
+    logvar: Tensor,
+    eps: Tensor | None = None,
+    seed: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+    *,
+    scale: str = "logvar",
+    logvar_clamp: Clamp | None = None,
+    batch_dims: int = 1,
+) -> Tensor:
+    r"""Samples z ~ N(mu, e^logvar) as a differentiable function of its parameters.
+
+    .. math:: z = \mu + e^{v/2} \epsilon, \quad \epsilon \sim N(0, 1)
+
+    (Kingma & Welling 2013, section 2.4.) The noise is generated inside the kernel, again in the
+    backward pass, and never stored. It depends on the seed and on the element's index alone.
+
+    Args:
+        mu: means, any shape. Gets gradients.
+        logvar: log-variances (see ``scale``), the shape of ``mu``. Gets gradients.
+        eps: noise to use instead of generating it, the shape of ``mu``. Gets gradients.
+        seed: an int, or an int64 tensor (seed) or (seed, stream) on the device of ``mu``. By
+            default drawn from torch's generator of that device, so ``torch.manual_seed`` works.
+        generator: where to draw the seed from. At most one of ``eps``, ``seed``, ``generator``.
+        scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
+        logvar_clamp: bounds for the log-variance.
+        batch_dims: accepted for uniformity; samples do not depend on it.
+
+    Returns:
+        z, the shape of ``mu``.
+
+    Raises:
+        ValueError: shapes or devices differ, or more than one source of noise is given.
+        TypeError: an argument is no floating-point tensor.
+    """
+    logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
+    noise = resolve_noise("mu", mu, eps, seed, generator)
+    return _run(_ops.REPARAMETERIZE, mu, logvar, noise, batch_dims, scale)
+
+
+def gaussian_kl(
+    mu: Tensor,
+    logvar: Tensor,
+    prior_mu: Tensor | float | None = None,
+    prior_logvar: Tensor | float | None = None,
+    *,
+    scale: str = "logvar",
+    logvar_clamp: Clamp | None = None,
+    batch_dims: int = 1,
+) -> Tensor:
+    r"""KL divergence of diagonal Gaussians, KL(N(mu, e^logvar) || prior), per datapoint in nats.
+
+    To N(0, 1), with :math:`\varphi(v) = e^v - 1 - v` computed free of cancellation:
+
+    .. math:: \tfrac12 \sum \mu^2 + \varphi(v)
+
+    (Kingma & Welling 2013, appendix B), and to N(m, e^w):
+
+    .. math:: \tfrac12 \sum \bigl((\mu - m) e^{-w/2}\bigr)^2 + \varphi(v - w)
+
+    Args:
+        mu, logvar: the posterior's parameters, of one shape. Get gradients.
+        prior_mu, prior_logvar: the prior's, both in the same ``scale``. None is a standard
+            normal's. A number, a scalar tensor, the shape of ``mu``, its event shape (shared by
+            all datapoints, as learned priors are), or either with a 1 for each dimension it is
+            shared over. Tensors get gradients.
+        scale: what ``logvar`` and ``prior_logvar`` hold: ``"logvar"``, ``"log_std"`` or ``"std"``.
+        logvar_clamp: bounds for the posterior's log-variance.
+        batch_dims: how many leading dimensions index datapoints.
+
+    Returns:
+        KL, the shape ``mu.shape[:batch_dims]``, float32 (float64 for float64).
+
+    Raises:
+        ValueError: shapes or devices do not fit.
+        TypeError: an argument is no floating-point tensor or number.
+    """
+    logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
+    if prior_mu is None and prior_logvar is None:
+        return _run(_ops.STANDARD_KL, mu, logvar, batch_dims, scale)
+    prior = _check_prior(mu, prior_mu, prior_logvar, scale, batch_dims)
+    return _run(_ops.GAUSSIAN_KL, mu, logvar, *prior, batch_dims, scale)
+
+
+def sample_with_kl(
+    mu: Tensor,
+    logvar: Tensor,
+    prior_mu: Tensor | float | None = None,
+    prior_logvar: Tensor | float | None = None,
+    eps: Tensor | None = None,
+    seed: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+    *,
+    scale: str = "logvar",
+    logvar_clamp: Clamp | None = None,
+    batch_dims: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """:func:`reparameterize` and :func:`gaussian_kl` in one pass over the parameters, and one
+    pass back. The arguments are theirs.
+
+    Returns:
+        z, the shape of ``mu``, and the KL divergence, the shape ``mu.shape[:batch_dims]``.
+    """
+    logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
+    noise = resolve_noise("mu", mu, eps, seed, generator)
+    if prior_mu is None and prior_logvar is None:
+        return _run(_ops.SAMPLE_WITH_STANDARD_KL, mu, logvar, noise, batch_dims, scale)
+    prior = _check_prior(mu, prior_mu, prior_logvar, scale, batch_dims)
+    return _run(_ops.SAMPLE_WITH_GAUSSIAN_KL, mu, logvar, *prior, noise, batch_dims, scale)
+
+
+def bernoulli_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+    r"""Bernoulli log-likelihood log p(x | logits), per datapoint in nats.
+
+    .. math:: \sum x l - \log(1 + e^l)
+
+    evaluated without cancellation for any logit. (Kingma & Welling 2013, appendix C.1, in logits;
+    minus ``binary_cross_entropy_with_logits``.)
+
+    Args:
+        logits: any shape. Gets gradients.
+        x: targets, the shape of ``logits``: floating point in [0, 1] (not checked), bool, or uint8
+            intensities 0..255, which the kernel reads as x / 255. Floating-point x gets gradients.
+        batch_dims: how many leading dimensions index datapoints.
+
+    Returns:
+        Log-likelihoods, the shape ``logits.shape[:batch_dims]``, float32 (float64 for float64).
+
+    Raises:
+        ValueError: shapes or devices differ.
+        TypeError: a dtype is not supported (integer logits, say).
+    """
+    check_float("logits", logits)
+    check_target("x", x)
+    check_like("x", x, "logits", logits)
+    check_batch_dims(batch_dims, "logits", logits)
+    return _run(_ops.BERNOULLI, logits, x, batch_dims)
+
+
+def gaussian_log_likelihood(
+    mean: Tensor,
+    x: Tensor,
+    logvar: Tensor | float = 0.0,
+    *,
+    scale: str = "logvar",
+    logvar_clamp: Clamp | None = None,
+    batch_dims: int = 1,
+) -> Tensor:
+    r"""Gaussian log-likelihood log N(x; mean, e^logvar), per datapoint in nats.
+
+    .. math:: -\tfrac12 \sum \bigl((x - m) e^{-v/2}\bigr)^2 + v + \log 2\pi
+
+    (Kingma & Welling 2013, appendix C.2.)
+
+    Args:
+        mean: any shape. Gets gradients.
+        x: targets, the shape of ``mean``: floating point, or uint8 intensities 0..255, which the
+            kernel reads as x / 255, or bool. Floating-point x gets gradients.
+        logvar: log-variances (see ``scale``): a number, a scalar tensor (learned, shared by all),
+            a vector with one number per channel (the first event dimension), the shape of
+            ``mean``, its event shape, or either with a 1 for each dimension it is shared over.
+            Tensors get gradients.
+        scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
+        logvar_clamp: bounds for the log-variance.
+        batch_dims: how many leading dimensions index datapoints.
+
+    Returns:
+        Log-likelihoods, the shape ``mean.shape[:batch_dims]``, float32 (float64 for float64).
+
+    Raises:
+        ValueError: shapes or devices do not fit.
+        TypeError: a dtype is not supported.
+    """
+    check_float("mean", mean)
+    check_target("x", x)
+    check_like("x", x, "mean", mean)
+    check_batch_dims(batch_dims, "mean", mean)
+    check_scale(scale)
+    spread = broadcastable("logvar", logvar, "mean", mean, batch_dims, per_channel=True)
+    spread = _clamp(spread, scale, logvar_clamp)
+    return _run(_ops.GAUSSIAN, mean, spread, x, batch_dims, scale)
+
+
+def _run(op: Op, *args: Any) -> Any:
+    if backend_for(args[0].device.type) == "reference":
+        return op.plain(*args)
+    return op(*args)
+
+
+def _check_posterior(
+    mu: Tensor, logvar: Tensor, scale: str, clamp: Clamp | None, batch_dims: int
+) -> Tensor:
+    check_float("mu", mu)
+    check_float("logvar", logvar)
+    check_like("logvar", logvar, "mu", mu)
+    check_batch_dims(batch_dims, "mu", mu)
+    check_scale(scale)
+    return _clamp(logvar, scale, clamp)
+
+
+def _check_prior(
+    mu: Tensor,
+    prior_mu: Tensor | float | None,
+    prior_logvar: Tensor | float | None,
+    scale: str,
+    batch_dims: int,
+) -> tuple[Tensor, Tensor]:
+    unit = 1.0 if scale == "std" else 0.0
+    prior_mu = 0.0 if prior_mu is None else prior_mu
+    prior_logvar = unit if prior_logvar is None else prior_logvar
+    return (
+        broadcastable("prior_mu", prior_mu, "mu", mu, batch_dims),
+        broadcastable("prior_logvar", prior_logvar, "mu", mu, batch_dims),
+    )
+
+
+def _clamp(logvar: Tensor, scale: str, bounds: Clamp | None) -> Tensor:
+    if bounds is None:
+        return logvar
+    low, high = bounds
+    if not low <= high:
+        raise ValueError(f"logvar_clamp: expected (low, high) with low <= high, got {bounds}")
+    if scale == "log_std":
+        low, high = 0.5 * low, 0.5 * high
+    elif scale == "std":
+        low, high = math.exp(0.5 * low), math.exp(0.5 * high)
+    return torch.clamp(logvar, low, high)
