@@ -101,7 +101,8 @@ class _VjpRules(Function):
     def jvp(ctx: Any, _op: Any, *tangents: Any) -> Any:
         tangents = tangents[: len(ctx.saved_tensors)]
         function, values, at = _plain_vjp_of(ctx, [t is not None for t in tangents])
-        return torch.func.jvp(function, tuple(values), tuple(tangents[k] for k in at))[1]
+        own = tuple(tangents[k].clone(memory_format=torch.contiguous_format) for k in at)
+        return torch.func.jvp(function, tuple(values), own)[1]  # (refuses expanded tangents)
 
 
 def _plain_vjp_of(
