@@ -101,8 +101,13 @@ class _VjpRules(Function):
     def jvp(ctx: Any, _op: Any, *tangents: Any) -> Any:
         tangents = tangents[: len(ctx.saved_tensors)]
         function, values, at = _plain_vjp_of(ctx, [t is not None for t in tangents])
-        own = tuple(tangents[k].clone(memory_format=torch.contiguous_format) for k in at)
-        return torch.func.jvp(function, tuple(values), own)[1]  # (refuses expanded tangents)
+        # torch.func.jvp refuses expanded tensors
+        primals = tuple(_own_memory(value) for value in values)
+        return torch.func.jvp(function, primals, tuple(_own_memory(tangents[k]) for k in at))[1]
+
+
+def _own_memory(tensor: Tensor) -> Tensor:
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def _plain_vjp_of(
