@@ -1,4 +1,8 @@
+"""Fused kernels for training variational autoencoders in PyTorch."""
+
+from vaekern import reference
 from vaekern._backend import backend
+from vaekern.elbo import elbo_loss
 from vaekern.functional import (
     bernoulli_log_likelihood,
     gaussian_kl,
@@ -6,3 +10,23 @@ from vaekern.functional import (
     reparameterize,
     sample_with_kl,
 )
+from vaekern.likelihoods import BernoulliLikelihood, GaussianLikelihood, Likelihood
+from vaekern.vae import VAE, VAEOutput
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VAE",
+    "BernoulliLikelihood",
+    "GaussianLikelihood",
+    "Likelihood",
+    "VAEOutput",
+    "backend",
+    "bernoulli_log_likelihood",
+    "elbo_loss",
+    "gaussian_kl",
+    "gaussian_log_likelihood",
+    "reference",
+    "reparameterize",
+    "sample_with_kl",
+]

@@ -27,7 +27,6 @@ from vaekern._backend import backend_for
 from vaekern._checks import (
     broadcastable,
     check_batch_dims,
-    check_device,
     check_float,
     check_like,
     check_scale,
@@ -85,7 +84,7 @@ def reparameterize(
     """
     logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
     noise = resolve_noise("mu", mu, eps, seed, generator)
-    return _run(_ops.REPARAMETERIZE, mu, logvar, noise, batch_dims, scale)
+    return run(Call(_ops.REPARAMETERIZE, mu, logvar, noise, batch_dims, scale))
 
 
 def gaussian_kl(
@@ -125,11 +124,7 @@ def gaussian_kl(
         ValueError: shapes or devices do not fit.
         TypeError: an argument is no floating-point tensor or number.
     """
-    logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
-    if prior_mu is None and prior_logvar is None:
-        return _run(_ops.STANDARD_KL, mu, logvar, batch_dims, scale)
-    prior = _check_prior(mu, prior_mu, prior_logvar, scale, batch_dims)
-    return _run(_ops.GAUSSIAN_KL, mu, logvar, *prior, batch_dims, scale)
+    return run(kl_call(mu, logvar, prior_mu, prior_logvar, scale, logvar_clamp, batch_dims))
 
 
 def sample_with_kl(
@@ -154,9 +149,9 @@ def sample_with_kl(
     logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
     noise = resolve_noise("mu", mu, eps, seed, generator)
     if prior_mu is None and prior_logvar is None:
-        return _run(_ops.SAMPLE_WITH_STANDARD_KL, mu, logvar, noise, batch_dims, scale)
+        return run(Call(_ops.SAMPLE_WITH_STANDARD_KL, mu, logvar, noise, batch_dims, scale))
     prior = _check_prior(mu, prior_mu, prior_logvar, scale, batch_dims)
-    return _run(_ops.SAMPLE_WITH_GAUSSIAN_KL, mu, logvar, *prior, noise, batch_dims, scale)
+    return run(Call(_ops.SAMPLE_WITH_GAUSSIAN_KL, mu, logvar, *prior, noise, batch_dims, scale))
 
 
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1) -> Tensor:
@@ -180,11 +175,7 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1) 
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported (integer logits, say).
     """
-    check_float("logits", logits)
-    check_target("x", x)
-    check_like("x", x, "logits", logits)
-    check_batch_dims(batch_dims, "logits", logits)
-    return _run(_ops.BERNOULLI, logits, x, batch_dims)
+    return run(bernoulli_call(logits, x, batch_dims))
 
 
 def gaussian_log_likelihood(
@@ -221,20 +212,68 @@ def gaussian_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
+    return run(gaussian_call(mean, x, logvar, scale, logvar_clamp, batch_dims))
+
+
+# --- checked calls: an operation with the arguments that its kernel takes -------------------------
+
+
+class Call:
+    """An operation and its checked arguments."""
+
+    __slots__ = ("args", "op")
+
+    def __init__(self, op: Op, *args: Any) -> None:
+        self.op = op
+        self.args = args
+
+
+def run(call: Call) -> Any:
+    """The call's results, on the backend for its tensors."""
+    if backend_for(call.args[0].device.type) == "reference":
+        return call.op.plain(*call.args)
+    return call.op(*call.args)
+
+
+def kl_call(
+    mu: Tensor,
+    logvar: Tensor,
+    prior_mu: Tensor | float | None,
+    prior_logvar: Tensor | float | None,
+    scale: str,
+    logvar_clamp: Clamp | None,
+    batch_dims: int,
+) -> Call:
+    logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
+    if prior_mu is None and prior_logvar is None:
+        return Call(_ops.STANDARD_KL, mu, logvar, batch_dims, scale)
+    prior = _check_prior(mu, prior_mu, prior_logvar, scale, batch_dims)
+    return Call(_ops.GAUSSIAN_KL, mu, logvar, *prior, batch_dims, scale)
+
+
+def bernoulli_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:
+    check_float("logits", logits)
+    check_target("x", x)
+    check_like("x", x, "logits", logits)
+    check_batch_dims(batch_dims, "logits", logits)
+    return Call(_ops.BERNOULLI, logits, x, batch_dims)
+
+
+def gaussian_call(
+    mean: Tensor,
+    x: Tensor,
+    logvar: Tensor | float,
+    scale: str,
+    logvar_clamp: Clamp | None,
+    batch_dims: int,
+) -> Call:
     check_float("mean", mean)
     check_target("x", x)
     check_like("x", x, "mean", mean)
     check_batch_dims(batch_dims, "mean", mean)
     check_scale(scale)
     spread = broadcastable("logvar", logvar, "mean", mean, batch_dims, per_channel=True)
-    spread = _clamp(spread, scale, logvar_clamp)
-    return _run(_ops.GAUSSIAN, mean, spread, x, batch_dims, scale)
-
-
-def _run(op: Op, *args: Any) -> Any:
-    if backend_for(args[0].device.type) == "reference":
-        return op.plain(*args)
-    return op(*args)
+    return Call(_ops.GAUSSIAN, mean, _clamp(spread, scale, logvar_clamp), x, batch_dims, scale)
 
 
 def _check_posterior(

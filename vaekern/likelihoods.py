@@ -1,0 +1,142 @@
+"""Likelihoods p(x | decoder output) as modules: log-probability, mean and samples.
+
+Anything with these three methods and an ``nn.Module`` base can stand in for them in
+:class:`vaekern.VAE` and :func:`vaekern.elbo_loss`.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from vaekern.functional import Call, Clamp, bernoulli_call, gaussian_call, run
+
+DecoderOutput: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
+
+
+class Likelihood(nn.Module):
+    """The interface. Subclasses that fit a fused operation implement :meth:`call`; others
+    override :meth:`log_prob`."""
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call | None:
+        """The fused operation that computes :meth:`log_prob`, if there is one."""
+        return None
+
+    def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+        """log p(x | decoder output) per datapoint, in nats: the shape ``x.shape[:batch_dims]``."""
+        call = self.call(decoder_output, x, batch_dims)
+        if call is None:
+            raise NotImplementedError(f"{type(self).__name__} has neither call nor log_prob")
+        log_prob: Tensor = run(call)
+        return log_prob
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        """The mean of p(x | decoder output)."""
+        raise NotImplementedError
+
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """One sample of p(x | decoder output) for each datapoint. Carries no gradient."""
+        raise NotImplementedError
+
+
+class BernoulliLikelihood(Likelihood):
+    """Bernoulli pixels; the decoder emits logits. See :func:`vaekern.bernoulli_log_likelihood`."""
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
+        return bernoulli_call(_single(decoder_output), x, batch_dims)
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        return torch.sigmoid(_single(decoder_output))
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        return torch.bernoulli(self.mean(decoder_output), generator=generator)
+
+
+class GaussianLikelihood(Likelihood):
+    """Gaussian data. See :func:`vaekern.gaussian_log_likelihood`.
+
+    The decoder emits the mean, or a tuple (mean, logvar); without the latter the module's own
+    ``logvar`` is used.
+
+    Args:
+        logvar: the log-variance (see ``scale``) where the decoder gives none: a number, or a
+            tensor that broadcasts as in :func:`vaekern.gaussian_log_likelihood`.
+        learned: make ``logvar`` a parameter.
+        scale: what log-variances are given as: ``"logvar"``, ``"log_std"`` or ``"std"``.
+        logvar_clamp: bounds for the log-variance.
+    """
+
+    def __init__(
+        self,
+        logvar: Tensor | float = 0.0,
+        *,
+        learned: bool = False,
+        scale: str = "logvar",
+        logvar_clamp: Clamp | None = None,
+    ) -> None:
+        super().__init__()
+        value = torch.as_tensor(logvar, dtype=torch.get_default_dtype())
+        if learned:
+            self.logvar = nn.Parameter(value.clone())
+        else:
+            self.register_buffer("logvar", value)
+        self.scale = scale
+        self.logvar_clamp = logvar_clamp
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
+        mean, logvar = self._split(decoder_output)
+        return gaussian_call(mean, x, logvar, self.scale, self.logvar_clamp, batch_dims)
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        return self._split(decoder_output)[0]
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        from vaekern.functional import reparameterize
+
+        mean, logvar = self._split(decoder_output)
+        if logvar.dim() == 1 and mean.dim() > 2:
+            logvar = logvar.reshape(-1, *(1,) * (mean.dim() - 2))  # one per channel
+        return reparameterize(
+            mean,
+            logvar.to(mean.dtype).expand(mean.shape),
+            generator=generator,
+            scale=self.scale,
+            logvar_clamp=self.logvar_clamp,
+        )
+
+    def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor]:
+        if isinstance(decoder_output, Tensor):
+            return decoder_output, self.logvar
+        mean, logvar = decoder_output
+        return mean, logvar
+
+
+def likelihood_named(likelihood: str | Likelihood) -> Likelihood:
+    """The likelihood itself, or the default one of a name: ``"bernoulli"`` or ``"gaussian"``."""
+    if isinstance(likelihood, nn.Module):
+        return likelihood
+    if likelihood == "bernoulli":
+        return BernoulliLikelihood()
+    if likelihood == "gaussian":
+        return GaussianLikelihood()
+    raise ValueError(
+        f"likelihood: expected 'bernoulli', 'gaussian' or a module with log_prob, got {likelihood!r}"
+    )
+
+
+def _single(decoder_output: DecoderOutput) -> Tensor:
+    if not isinstance(decoder_output, Tensor):
+        raise TypeError(
+            f"decoder_output: expected a tensor of logits, got {type(decoder_output).__name__}"
+        )
+    return decoder_output

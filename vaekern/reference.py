@@ -1,0 +1,30 @@
+"""The public functions on plain torch, on any device: the oracle of the tests."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from vaekern import elbo, functional
+from vaekern._backend import backend
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _plain(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    @functools.wraps(function)
+    def on_reference(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with backend("reference"):
+            return function(*args, **kwargs)
+
+    return on_reference
+
+
+reparameterize = _plain(functional.reparameterize)
+gaussian_kl = _plain(functional.gaussian_kl)
+sample_with_kl = _plain(functional.sample_with_kl)
+bernoulli_log_likelihood = _plain(functional.bernoulli_log_likelihood)
+gaussian_log_likelihood = _plain(functional.gaussian_log_likelihood)
+elbo_loss = _plain(elbo.elbo_loss)
