@@ -49,7 +49,8 @@ Input read_input(py::handle spec, const std::vector<int64_t>& shape, int64_t num
   return input;
 }
 
-// (kind, address, dtype, how many numbers, strides over the row dimensions) | None to discard
+// (kind, address, dtype, how many numbers, strides over the row dimensions or None for one number
+// per row) | None to discard
 Output read_output(py::handle spec, const std::vector<int64_t>& shape, size_t row_dims) {
   Output output;
   output.kind = Output::Kind::discard;
@@ -59,7 +60,9 @@ Output read_output(py::handle spec, const std::vector<int64_t>& shape, size_t ro
   output.data = pointer(fields[1]);
   output.dtype = static_cast<DType>(fields[2].cast<int>());
   output.numel = fields[3].cast<int64_t>();
-  if (output.kind == Output::Kind::row_sum) {
+  if (output.kind == Output::Kind::row_sum && fields[4].is_none()) {
+    append_dimension(output.rows, output.numel, 1);
+  } else if (output.kind == Output::Kind::row_sum) {
     const auto strides = fields[4].cast<std::vector<int64_t>>();
     if (strides.size() != row_dims) bad_launch("an output's strides do not match the rows");
     for (size_t d = 0; d < row_dims; ++d) append_dimension(output.rows, shape[d], strides[d]);

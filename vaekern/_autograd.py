@@ -57,8 +57,7 @@ class Eager(_Rules):
     @staticmethod
     def forward(ctx: Any, op: Op, *args: Any) -> Any:
         _Rules.save(ctx, op, args)
-        with below_autograd():
-            return op.op(*args)
+        return op.execute(*args)
 
 
 class Functional(_Rules):
@@ -129,8 +128,7 @@ class EagerVjp(_VjpRules):
     @staticmethod
     def forward(ctx: Any, op: Op, *args: Any) -> Any:
         _VjpRules.save(ctx, op, args)
-        with below_autograd():
-            return tuple(op.vjp_op(*args))
+        return tuple(op.execute_vjp(*args))
 
 
 class FunctionalVjp(_VjpRules):

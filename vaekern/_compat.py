@@ -18,6 +18,10 @@ _len_dispatch_modes = torch._C._len_torch_dispatch_stack
 _backward_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
 
 
+#: Whether the profiler is recording operations.
+profiler_active = torch._C._autograd._profiler_enabled
+
+
 def forward_mode_active() -> bool:
     """Whether dual numbers may be around (``torch.autograd.forward_ad``)."""
     return forward_ad._current_level >= 0

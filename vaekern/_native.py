@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -12,9 +11,12 @@ from typing import TypeAlias
 import torch  # first: the extension then shares torch's OpenMP runtime
 from torch import Tensor
 
+from vaekern._compat import dispatch_modes_active, profiler_active
+
 ISA_VARIABLE = "VAEKERN_CPU_ISA"
 
 Source: TypeAlias = "Tensor | PerDatapoint | Noise | float"
+Result: TypeAlias = "Tensor | PerDatapoint | None"
 
 _DTYPES = {
     torch.float32: 0,
@@ -25,6 +27,8 @@ _DTYPES = {
     torch.bool: 5,
 }
 _ELEMENTS, _ROW_SUM, _COLUMN_SUM = 0, 1, 2
+
+_PLAIN_TYPES = (Tensor, torch.nn.Parameter)
 
 _forked = False
 
@@ -41,10 +45,11 @@ class Noise:
 class PerDatapoint:
     """A tensor with one number per datapoint: of the shape's leading dimensions alone."""
 
-    __slots__ = ("tensor",)
+    __slots__ = ("dtype", "tensor")
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
+        self.dtype = tensor.dtype
 
 
 def _load() -> tuple[ModuleType | None, str]:
@@ -90,6 +95,19 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def is_plain(args: Sequence[object]) -> bool:
+    """Whether a kernel may read these tensors' memory without asking the dispatcher: ordinary CPU
+    tensors, and nobody watching (fake tensors, tracing, the profiler)."""
+    if core is None or dispatch_modes_active() or profiler_active():
+        return False
+    for arg in args:
+        if isinstance(arg, Tensor) and (
+            type(arg) not in _PLAIN_TYPES or not arg.is_cpu or arg.is_neg() or arg.is_nested
+        ):
+            return False
+    return True
+
+
 def threads_for(numel: int) -> int:
     """How many threads to use: torch's number, fewer where the work is not worth them."""
     if _forked:
@@ -100,9 +118,7 @@ def threads_for(numel: int) -> int:
 def accumulation_dtype(*tensors: object) -> torch.dtype:
     """float64 if any tensor is, else float32: the arithmetic's dtype, and that of sums."""
     for tensor in tensors:
-        if isinstance(tensor, PerDatapoint):
-            tensor = tensor.tensor
-        if isinstance(tensor, Tensor) and tensor.dtype is torch.float64:
+        if getattr(tensor, "dtype", None) is torch.float64:
             return torch.float64
     return torch.float32
 
@@ -165,7 +181,7 @@ def launch(
     shape: torch.Size,
     batch_dims: int,
     inputs: Sequence[Source],
-    outputs: Sequence[Tensor | PerDatapoint | None],
+    outputs: Sequence[Result],
 ) -> None:
     """Runs a kernel over all elements of ``shape``.
 
@@ -178,38 +194,57 @@ def launch(
             if output is not None:
                 (output.tensor if isinstance(output, PerDatapoint) else output).zero_()
         return
-    ndim = len(shape)
-    summed = {
-        k: _padded_shape(output, ndim)
-        for k, output in enumerate(outputs)
-        if output is not None and (isinstance(output, PerDatapoint) or output.shape != shape)
-    }
-    split = _row_dims(shape, batch_dims, list(summed.values()))
-    if split is None:
-        return _launch_and_sum(kernel, shape, batch_dims, inputs, outputs)
+    row_dims: int | None = batch_dims
     specs: list[object] = []
-    for k, output in enumerate(outputs):
+    for output in outputs:
         if output is None:
             specs.append(None)
-            continue
-        tensor = output.tensor if isinstance(output, PerDatapoint) else output
-        where = (tensor.data_ptr(), _DTYPES[tensor.dtype], tensor.numel())
-        if k not in summed:
-            specs.append((_ELEMENTS, *where, None))
-        elif _is_constant(summed[k], shape, range(split, ndim)):
-            specs.append((_ROW_SUM, *where, _row_strides(summed[k], split)))
+        elif isinstance(output, PerDatapoint):
+            specs.append(_output_spec(_ROW_SUM, output.tensor, None))
+        elif output.shape == shape:
+            specs.append(_output_spec(_ELEMENTS, output, None))
         else:
-            specs.append((_COLUMN_SUM, *where, None))
+            row_dims, specs = _with_broadcast_sums(shape, batch_dims, outputs)
+            break
+    if row_dims is None:
+        return _launch_and_sum(kernel, shape, batch_dims, inputs, outputs)
     assert core is not None
     core.run(
         KERNELS[kernel],
         accumulation_dtype(*inputs) is torch.float64,
         shape,
-        split,
+        row_dims,
         tuple([_describe(source, shape) for source in inputs]),
         tuple(specs),
-        threads_for(math.prod(shape)),
+        threads_for(shape.numel()),
     )
+
+
+def _output_spec(kind: int, tensor: Tensor, row_strides: Sequence[int] | None) -> object:
+    return kind, tensor.data_ptr(), _DTYPES[tensor.dtype], tensor.numel(), row_strides
+
+
+def _with_broadcast_sums(
+    shape: torch.Size, batch_dims: int, outputs: Sequence[Result]
+) -> tuple[int | None, list[object]]:
+    """How many leading dimensions make rows, and the outputs' descriptions, where some output is
+    the gradient of a broadcast input."""
+    ndim = len(shape)
+    padded = [None if output is None else _padded_shape(output, ndim) for output in outputs]
+    row_dims = _row_dims(shape, batch_dims, [p for p in padded if p is not None and p != shape])
+    specs: list[object] = []
+    for output, sizes in zip(outputs, padded, strict=True):
+        if output is None or sizes is None or row_dims is None:
+            specs.append(None)
+            continue
+        tensor = output.tensor if isinstance(output, PerDatapoint) else output
+        if sizes == shape:
+            specs.append(_output_spec(_ELEMENTS, tensor, None))
+        elif _is_constant(sizes, shape, range(row_dims, ndim)):
+            specs.append(_output_spec(_ROW_SUM, tensor, _row_strides(sizes, row_dims)))
+        else:
+            specs.append(_output_spec(_COLUMN_SUM, tensor, None))
+    return row_dims, specs
 
 
 def _launch_and_sum(
@@ -217,7 +252,7 @@ def _launch_and_sum(
     shape: torch.Size,
     batch_dims: int,
     inputs: Sequence[Source],
-    outputs: Sequence[Tensor | PerDatapoint | None],
+    outputs: Sequence[Result],
 ) -> None:
     """For the rare shapes whose sums no split into rows and columns gives: sums afterwards."""
     full = [

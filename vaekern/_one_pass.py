@@ -17,13 +17,8 @@ from torch import Tensor
 from torch.autograd import Function
 
 from vaekern._backend import backend_for
-from vaekern._compat import (
-    backward_keeps_graph,
-    dispatch_modes_active,
-    forward_mode_active,
-    transforms_active,
-)
-from vaekern._native import launch
+from vaekern._compat import backward_keeps_graph, forward_mode_active, transforms_active
+from vaekern._native import is_plain, launch
 from vaekern._op import Op
 
 #: loss = sum over terms of weight * sum over datapoints of op(tensors)
@@ -34,16 +29,16 @@ def applies(terms: Sequence[Term]) -> bool:
     """Whether this way is open: plain eager CPU code that wants gradients it can store well."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return False
-    if transforms_active() or forward_mode_active() or dispatch_modes_active():
+    if transforms_active() or forward_mode_active():
         return False
     wanting = False
     for op, args, _ in terms:
-        first = args[0]
-        if first.numel() == 0 or backend_for(first.device.type) != "cpu" or first.is_meta:
+        tensors = args[: len(op.inputs)]
+        if not is_plain(tensors) or backend_for("cpu") != "cpu" or tensors[0].numel() == 0:
             return False
-        for tensor in args[: len(op.inputs)]:
+        for tensor in tensors:
             # float16 gradients may underflow before the loss scale reaches them.
-            if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.dtype is torch.float16:
+            if tensor.dtype is torch.float16:
                 return False
             wanting |= tensor.requires_grad
     return wanting
@@ -63,7 +58,12 @@ class _OnePass(Function):
         for op, args, weight in terms:
             inputs, attributes = op.split(args)
             shape = inputs[0].shape
-            found = [t.new_empty(t.shape) if t.requires_grad else None for t in inputs]
+            found = [
+                torch.empty_like(t, memory_format=torch.contiguous_format)
+                if t.requires_grad
+                else None
+                for t in inputs
+            ]
             value = torch.empty((), dtype=torch.float64)
             launch(
                 op.kernel_name("value_and_vjp", attributes),

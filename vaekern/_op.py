@@ -16,7 +16,7 @@ from torch import Tensor
 from vaekern import _native
 from vaekern._autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._compat import below_autograd, forward_mode_active, transforms_active
-from vaekern._native import Noise, PerDatapoint, accumulation_dtype, launch
+from vaekern._native import Noise, PerDatapoint, accumulation_dtype, is_plain, launch
 
 _library = torch.library.Library("vaekern", "DEF")
 
@@ -83,16 +83,23 @@ class Op:
         """The Autograd kernel. Eager code calls it directly and saves a trip to the dispatcher."""
         if transforms_active():
             return Functional.apply(self, *args)
-        if _wants_derivative(args):
-            return Eager.apply(self, *args)
-        with below_autograd():
-            return self.op(*args)
+        return Eager.apply(self, *args) if _wants_derivative(args) else self.execute(*args)
 
     def differentiable_vjp(self, *args: Any) -> list[Tensor]:
         if transforms_active():
             return list(FunctionalVjp.apply(self, *args))
-        if _wants_derivative(args):
-            return list(EagerVjp.apply(self, *args))
+        return list(EagerVjp.apply(self, *args)) if _wants_derivative(args) else self.execute_vjp(*args)
+
+    def execute(self, *args: Any) -> Any:
+        """The results without a derivative: the kernel itself where it may read the memory."""
+        if is_plain(args):
+            return self._kernel(*args)
+        with below_autograd():
+            return self.op(*args)
+
+    def execute_vjp(self, *args: Any) -> list[Tensor]:
+        if is_plain(args):
+            return self._vjp_kernel(*args)
         with below_autograd():
             return self.vjp_op(*args)
 
@@ -150,17 +157,23 @@ class Op:
     def _empty_results(self, *args: Any) -> Any:
         tensors, attributes = self.split(args)
         first, second = tensors[0], tensors[1]
-        results = tuple(
-            first.new_empty(first.shape, dtype=torch.promote_types(first.dtype, second.dtype))
+        results = [
+            _contiguous_like(first, torch.promote_types(first.dtype, second.dtype))
             if kind is ELEMENT
             else first.new_empty(first.shape[: attributes[0]], dtype=accumulation_dtype(*tensors))
             for kind in self.results
-        )
-        return results if len(results) > 1 else results[0]
+        ]
+        return tuple(results) if len(results) > 1 else results[0]
 
     def _empty_gradients(self, *args: Any) -> list[Tensor]:
         _, tensors, wanted, _ = self.split_vjp(args)
-        return [t.new_empty(t.shape) for t, want in zip(tensors, wanted, strict=True) if want]
+        return [
+            _contiguous_like(t, t.dtype) for t, want in zip(tensors, wanted, strict=True) if want
+        ]
+
+
+def _contiguous_like(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
 
 
 def _sources(tensors: Sequence[Tensor]) -> list[_native.Source]:

@@ -1,7 +1,7 @@
 // Where a tile's results go: to memory, or into sums over rows or columns.
 //
-// Every sum has a fixed order: 16 lanes of float within a tile, then double over tiles, in index
-// order. Results depend neither on the number of threads nor on where a datapoint lies.
+// Every sum has a fixed order: lanes of float within a tile, then double over lanes and tiles,
+// in index order. Results depend neither on the number of threads nor on where a datapoint lies.
 #pragma once
 
 #include <memory>
@@ -10,19 +10,45 @@
 
 VK_BEGIN
 
+// Adds neighbours `width` apart until one is left.
+template <int width, class T>
+double fold(T* lanes) {
+  if constexpr (width == 0) {
+    return lanes[0];
+  } else {
+#pragma omp simd
+    for (int k = 0; k < width; ++k) lanes[k] += lanes[k + width];
+    return fold<width / 2>(lanes);
+  }
+}
+
+constexpr int kLanes = 16, kUnrolled = 4 * kLanes;  // four sums under way hide an add's latency
+
 template <class T>
 double sum_in_lanes(const T* values, int64_t n) {
-  constexpr int kLanes = 16;
   T lanes[kLanes] = {};
-  const int64_t whole = n / kLanes * kLanes;
-  for (int64_t j = 0; j < whole; j += kLanes) {
+  int64_t j = 0;
+  if (n >= kUnrolled) {
+    T unrolled[kUnrolled] = {};
+    for (; j + kUnrolled <= n; j += kUnrolled) {
+#pragma omp simd
+      for (int k = 0; k < kUnrolled; ++k) unrolled[k] += values[j + k];
+    }
+#pragma omp simd
+    for (int k = 0; k < kLanes; ++k) {
+      lanes[k] = (unrolled[k] + unrolled[k + kLanes]) +
+                 (unrolled[k + 2 * kLanes] + unrolled[k + 3 * kLanes]);
+    }
+  }
+  for (; j + kLanes <= n; j += kLanes) {
 #pragma omp simd
     for (int k = 0; k < kLanes; ++k) lanes[k] += values[j + k];
   }
-  for (int64_t j = whole; j < n; ++j) lanes[j - whole] += values[j];
-  double sum = 0.0;
-  for (int k = 0; k < kLanes; ++k) sum += static_cast<double>(lanes[k]);
-  return sum;
+  for (int k = 0; j + k < n; ++k) lanes[k] += values[j + k];
+  double wide[kLanes];
+#pragma omp simd
+  for (int k = 0; k < kLanes; ++k) wide[k] = static_cast<double>(lanes[k]);
+  return fold<kLanes / 2>(wide);
 }
 
 template <class T>
