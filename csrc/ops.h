@@ -15,14 +15,14 @@
 VK_BEGIN
 
 template <template <class> class Op, class Visit>
-void for_each_scale(Visit visit) {
+constexpr void for_each_scale(Visit visit) {
   visit(Op<LogVar>{}, LogVar::name);
   visit(Op<LogStd>{}, LogStd::name);
   visit(Op<Std>{}, Std::name);
 }
 
 template <class Visit>
-void for_each_op(Visit visit) {
+constexpr void for_each_op(Visit visit) {
   visit(Bernoulli{}, "");
   for_each_scale<Gaussian>(visit);
   for_each_scale<StandardKL>(visit);

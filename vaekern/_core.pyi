@@ -1,4 +1,4 @@
-"""The compiled kernels, from ``csrc/bindings.cpp``; the launcher in ``_native.py`` is the only user.
+"""The compiled kernels, from ``csrc/bindings.cpp``. Only ``_native.py`` should call :func:`run`.
 
 Instruction sets go by the names that the build gives them, ``"x86_64_v3"`` for one.
 """

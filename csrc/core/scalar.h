@@ -61,33 +61,36 @@ VK_FN T polynomial(T x, T c0, T c1, More... more) {
 constexpr float kLn2High = 0.693359375f;  // 9 bits: k * kLn2High is exact
 constexpr float kLn2Low = -2.12194440e-4f;
 
-// x = k ln 2 + r with |r| <= ln(2) / 2, and e^r = 1 + r + curvature * r^2.
-// `scaled` holds k + bias in the low bits of a float: shifted left by 23 it is an exponent.
+// x = k ln 2 + r with |r| <= ln(2) / 2. `scaled` holds k + bias in the low bits of a float:
+// shifted left by 23 it is an exponent.
 struct ReducedExp {
-  float k, scaled, r, curvature;
+  float k, scaled, r;
 };
-
-VK_FN ReducedExp reduce_exp(float x, float bias) {
-  const float shifted = fma(x, 1.44269504088896341f, bias);
-  const float k = shifted - bias;
-  const float r = fma(k, -kLn2Low, fma(k, -kLn2High, x));
-  return {k, shifted, r,
-          polynomial(r, 0.500000001353f, 0.166666665309f, 0.0416664640698f, 0.00833336091532f,
-                     0.00139337594559f, 0.000198578582005f)};
-}
 
 constexpr float kRoundToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
 
+VK_FN ReducedExp reduce_exp(float x, float exponent_bias) {
+  const float bias = kRoundToInteger + exponent_bias;
+  const float shifted = fma(x, 1.44269504088896341f, bias);
+  const float k = shifted - bias;
+  return {k, shifted, fma(k, -kLn2Low, fma(k, -kLn2High, x))};
+}
+
 VK_FN float times_power_of_two(float x, float scaled) {
   return bit_cast<float>(bit_cast<uint32_t>(x) + (bit_cast<uint32_t>(scaled) << 23));
+}
+
+// e^r
+VK_FN float short_exp(float r) {
+  return polynomial(r, 1.0f, 1.0f, 0.499999933909f, 0.166665197133f, 0.0416683983914f,
+                    0.00836883035333f, 0.00138143848759f);
 }
 
 // Below -105 e^x rounds to 0, above 89 it overflows. 2^k alone would leave the range of float near
 // both ends, so the exponent is moved by 64 and the product moves it back, rounding correctly.
 // (Bit operations on the sign: compilers turn nested selects on x into long chains of masks.)
 VK_FN ReducedExp reduce_exp_anywhere(float x) {
-  return reduce_exp(with_sign_of(x, at_most(105.0f, absolute(x))),
-                    kRoundToInteger - with_sign_of(x, 64.0f));
+  return reduce_exp(with_sign_of(x, at_most(105.0f, absolute(x))), -with_sign_of(x, 64.0f));
 }
 
 // 2^-64 for negative x, 2^64 for positive
@@ -95,18 +98,16 @@ VK_FN float undo_bias(float x) {
   return bit_cast<float>(0x5F800000u ^ ((bit_cast<uint32_t>(x) >> 1) & 0x40000000u));
 }
 
-VK_FN float finish_exp(const ReducedExp& e, float x) {
-  const float mantissa = fma(e.curvature * e.r, e.r, e.r) + 1.0f;
-  return times_power_of_two(mantissa, e.scaled) * undo_bias(x);
+VK_FN float exp(float x) {
+  const ReducedExp e = reduce_exp_anywhere(x);
+  return times_power_of_two(short_exp(e.r), e.scaled) * undo_bias(x);
 }
-
-VK_FN float exp(float x) { return finish_exp(reduce_exp_anywhere(x), x); }
 VK_FN double exp(double x) { return std::exp(x); }
 
 // e^-x for x >= 0
 VK_FN float exp_of_minus(float x) {
-  const ReducedExp e = reduce_exp(-at_most(105.0f, x), kRoundToInteger + 64.0f);
-  return times_power_of_two(fma(e.curvature * e.r, e.r, e.r) + 1.0f, e.scaled) * 0x1p-64f;
+  const ReducedExp e = reduce_exp(-at_most(105.0f, x), 64.0f);
+  return times_power_of_two(short_exp(e.r), e.scaled) * 0x1p-64f;
 }
 VK_FN double exp_of_minus(double x) { return std::exp(-x); }
 
@@ -123,11 +124,16 @@ struct ExpPhi {
 // differences are exact.
 VK_FN ExpPhi<float> exp_and_phi(float x) {
   const ReducedExp e = reduce_exp_anywhere(x);
-  const float power = times_power_of_two(1.0f, e.scaled) * undo_bias(x);
+  const float undo = undo_bias(x);
+  // (e^r - 1 - r) / r^2, to the last digit at r = 0 too
+  const float curvature = polynomial(e.r, 0.500000001353f, 0.166666665309f, 0.0416664640698f,
+                                     0.00833336091532f, 0.00139337594559f, 0.000198578582005f);
+  const float short_exp = fma(fma(curvature, e.r, 1.0f), e.r, 1.0f);
+  const float power = times_power_of_two(1.0f, e.scaled) * undo;
   const float less_one = power - 1.0f;
   const float differences = fma(less_one, e.r, fma(e.k, -kLn2High, less_one));
-  const float curved = power * e.curvature * e.r;
-  return {finish_exp(e, x), fma(curved, e.r, fma(e.k, -kLn2Low, differences))};
+  const float phi = fma(power * curvature * e.r, e.r, fma(e.k, -kLn2Low, differences));
+  return {times_power_of_two(short_exp, e.scaled) * undo, phi};
 }
 
 VK_FN ExpPhi<double> exp_and_phi(double x) {

@@ -3,8 +3,6 @@
 
 #include "../ops.h"
 
-#include <vector>
-
 #include "../pointwise.h"
 #include "backend.h"
 #include "engine.h"
@@ -17,27 +15,44 @@ struct Kernel {
   TileKernels<double> f64;
 };
 
+// Calls visit(Function) for everything that one operation offers.
+template <class Op, class Visit>
+constexpr void for_each_function(Visit visit) {
+  visit(ValueOf<Op>{});
+  visit(VjpOf<Op>{});
+  if constexpr (ValueAndVjpOf<Op>::exists) visit(ValueAndVjpOf<Op>{});
+}
+
+constexpr int count_kernels() {
+  int n = 0;
+  for_each_op([&n](auto op, const char*) {
+    for_each_function<decltype(op)>([&n](auto) { ++n; });
+  });
+  return n;
+}
+
+// Plain arrays: code that a container shared between instruction sets would bring along could run
+// on a machine that lacks them.
 struct Table {
-  std::vector<KernelInfo> infos;
-  std::vector<Kernel> kernels;
+  static constexpr int kSize = count_kernels();
+  KernelInfo infos[kSize];
+  Kernel kernels[kSize];
 
   Table() {
-    for_each_op([this](auto op, const char* scale) {
+    int k = 0;
+    for_each_op([this, &k](auto op, const char* scale) {
       using Op = decltype(op);
-      add<Op, ValueOf<Op>>(scale);
-      add<Op, VjpOf<Op>>(scale);
-      if constexpr (ValueAndVjpOf<Op>::exists) add<Op, ValueAndVjpOf<Op>>(scale);
+      for_each_function<Op>([this, &k, scale](auto function) {
+        using Function = decltype(function);
+        infos[k] = {Op::name, scale, Function::variant, Function::n_inputs, Function::n_outputs};
+        using Results = std::make_index_sequence<Function::n_outputs>;
+        kernels[k] = {float_variants<Function>(Results()), double_variants<Function>(Results())};
+        ++k;
+      });
     });
   }
 
  private:
-  template <class Op, class Function>
-  void add(const char* scale) {
-    infos.push_back({Op::name, scale, Function::variant, Function::n_inputs, Function::n_outputs});
-    using Results = std::make_index_sequence<Function::n_outputs>;
-    kernels.push_back({float_variants<Function>(Results()), double_variants<Function>(Results())});
-  }
-
   template <class Function, size_t... K>
   static TileKernels<float> float_variants(std::index_sequence<K...>) {
     constexpr int uniform = Function::uniform_input;
@@ -97,8 +112,7 @@ static void philox_words(uint32_t* out, int64_t first, int64_t counters, const i
 
 const cpu::Backend* backend() {
   static const cpu::Backend instance = {VK_NAME_OF(VK_TARGET),
-                                        static_cast<int>(table().infos.size()),
-                                        table().infos.data(), run, philox_words};
+                                        Table::kSize, table().infos, run, philox_words};
   return &instance;
 }
 

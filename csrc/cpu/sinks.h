@@ -135,8 +135,9 @@ class Sink {
     const int64_t n = by_row ? output_->numel : tiling_->cols;
     std::unique_ptr<double[]> sums(new double[n]());
     if (by_row) {
+      const bool one_each = output_->rows.is_dense();
       for (int64_t r = 0; r < tiling_->rows; ++r) {
-        double& sum = sums[output_->rows.offset_of(r)];
+        double& sum = sums[one_each ? r : output_->rows.offset_of(r)];
         for (int64_t s = 0; s < tiling_->segments; ++s) sum += partial_[r * tiling_->segments + s];
       }
     } else {
