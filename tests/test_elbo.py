@@ -57,9 +57,7 @@ def assert_near(actual: Tensor, expected: Tensor, tolerance: float) -> None:
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("dtype", list(EPSILONS))
 @pytest.mark.parametrize("likelihood", LIKELIHOODS)
-def test_one_pass_loss_and_gradients(
-    likelihood: str, dtype: torch.dtype, reduction: str
-) -> None:
+def test_one_pass_loss_and_gradients(likelihood: str, dtype: torch.dtype, reduction: str) -> None:
     problem = Problem(likelihood, dtype)
     loss = problem.loss(beta=0.7, reduction=reduction)
     gradients = torch.autograd.grad(2.5 * loss, problem.leaves)

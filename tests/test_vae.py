@@ -162,9 +162,7 @@ def trajectory(backend: str, dtype: torch.dtype, steps: int = 100) -> list[float
     return losses
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-13)]
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-6), (torch.float64, 1e-13)])
 def test_training_agrees_with_the_reference(dtype: torch.dtype, tolerance: float) -> None:
     """The same seeds give the same losses over 100 steps, to a few roundings."""
     compiled, reference = trajectory("cpu", dtype), trajectory("reference", dtype)
@@ -177,5 +175,5 @@ def test_training_agrees_with_the_reference(dtype: torch.dtype, tolerance: float
 def test_numbers_of_samples_are_checked(method: str) -> None:
     vae = make_vae()
     arguments = (0,) if method == "sample" else (data(), 0)
-    with pytest.raises(ValueError, match="num_samples.*at least 1.*0"):
+    with pytest.raises(ValueError, match=r"num_samples.*at least 1.*0"):
         getattr(vae, method)(*arguments)

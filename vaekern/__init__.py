@@ -2,6 +2,7 @@
 
 from vaekern import reference
 from vaekern._backend import backend
+from vaekern._config import show_config
 from vaekern.elbo import elbo_loss
 from vaekern.functional import (
     bernoulli_log_likelihood,
@@ -29,4 +30,5 @@ __all__ = [
     "reference",
     "reparameterize",
     "sample_with_kl",
+    "show_config",
 ]

@@ -92,7 +92,7 @@ class _VjpRules(Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         needs = ctx.needs_input_grad[1 : 1 + len(ctx.saved_tensors)]
         function, values, at = _plain_vjp_of(ctx, needs)
-        _, pull_back = torch.func.vjp(function, *values)
+        pull_back = torch.func.vjp(function, *values)[1]
         found = dict(zip(at, pull_back(gradients), strict=True))
         return (None, *[found.get(k) for k in range(len(needs))], *(None,) * len(ctx.others))
 
@@ -185,7 +185,7 @@ def plain_vjp(op: Op, *args: Any) -> tuple[Tensor, ...]:
             inputs[k] = value
         return op.plain(*inputs, *attributes)
 
-    results, pull_back = torch.func.vjp(of_wanted, *[inputs[k] for k in at])
+    results, pull_back, *_ = torch.func.vjp(of_wanted, *[inputs[k] for k in at])
     if isinstance(results, Tensor):
         return pull_back(gradients[0])
     return pull_back(

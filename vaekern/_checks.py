@@ -27,9 +27,7 @@ def _check_tensor(name: str, tensor: object, dtypes: tuple[torch.dtype, ...]) ->
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
     if tensor.dtype not in dtypes:
-        raise TypeError(
-            f"{name}: expected dtype {_names(dtypes)}, got {_names((tensor.dtype,))}"
-        )
+        raise TypeError(f"{name}: expected dtype {_names(dtypes)}, got {_names((tensor.dtype,))}")
     if tensor.layout is not torch.strided:
         raise TypeError(f"{name}: expected a strided (dense) tensor, got layout {tensor.layout}")
 
@@ -70,16 +68,17 @@ def broadcastable(
     other_name: str,
     other: Tensor,
     batch_dims: int,
+    dtype: torch.dtype,
     *,
     per_channel: bool = False,
 ) -> Tensor:
-    """A parameter that may be smaller than the tensor it belongs to: a number, a scalar tensor,
-    of the event's shape, or with a 1 for each dimension it is shared over. With ``per_channel``, a
-    vector has one number for each index of the first event dimension."""
+    """A parameter that may be smaller than the tensor it belongs to: a number, which becomes a
+    scalar tensor of ``dtype``; a scalar tensor; of the event's shape; or with a 1 for each
+    dimension it is shared over. With ``per_channel``, a vector has one number for each index of
+    the first event dimension."""
     if isinstance(value, bool) or not isinstance(value, (Tensor, int, float)):
         raise TypeError(f"{name}: expected a number or a tensor, got {type(value).__name__}")
     if not isinstance(value, Tensor):
-        dtype = torch.float64 if other.dtype is torch.float64 else torch.float32
         return torch.full((), value, dtype=dtype, device=other.device)
     check_float(name, value)
     check_device(name, value, other_name, other)
@@ -90,8 +89,8 @@ def broadcastable(
         if value.shape[0] == event[0]:
             return value.reshape(-1, *(1,) * (len(event) - 1))
     elif value.dim() in (len(event), other.dim()):
-        matching = zip(reversed(value.shape), reversed(other.shape))
-        if all([own in (1, wanted) for own, wanted in matching]):
+        trailing = other.shape[other.dim() - value.dim() :]
+        if all([own in (1, wanted) for own, wanted in zip(value.shape, trailing, strict=True)]):
             return value
     channels = f", a vector of {event[0]} (per channel)" if per_channel and event else ""
     raise ValueError(

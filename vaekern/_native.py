@@ -255,10 +255,9 @@ def _launch_and_sum(
     outputs: Sequence[Result],
 ) -> None:
     """For the rare shapes whose sums no split into rows and columns gives: sums afterwards."""
+    wide = accumulation_dtype(*inputs)
     full = [
-        torch.empty(shape, dtype=output.dtype, device=output.device)
-        if isinstance(output, Tensor)
-        else output
+        torch.empty(shape, dtype=wide) if isinstance(output, Tensor) else output
         for output in outputs
     ]
     launch(kernel, shape, batch_dims, inputs, full)

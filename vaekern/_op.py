@@ -88,7 +88,9 @@ class Op:
     def differentiable_vjp(self, *args: Any) -> list[Tensor]:
         if transforms_active():
             return list(FunctionalVjp.apply(self, *args))
-        return list(EagerVjp.apply(self, *args)) if _wants_derivative(args) else self.execute_vjp(*args)
+        if _wants_derivative(args):
+            return list(EagerVjp.apply(self, *args))
+        return self.execute_vjp(*args)
 
     def execute(self, *args: Any) -> Any:
         """The results without a derivative: the kernel itself where it may read the memory."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from vaekern import _one_pass
@@ -73,9 +72,7 @@ def elbo_loss(
     return _fused(call, divergence, beta, reduction, mu.shape[:batch_dims].numel())
 
 
-def reduce_elbo(
-    log_likelihood: Tensor, kl: Tensor, beta: Tensor | float, reduction: str
-) -> Tensor:
+def reduce_elbo(log_likelihood: Tensor, kl: Tensor, beta: Tensor | float, reduction: str) -> Tensor:
     """beta * kl - log_likelihood, reduced over datapoints."""
     losses = beta * kl - log_likelihood
     if reduction == "none":

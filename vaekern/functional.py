@@ -32,6 +32,7 @@ from vaekern._checks import (
     check_scale,
     check_target,
 )
+from vaekern._native import accumulation_dtype
 from vaekern._noise import resolve_noise
 from vaekern._op import Op
 
@@ -150,7 +151,7 @@ def sample_with_kl(
     noise = resolve_noise("mu", mu, eps, seed, generator)
     if prior_mu is None and prior_logvar is None:
         return run(Call(_ops.SAMPLE_WITH_STANDARD_KL, mu, logvar, noise, batch_dims, scale))
-    prior = _check_prior(mu, prior_mu, prior_logvar, scale, batch_dims)
+    prior = _check_prior(mu, logvar, prior_mu, prior_logvar, scale, batch_dims)
     return run(Call(_ops.SAMPLE_WITH_GAUSSIAN_KL, mu, logvar, *prior, noise, batch_dims, scale))
 
 
@@ -247,7 +248,7 @@ def kl_call(
     logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
     if prior_mu is None and prior_logvar is None:
         return Call(_ops.STANDARD_KL, mu, logvar, batch_dims, scale)
-    prior = _check_prior(mu, prior_mu, prior_logvar, scale, batch_dims)
+    prior = _check_prior(mu, logvar, prior_mu, prior_logvar, scale, batch_dims)
     return Call(_ops.GAUSSIAN_KL, mu, logvar, *prior, batch_dims, scale)
 
 
@@ -272,7 +273,8 @@ def gaussian_call(
     check_like("x", x, "mean", mean)
     check_batch_dims(batch_dims, "mean", mean)
     check_scale(scale)
-    spread = broadcastable("logvar", logvar, "mean", mean, batch_dims, per_channel=True)
+    dtype = accumulation_dtype(mean, x)
+    spread = broadcastable("logvar", logvar, "mean", mean, batch_dims, dtype, per_channel=True)
     return Call(_ops.GAUSSIAN, mean, _clamp(spread, scale, logvar_clamp), x, batch_dims, scale)
 
 
@@ -289,6 +291,7 @@ def _check_posterior(
 
 def _check_prior(
     mu: Tensor,
+    logvar: Tensor,
     prior_mu: Tensor | float | None,
     prior_logvar: Tensor | float | None,
     scale: str,
@@ -297,9 +300,10 @@ def _check_prior(
     unit = 1.0 if scale == "std" else 0.0
     prior_mu = 0.0 if prior_mu is None else prior_mu
     prior_logvar = unit if prior_logvar is None else prior_logvar
+    dtype = accumulation_dtype(mu, logvar, prior_mu, prior_logvar)
     return (
-        broadcastable("prior_mu", prior_mu, "mu", mu, batch_dims),
-        broadcastable("prior_logvar", prior_logvar, "mu", mu, batch_dims),
+        broadcastable("prior_mu", prior_mu, "mu", mu, batch_dims, dtype),
+        broadcastable("prior_logvar", prior_logvar, "mu", mu, batch_dims, dtype),
     )
 
 

@@ -130,7 +130,8 @@ def likelihood_named(likelihood: str | Likelihood) -> Likelihood:
     if likelihood == "gaussian":
         return GaussianLikelihood()
     raise ValueError(
-        f"likelihood: expected 'bernoulli', 'gaussian' or a module with log_prob, got {likelihood!r}"
+        "likelihood: expected 'bernoulli', 'gaussian' or a module with log_prob, "
+        f"got {likelihood!r}"
     )
 
 

@@ -110,11 +110,11 @@ class VAE(nn.Module):
         ``num_samples`` samples of z."""
         _check_samples(num_samples)
         mu, logvar = self.encode(x)
-        total = 0.0
+        total = torch.zeros((), device=mu.device)
         for _ in range(num_samples):
             z, kl = sample_with_kl(mu, logvar, scale=self.scale, logvar_clamp=self.logvar_clamp)
             total = total + self.likelihood.log_prob(self.decoder(z), x) - kl
-        return torch.as_tensor(total / num_samples)
+        return total / num_samples
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """The mean of p(x | z) at the posterior's mean, the shape of x."""
@@ -166,9 +166,11 @@ class VAE(nn.Module):
     def _log_weights(self, x: Tensor, mu: Tensor, logvar: Tensor, k: int) -> Tensor:
         """log p(x, z) - log q(z | x) of k samples of each datapoint [k, B]."""
         mu, logvar = mu.expand(k, *mu.shape), logvar.expand(k, *logvar.shape)
-        options = {"scale": self.scale, "logvar_clamp": self.logvar_clamp, "batch_dims": 2}
-        z = reparameterize(mu, logvar, **options)
-        log_posterior = gaussian_log_likelihood(mu, z, logvar, **options)
+        scale, clamp = self.scale, self.logvar_clamp
+        z = reparameterize(mu, logvar, scale=scale, logvar_clamp=clamp, batch_dims=2)
+        log_posterior = gaussian_log_likelihood(
+            mu, z, logvar, scale=scale, logvar_clamp=clamp, batch_dims=2
+        )
         log_prior = gaussian_log_likelihood(z.new_zeros(()).expand(z.shape), z, batch_dims=2)
         repeated = x.expand(k, *x.shape).flatten(0, 1)
         log_likelihood = self.likelihood.log_prob(self.decoder(z.flatten(0, 1)), repeated)
