@@ -134,7 +134,9 @@ std::vector<uint32_t> philox_words(int64_t first, int64_t counters, int64_t seed
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
-  active_backend = cpu::usable_backends().at(0);
+  const std::vector<const cpu::Backend*> usable = cpu::usable_backends();
+  if (usable.empty()) throw py::import_error("no kernels for this processor's instruction set");
+  active_backend = usable.front();
   m.doc() = "Compiled kernels of vaekern";
   m.def("run", &run);
   m.def("kernels", &kernels);

@@ -49,7 +49,7 @@ struct Input {
   enum class Kind { tensor, constant, noise } kind;
   const void* data = nullptr;  // tensor: element 0; noise: int64[2], seed and stream
   DType dtype = DType::f32;
-  Layout layout;           // tensor: of the elements
+  Layout layout;  // tensor: of the elements
   double constant = 0.0;
 };
 

@@ -34,8 +34,7 @@ def show_config() -> None:
     """
     entries = config()
     width = max(len(name) for name in entries)
-    for name, value in entries.items():
-        print(f"{name:<{width}}  {value}")
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in entries.items()))
 
 
 def _version() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from collections.abc import Sequence
@@ -54,18 +55,19 @@ class PerDatapoint:
 
 def _load() -> tuple[ModuleType | None, str]:
     try:
-        from vaekern import _core
+        extension = importlib.import_module("vaekern._core")
     except ImportError as error:
-        return None, f"the compiled extension is not there ({error})"
+        return None, f"the compiled extension cannot be loaded ({error})"
     isa = os.environ.get(ISA_VARIABLE)
     if isa:
-        if isa not in _core.usable_isas():
+        usable = extension.usable_isas()
+        if isa not in usable:
             raise ValueError(
-                f"{ISA_VARIABLE}={isa!r}: expected one of {_core.usable_isas()}, "
-                "the instruction sets that were compiled and run on this machine"
+                f"{ISA_VARIABLE}={isa!r}: expected one of {usable}, the instruction sets that "
+                "were compiled and that this machine runs"
             )
-        _core.use_isa(isa)
-    return _core, ""
+        extension.use_isa(isa)
+    return extension, ""
 
 
 core, why_missing = _load()

@@ -18,8 +18,12 @@
 #define VK_FN inline __attribute__((always_inline))
 #endif
 
-#define VK_BEGIN namespace vk { inline namespace VK_TARGET {
-#define VK_END } }
+#define VK_BEGIN \
+  namespace vk { \
+  inline namespace VK_TARGET {
+#define VK_END \
+  }            \
+  }
 
 VK_BEGIN
 

@@ -14,7 +14,9 @@ namespace baseline { const cpu::Backend* backend(); }
 namespace cpu {
 
 #if defined(VK_X86_LEVELS)
-static bool runs_v2() { return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt"); }
+static bool runs_v2() {
+  return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+}
 
 static bool runs_v3() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&

@@ -1,0 +1,53 @@
+"""Where and on what a figure was measured."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+import torch
+
+import vaekern as vk
+from vaekern import _native
+
+_ROOT = Path(__file__).resolve().parent.parent
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+def describe() -> dict[str, str]:
+    """The columns that every result has."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%MZ"),
+        "commit": commit + ("-dirty" if _git("status", "--porcelain") else ""),
+        "vaekern": vk.__version__,
+        "torch": torch.__version__,
+        "cpu": cpu_model(),
+        "isa": _native.core.isa() if _native.core is not None else "",
+        "threads": str(torch.get_num_threads()),
+        "huge_pages": os.environ.get("THP_MEM_ALLOC_ENABLE", "0"),
+    }
+
+
+def cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.M) if info.exists() else None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def last_level_cache_bytes() -> int:
+    """The largest cache's size; 32 MiB where the system does not say."""
+    units = {"K": 2**10, "M": 2**20}
+    sizes = [path.read_text().strip() for path in _CACHES.glob("index*/size")]
+    return max((int(size[:-1]) * units[size[-1]] for size in sizes), default=32 * 2**20)
+
+
+@functools.cache
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -1,0 +1,245 @@
+"""How many ulps the kernels are off, per element, against mpmath over the arguments' whole range.
+
+``python tests/accuracy.py`` prints the table; ``test_accuracy.py`` asserts it. Every element is a
+datapoint of its own, so that a value is one term of the sum, and upstream gradients are 1.
+
+An ulp is that of the exact result in float32, at least the smallest subnormal's (subnormal results
+count in ulps of the smallest normal number). Some results are a difference of terms, and cross zero
+where no format could hold the terms exactly; those are measured in ulps of their largest term:
+
+- the Gaussian log-density and its derivative with respect to the spread,
+- the Bernoulli derivative for targets strictly between 0 and 1,
+- samples, mu + std * eps,
+- derivatives with respect to a prior's spread, and those of samples and KL together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import mpmath
+import numpy as np
+import torch
+from cases import SCALES
+from mpmath import mpf
+from oracles import (
+    Oracle,
+    bernoulli,
+    gaussian,
+    gaussian_kl,
+    reparameterize,
+    sample_with_gaussian_kl,
+    sample_with_standard_kl,
+    standard_kl,
+)
+
+import vaekern as vk
+from vaekern import _native
+
+FLOAT_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """An operation: its oracle, the public call, and its arguments' kinds, in order."""
+
+    oracle: Oracle
+    function: str
+    arguments: dict[str, str]
+    scaled: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.oracle.__name__
+
+
+_POSTERIOR = {"mu": "location", "logvar": "spread"}
+_PRIOR = {"prior_mu": "location", "prior_logvar": "near"}
+_NOISE = {"eps": "location"}
+SUBJECTS = (
+    Subject(bernoulli, "bernoulli_log_likelihood", {"logits": "logits", "x": "target"}, False),
+    Subject(
+        gaussian, "gaussian_log_likelihood",
+        {"mean": "location", "x": "around", "logvar": "spread"},
+    ),
+    Subject(standard_kl, "gaussian_kl", _POSTERIOR),
+    Subject(gaussian_kl, "gaussian_kl", {**_POSTERIOR, **_PRIOR}),
+    Subject(reparameterize, "reparameterize", {**_POSTERIOR, **_NOISE}),
+    Subject(sample_with_standard_kl, "sample_with_kl", {**_POSTERIOR, **_NOISE}),
+    Subject(sample_with_gaussian_kl, "sample_with_kl", {**_POSTERIOR, **_PRIOR, **_NOISE}),
+)  # fmt: skip
+
+#: The names of a function's results, where they are not a single value per datapoint.
+RESULTS = {"reparameterize": ("z",), "sample_with_kl": ("z", "value")}
+
+#: Log-variances where the kernels switch formulas, or where results cross zero.
+_BRANCHES = (-80.0, -2.0 * np.log(2.0), -1.0, 0.0, 1.0, 2.0 * np.log(2.0), 4.0, 80.0)
+_N_RANDOM = 600
+
+
+def _powers(low: int, high: int) -> np.ndarray:
+    return 2.0 ** np.arange(low, high, dtype=np.float64)
+
+
+def _around(points: Sequence[float], reach: int = 8) -> np.ndarray:
+    """float32 neighbours of the points."""
+    centres = np.asarray(points, np.float32)
+    steps = np.arange(-reach, reach + 1)[:, None] * np.spacing(np.maximum(np.abs(centres), 1e-30))
+    return (centres + steps).ravel().astype(np.float64)
+
+
+def _log_variances(random: np.random.Generator) -> np.ndarray:
+    powers = _powers(-40, 7)
+    return np.concatenate(
+        [
+            powers, -powers, _around(_BRANCHES),
+            np.linspace(-80.0, 80.0, 321),
+            random.uniform(-80.0, 80.0, _N_RANDOM),
+            random.normal(size=_N_RANDOM) * 10.0 ** random.uniform(-6.0, 1.0, _N_RANDOM),
+        ]
+    ).clip(-80.0, 80.0)  # fmt: skip
+
+
+def _logits(random: np.random.Generator) -> np.ndarray:
+    powers = _powers(-40, 7)
+    return np.concatenate(
+        [
+            powers, -powers, [0.0], np.linspace(-110.0, 110.0, 441), [1e4, -1e4],
+            random.normal(size=_N_RANDOM) * 10.0 ** random.uniform(-6.0, 2.0, _N_RANDOM),
+        ]
+    )  # fmt: skip
+
+
+def _encode(v: np.ndarray, scale: str, random: np.random.Generator) -> np.ndarray:
+    """Log-variances in a scale. Deviations get a dense neighbourhood of 1 of their own."""
+    if scale == "std":
+        powers = _powers(-23, -1)
+        near_one = np.concatenate([1.0 + powers, 1.0 - powers, _around([1.0, 2.0**-0.5, 2.0**0.5])])
+        wide = 10.0 ** random.uniform(-17.0, 17.0, _N_RANDOM)
+        return np.concatenate([np.exp(0.5 * v), near_one, wide])
+    return v if scale == "logvar" else 0.5 * v
+
+
+def _draw(
+    kind: str, n: int, scale: str, so_far: dict[str, np.ndarray], random: np.random.Generator
+) -> np.ndarray:
+    if kind == "target":
+        return random.choice([0.0, 1.0, 0.5, 0.1, 2.0**-20, 1.0 - 2.0**-20], n)
+    location = random.normal(size=n) * 10.0 ** random.uniform(-4.0, 2.0, n)
+    location[random.random(n) < 0.1] = 0.0
+    spread = so_far["logvar"]
+    if kind == "around":  # x at 0 to 100 deviations from the mean
+        std = spread if scale == "std" else np.exp(spread if scale == "log_std" else 0.5 * spread)
+        return so_far["mean"] + location * std
+    if kind == "near":
+        return _near(spread, scale, random)
+    return location
+
+
+def _near(spread: np.ndarray, scale: str, random: np.random.Generator) -> np.ndarray:
+    """A prior's spread. Kernels work on the distance of log-variances, v - w, whose own rounding
+    costs |v - w| / 2 ulps of e^(v - w) whatever is done afterwards, so float32 holds it exactly
+    here: it is a multiple of 1/64 up to 16, or w is v or twice v."""
+    distance = np.round(random.normal(size=len(spread)) * 256.0).clip(-1024, 1024) / 64.0
+    if scale == "std":
+        return spread * np.exp(0.5 * distance)
+    own = spread.astype(np.float32)
+    prior = (own + distance).astype(np.float32)
+    held = (own - prior).astype(np.float64) == own.astype(np.float64) - prior
+    return np.where(held, prior, np.where(np.abs(own) < 32.0, 2.0 * own, own))
+
+
+def points(subject: Subject, scale: str) -> list[np.ndarray]:
+    """float32 arguments, in the subject's order."""
+    random = np.random.default_rng(20130)
+    kinds = subject.arguments
+    drawn: dict[str, np.ndarray] = {}
+    if subject.scaled:
+        drawn["logvar"] = _encode(_log_variances(random), scale, random).astype(np.float32)
+        n = len(drawn["logvar"])
+    else:
+        drawn["logits"] = np.repeat(_logits(random), 4).astype(np.float32)
+        n = len(drawn["logits"])
+    for name, kind in kinds.items():
+        if name not in drawn:
+            drawn[name] = _draw(kind, n, scale, drawn, random).astype(np.float32)
+    return [drawn[name] for name in kinds]
+
+
+@cache
+def exact(subject: Subject, scale: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each output, the exact results and the ulp each is measured in, both in float64."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for numbers in zip(*points(subject, scale), strict=True):
+        for name, terms in subject.oracle(scale, *[mpf(float(x)) for x in numbers]):
+            results, ulps = found.setdefault(name, ([], []))
+            results.append(float(mpmath.fsum(terms)))
+            ulps.append(_ulp(float(max(abs(term) for term in terms))))
+    return {name: (np.array(r), np.array(u)) for name, (r, u) in found.items()}
+
+
+def _ulp(x: float) -> float:
+    return 2.0 ** max(np.frexp(x)[1] - 24, -149)
+
+
+def measured(subject: Subject, scale: str) -> dict[str, np.ndarray]:
+    """What the kernels make of the points."""
+    tensors = {
+        name: torch.from_numpy(x).requires_grad_()
+        for name, x in zip(subject.arguments, points(subject, scale), strict=True)
+    }
+    constants = {"scale": scale} if subject.scaled else {}
+    results = getattr(vk, subject.function)(**tensors, **constants, batch_dims=1)
+    results = results if isinstance(results, tuple) else (results,)
+    names = RESULTS.get(subject.function, ("value",))
+    torch.autograd.backward(results, [torch.ones_like(r) for r in results])
+    found = dict(zip(names, [r.detach().numpy() for r in results], strict=True))
+    for name, tensor in tensors.items():
+        assert tensor.grad is not None
+        found[name] = tensor.grad.numpy()
+    return found
+
+
+def errors(subject: Subject, scale: str) -> dict[str, np.ndarray]:
+    """Errors in ulps, for each output. Where float32 overflows, infinity is the right answer."""
+    found = {}
+    got = measured(subject, scale)
+    for name, (want, ulp) in exact(subject, scale).items():
+        value = got[name].astype(np.float64)
+        overflows = np.abs(want) > FLOAT_MAX
+        with np.errstate(invalid="ignore"):
+            off = np.abs(value - want) / ulp
+        off[overflows & (value == np.copysign(np.inf, want))] = 0.0
+        found[name] = np.where(np.isnan(off), np.inf, off)
+    return found
+
+
+def table() -> Iterator[tuple[Subject, str]]:
+    for subject in SUBJECTS:
+        for scale in SCALES if subject.scaled else ("",):
+            yield subject, scale
+
+
+def main() -> None:
+    core = _native.core
+    assert core is not None, "nothing is compiled"
+    isas = core.usable_isas()
+    print(
+        f"{'operation':24} {'scale':8} {'output':13}", *[f"{isa:>10}" for isa in isas], " worst at"
+    )
+    for subject, scale in table():
+        by_isa = {}
+        for isa in isas:
+            core.use_isa(isa)
+            by_isa[isa] = errors(subject, scale)
+        for output in exact(subject, scale):
+            worst = by_isa[isas[0]][output].argmax()
+            where = ", ".join(f"{float(x[worst]):.9g}" for x in points(subject, scale))
+            columns = [f"{by_isa[isa][output].max():10.2f}" for isa in isas]
+            print(f"{subject.name:24} {scale:8} {output:13}", *columns, f" ({where})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""The one table of cases: every public function, in every way it can be called.
+
+A case names a public function, the arguments that are tensors (how their numbers are drawn, and
+which shape they have beside the first one's), and those that are not. Every test runs over this
+table, so that a new operation is tested everywhere once it has its rows here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import vaekern as vk
+from vaekern._ops import OPS
+
+SCALES = ("logvar", "log_std", "std")
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+Shape = tuple[int, ...]
+Layout = Callable[[Tensor], Tensor]
+
+# --- how an argument's numbers are drawn, in float64 ---------------------------------------------
+
+
+def _normal(shape: Shape, generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def _probabilities(shape: Shape, generator: torch.Generator) -> Tensor:
+    """In [0, 1], both ends included and common."""
+    uniform = torch.rand(shape, generator=generator, dtype=torch.float64)
+    return (1.5 * uniform - 0.25).clamp(0.0, 1.0)
+
+
+DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
+    "location": _normal,
+    "eps": _normal,
+    "logits": lambda shape, generator: 3.0 * _normal(shape, generator),
+    "logvar": _normal,
+    "log_std": lambda shape, generator: 0.5 * _normal(shape, generator),
+    "std": lambda shape, generator: torch.exp(0.5 * _normal(shape, generator)),
+    "float": _probabilities,
+    "bool": lambda shape, generator: torch.randint(0, 2, shape, generator=generator).bool(),
+    "uint8": lambda shape, generator: torch.randint(
+        0, 256, shape, generator=generator, dtype=torch.uint8
+    ),
+    "seed": lambda _, generator: torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator),
+}
+
+# --- which shape an argument has ------------------------------------------------------------------
+
+SHAPE: dict[str, Callable[[Shape, Shape], Shape]] = {
+    "full": lambda batch, event: batch + event,
+    "scalar": lambda batch, event: (),
+    "event": lambda batch, event: event,
+    "channel": lambda batch, event: event[:1],
+    "batch": lambda batch, event: batch + (1,) * len(event),
+    # shared over an inner dimension: neither sums of whole rows nor of columns
+    "middle": lambda batch, event: tuple(1 if d == 1 else n for d, n in enumerate(event)),
+}
+
+
+@dataclass(frozen=True)
+class Argument:
+    name: str
+    role: str  # a key of DRAW
+    kind: str = "full"  # a key of SHAPE
+
+    def make(self, shape: Shape, batch_dims: int, generator: torch.Generator) -> Tensor:
+        own = SHAPE[self.kind](shape[:batch_dims], shape[batch_dims:])
+        return DRAW[self.role](own, generator)
+
+
+@dataclass(frozen=True)
+class Case:
+    label: str
+    op: str  # the row of vaekern._ops.OPS that must run
+    function: str
+    arguments: tuple[Argument, ...]
+    constants: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def scale(self) -> str:
+        return self.constants.get("scale", "")
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """Whether each result is one number per element or per datapoint."""
+        return next(op.results for op in OPS if op.name == self.op)
+
+    @property
+    def seeded(self) -> bool:
+        return any(argument.role == "seed" for argument in self.arguments)
+
+    def make(
+        self,
+        shape: Shape,
+        dtype: torch.dtype | Sequence[torch.dtype] = torch.float32,
+        batch_dims: int = 1,
+        seed: int = 0,
+        layout: Layout | None = None,
+    ) -> list[Tensor]:
+        """The tensors. Several dtypes: floating-point arguments take them in turn. ``layout``
+        puts those of the first argument's shape elsewhere in memory."""
+        dtypes = [dtype] if isinstance(dtype, torch.dtype) else list(dtype)
+        generator = torch.Generator().manual_seed(seed)
+        tensors: list[Tensor] = []
+        n_floats = 0
+        for argument in self.arguments:
+            tensor = argument.make(shape, batch_dims, generator)
+            if tensor.is_floating_point():
+                tensor = tensor.to(dtypes[n_floats % len(dtypes)])
+                n_floats += 1
+            if layout is not None and argument.kind == "full" and argument.role != "seed":
+                tensor = layout(tensor)
+            tensors.append(tensor)
+        return tensors
+
+    def __call__(self, *tensors: Tensor, batch_dims: int = 1) -> tuple[Tensor, ...]:
+        """The results, always as a tuple."""
+        named = {a.name: tensor for a, tensor in zip(self.arguments, tensors, strict=True)}
+        results = getattr(vk, self.function)(**named, **self.constants, batch_dims=batch_dims)
+        return results if isinstance(results, tuple) else (results,)
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+NUMBERS = {"logvar": -0.7, "log_std": -0.35, "std": 0.7}
+NOISE = ("seed", "eps")
+TARGETS = ("float", "bool", "uint8")
+LIKELIHOOD_SPREADS = ("number", "scalar", "channel", "full", "event", "batch", "middle")
+
+# name: the shapes of prior_mu and prior_logvar; "number" is no tensor, "" not given
+PRIORS = {
+    "none": ("", ""),
+    "number": ("number", "number"),
+    "scalar": ("scalar", "scalar"),
+    "event": ("event", "event"),
+    "full": ("full", "full"),
+    "batch": ("batch", "batch"),
+    "mean_only": ("event", ""),
+    "spread_only": ("", "scalar"),
+}
+
+
+def _prior(kinds: tuple[str, str], scale: str) -> tuple[list[Argument], dict[str, float]]:
+    arguments: list[Argument] = []
+    constants: dict[str, float] = {}
+    ways = (("prior_mu", "location", 0.3), ("prior_logvar", scale, NUMBERS[scale]))
+    for (name, role, number), kind in zip(ways, kinds, strict=True):
+        if kind == "number":
+            constants[name] = number
+        elif kind:
+            arguments.append(Argument(name, role, kind))
+    return arguments, constants
+
+
+def _bernoulli() -> Iterator[Case]:
+    for target in TARGETS:
+        yield Case(
+            f"bernoulli-{target}",
+            "bernoulli_log_likelihood",
+            "bernoulli_log_likelihood",
+            (Argument("logits", "logits"), Argument("x", target)),
+        )
+
+
+def _gaussian() -> Iterator[Case]:
+    name = "gaussian_log_likelihood"
+    for scale in SCALES:
+        for kind in LIKELIHOOD_SPREADS:
+            for target in TARGETS:
+                arguments = [Argument("mean", "location"), Argument("x", target)]
+                constants: dict[str, Any] = {"scale": scale}
+                if kind == "number":
+                    constants["logvar"] = NUMBERS[scale]
+                else:
+                    arguments.append(Argument("logvar", scale, kind))
+                label = f"gaussian-{scale}-{kind}-{target}"
+                yield Case(label, name, name, tuple(arguments), constants)
+
+
+def _posterior(function: str, prior: str, scale: str, noise: str = "") -> Case:
+    of_prior, constants = _prior(PRIORS[prior], scale)
+    kl = "standard_kl" if prior == "none" else "gaussian_kl"
+    of_noise = [Argument(noise, noise)] if noise else []
+    return Case(
+        "-".join(filter(None, (function, scale, prior, noise))),
+        f"sample_with_{kl}" if noise else kl,
+        function,
+        (Argument("mu", "location"), Argument("logvar", scale), *of_prior, *of_noise),
+        {"scale": scale, **constants},
+    )
+
+
+def _posteriors() -> Iterator[Case]:
+    for scale in SCALES:
+        for noise in NOISE:
+            yield Case(
+                f"reparameterize-{scale}-{noise}",
+                "reparameterize",
+                "reparameterize",
+                (Argument("mu", "location"), Argument("logvar", scale), Argument(noise, noise)),
+                {"scale": scale},
+            )
+        for prior in PRIORS:
+            yield _posterior("gaussian_kl", prior, scale)
+            for noise in NOISE:
+                yield _posterior("sample_with_kl", prior, scale, noise)
+
+
+CASES: tuple[Case, ...] = (*_bernoulli(), *_gaussian(), *_posteriors())
+
+#: Every op and every shape of argument, in one scale and with one kind of target: for the tests
+#: that are about memory, threads or torch rather than about the mathematics.
+REPRESENTATIVES = tuple(
+    case
+    for case in CASES
+    if case.scale in ("", "logvar") and not case.label.endswith(("-bool", "-uint8"))
+)
+
+#: One case per op, learned priors and noise from a seed where there are any.
+ONE_PER_OP = tuple(
+    next(case for case in reversed(REPRESENTATIVES) if case.label == label)
+    for label in (
+        "bernoulli-float",
+        "gaussian-logvar-channel-float",
+        "gaussian_kl-logvar-none",
+        "gaussian_kl-logvar-event",
+        "reparameterize-logvar-seed",
+        "sample_with_kl-logvar-none-seed",
+        "sample_with_kl-logvar-event-seed",
+    )
+)
+
+
+def label_of(case: Case) -> str:
+    return case.label
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,46 @@
+"""Ulps against mpmath, for every operation, scale, output and instruction set (see accuracy.py)."""
+
+from __future__ import annotations
+
+import pytest
+from accuracy import SUBJECTS, Subject, errors, points, table
+
+LIMIT = 4.0
+
+#: A square of (difference * exponential) doubles the errors of its factors: half an ulp of the
+#: difference, one of the exponential, half of their product, half of the square, and that of
+#: the sum it enters.
+LIMIT_OF_SQUARES = 5.0
+SQUARES = {
+    ("gaussian", "value"),
+    ("gaussian", "logvar"),
+    ("gaussian_kl", "value"),
+    ("gaussian_kl", "prior_logvar"),
+    ("sample_with_gaussian_kl", "value"),
+    ("sample_with_gaussian_kl", "prior_logvar"),
+}
+
+
+def _id(value: object) -> str:
+    return value.name if isinstance(value, Subject) else str(value)
+
+
+@pytest.mark.parametrize(("subject", "scale"), list(table()), ids=_id)
+def test_every_output_within_ulps(subject: Subject, scale: str, isa: str) -> None:
+    too_far = {}
+    for output, off in errors(subject, scale).items():
+        limit = LIMIT_OF_SQUARES if (subject.name, output) in SQUARES else LIMIT
+        if off.max() > limit:
+            where = [float(x[off.argmax()]) for x in points(subject, scale)]
+            too_far[output] = f"{off.max():.2f} ulp at {[*subject.arguments]} = {where}"
+    assert not too_far
+
+
+def test_the_points_cover_the_range() -> None:
+    logits = points(SUBJECTS[0], "")[0]
+    assert logits.min() == -1e4
+    assert logits.max() == 1e4
+    for scale, low, high in (("logvar", -80, 80), ("log_std", -40, 40), ("std", 5e-18, 2e17)):
+        spread = points(SUBJECTS[2], scale)[1]
+        assert spread.min() <= low
+        assert spread.max() >= high

@@ -1,0 +1,65 @@
+"""The private torch names in ``vaekern._compat`` exist and mean what the package takes them for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd import Function, forward_ad
+
+from vaekern import _compat
+
+
+def test_below_autograd_hides_requires_grad() -> None:
+    x = torch.ones(2, requires_grad=True)
+    with _compat.below_autograd():
+        assert not (2 * x).requires_grad
+    assert (2 * x).requires_grad
+
+
+def test_transforms_active() -> None:
+    seen = []
+
+    def function(x: Tensor) -> Tensor:
+        seen.append(_compat.transforms_active())
+        return x.sum()
+
+    x = torch.ones(3)
+    function(x)
+    torch.func.grad(function)(x)
+    torch.func.vmap(function)(torch.ones(2, 3))
+    function(x)
+    assert seen == [False, True, True, False]
+
+
+def test_forward_mode_active() -> None:
+    assert not _compat.forward_mode_active()
+    with forward_ad.dual_level():
+        assert _compat.forward_mode_active()
+    assert not _compat.forward_mode_active()
+
+
+def test_dispatch_modes_active() -> None:
+    assert not _compat.dispatch_modes_active()
+    with FakeTensorMode():
+        assert _compat.dispatch_modes_active()
+    assert not _compat.dispatch_modes_active()
+
+
+def test_backward_keeps_graph() -> None:
+    seen = []
+
+    class Probe(Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: object, g: Tensor) -> Tensor:
+            seen.append(_compat.backward_keeps_graph())
+            return g
+
+    loss = Probe.apply(torch.ones(2, requires_grad=True)).sum()
+    loss.backward(retain_graph=True)
+    loss.backward()
+    assert seen == [True, False]

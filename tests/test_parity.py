@@ -1,0 +1,152 @@
+"""The compiled kernels against the reference in float64: values, gradients and dtypes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from cases import CASES, DTYPES, REPRESENTATIVES, Case, Layout, Shape, label_of, name_of
+from compare import check_against_oracle, run
+from torch import Tensor
+
+import vaekern as vk
+
+SHAPES: tuple[tuple[Shape, int], ...] = (
+    ((), 0),
+    ((1,), 0),
+    ((1,), 1),
+    ((3,), 0),
+    ((3,), 1),
+    ((0,), 0),
+    ((0,), 1),
+    ((0, 5), 1),
+    ((4, 0), 1),
+    ((2, 0, 3), 1),
+    ((2, 3, 0), 2),
+    ((5, 1), 1),
+    ((1, 7), 1),
+    ((2, 3), 0),
+    ((2, 3), 2),
+    ((2, 255), 1),
+    ((3, 1023), 1),
+    ((2, 1024), 1),
+    ((2, 1025), 1),
+    ((2, 2500), 1),
+    ((1025, 3), 1),
+    ((2500,), 0),
+    ((2, 3, 4, 5), 0),
+    ((2, 3, 4, 5), 1),
+    ((2, 3, 4, 5), 2),
+    ((2, 3, 4, 5), 4),
+    ((2, 3, 1, 5), 1),
+    ((40, 3, 17, 19), 1),  # enough for two threads
+)
+
+MIXTURES = (
+    (torch.bfloat16, torch.float32),
+    (torch.float32, torch.bfloat16),
+    (torch.float32, torch.float64),
+    (torch.float16, torch.bfloat16),
+    (torch.float64, torch.float16, torch.float32),
+)
+
+
+def _into_larger(t: Tensor, dim: int, step: int, start: int) -> Tensor:
+    shape = list(t.shape)
+    shape[dim] = shape[dim] * step + start
+    larger = t.new_zeros(shape)
+    view = larger.narrow(dim, start, t.shape[dim] * step)
+    view = view.unflatten(dim, (t.shape[dim], step)).select(dim % t.dim() + 1, 0)
+    return view.copy_(t)
+
+
+def _misaligned(t: Tensor) -> Tensor:
+    """One element beyond an aligned address."""
+    return t.new_zeros(t.numel() + 1)[1:].view(t.shape).copy_(t)
+
+
+def _negated(t: Tensor) -> Tensor:
+    """A view whose memory holds the opposite numbers (torch's "negative bit")."""
+    if not t.is_floating_point():
+        return t
+    return torch._neg_view(-t)
+
+
+LAYOUTS: dict[str, Layout] = {
+    "transposed": lambda t: t.transpose(0, -1).contiguous().transpose(0, -1),
+    "channels_last": lambda t: t.contiguous(memory_format=torch.channels_last),
+    "step_inside": lambda t: _into_larger(t, -1, 2, 0),
+    "step_in_batch": lambda t: _into_larger(t, 0, 3, 1),
+    "wide_rows": lambda t: _into_larger(t, 1, 1, 2),
+    "expanded_batch": lambda t: t[:1].expand(t.shape),
+    "expanded_inside": lambda t: t[..., :1].expand(t.shape),
+    "expanded_all": lambda t: t.flatten()[0].expand(t.shape),
+    "misaligned": _misaligned,
+    "negated": _negated,
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=name_of)
+@pytest.mark.parametrize("case", CASES, ids=label_of)
+def test_dtypes(case: Case, dtype: torch.dtype) -> None:
+    check_against_oracle(case, case.make((3, 4, 5, 7), dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=name_of)
+@pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
+def test_instruction_sets(case: Case, dtype: torch.dtype, isa: str) -> None:
+    check_against_oracle(case, case.make((3, 4, 5, 7), dtype))
+
+
+@pytest.mark.parametrize("dtypes", MIXTURES, ids=lambda m: "-".join(map(name_of, m)))
+@pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
+def test_mixed_dtypes(case: Case, dtypes: tuple[torch.dtype, ...]) -> None:
+    check_against_oracle(case, case.make((3, 11), dtypes))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=name_of)
+@pytest.mark.parametrize(("shape", "batch_dims"), SHAPES, ids=str)
+@pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
+def test_shapes(case: Case, shape: Shape, batch_dims: int, dtype: torch.dtype) -> None:
+    check_against_oracle(case, case.make(shape, dtype, batch_dims), batch_dims)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=name_of)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
+def test_layouts(case: Case, layout: str, dtype: torch.dtype) -> None:
+    check_against_oracle(case, case.make((4, 6, 33, 10), dtype, layout=LAYOUTS[layout]))
+
+
+@pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
+def test_arguments_of_different_layouts(case: Case) -> None:
+    layouts = iter([*LAYOUTS.values()] * 2)
+    tensors = case.make((4, 6, 9, 10), layout=lambda t: next(layouts)(t))
+    check_against_oracle(case, tensors)
+
+
+@pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
+def test_upstream_gradients_of_any_layout(case: Case) -> None:
+    """What ``sum().backward()`` sends: one number, expanded; and a transposed gradient."""
+    tensors = case.make((6, 5))
+    shapes = [r.shape for r in case(*tensors)]
+    for view in (
+        lambda t: t.flatten()[0].expand(t.shape),
+        lambda t: t.t().contiguous().t(),
+        lambda t: _into_larger(t, 0, 2, 1),
+    ):
+        upstream = [view(torch.randn(shape)) for shape in shapes]
+        dense = [g.contiguous() for g in upstream]
+        got = run(case, tensors, upstream, backend="cpu")
+        want = run(case, tensors, dense, backend="cpu")
+        for a, b in zip(got.gradients, want.gradients, strict=True):
+            assert a is b is None or torch.equal(a, b)
+
+
+def test_long_sums_keep_their_digits() -> None:
+    """Sums of 4 million terms: float64 over tiles, where float32 would lose 1e-4."""
+    mu = torch.full((1, 2**22 + 3), 0.1)
+    got = vk.gaussian_kl(mu, torch.zeros_like(mu)).item()
+    want = 0.5 * mu[0, 0].double().item() ** 2 * mu.numel()
+    assert math.isclose(got, want, rel_tol=2.0**-23)

@@ -1,0 +1,139 @@
+"""An operation is complete, or these fail: kernels, reference, cases, public name, README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from cases import CASES, Case, label_of
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import vaekern as vk
+from vaekern import _core, _native, _ops, _plain
+from vaekern._checks import SCALES
+from vaekern._op import DATAPOINT, ELEMENT, Op
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def op_name(op: Op) -> str:
+    return op.name
+
+
+def scales(op: Op) -> tuple[str, ...]:
+    return SCALES if op.scaled else ("",)
+
+
+every_op = pytest.mark.parametrize("op", _ops.OPS, ids=op_name)
+
+
+def test_every_op_of_the_module_is_in_the_table() -> None:
+    assert {id(v) for v in vars(_ops).values() if isinstance(v, Op)} == set(map(id, _ops.OPS))
+    assert len({op.name for op in _ops.OPS}) == len(_ops.OPS)
+
+
+def test_kernels_and_table_are_the_same_list() -> None:
+    compiled = {(op, scale) for op, scale, _ in _native.KERNELS}
+    assert compiled == {(op.name, scale) for op in _ops.OPS for scale in scales(op)}
+
+
+@every_op
+def test_kernels_have_the_arguments_of_the_table(op: Op) -> None:
+    arities = {(name, scale, variant): rest for name, scale, variant, *rest in _core.kernels()}
+    n_in, n_out, n_read = len(op.inputs), len(op.results), len(op.vjp_inputs)
+    for scale in scales(op):
+        assert arities[op.name, scale, "value"] == [n_in, n_out]
+        assert arities[op.name, scale, "vjp"] == [n_out + n_read, n_read]
+        both = arities.get((op.name, scale, "value_and_vjp"))
+        assert both in (None, [n_out + n_in, n_out + n_in])
+
+
+@every_op
+def test_every_instruction_set_has_the_same_kernels(op: Op, isa: str) -> None:
+    assert {(name, scale, variant): k for k, (name, scale, variant, *_) in
+            enumerate(_core.kernels())} == _native.KERNELS  # fmt: skip
+
+
+@every_op
+def test_it_has_a_plain_function(op: Op) -> None:
+    assert op.plain is getattr(_plain, op.name)
+    assert set(op.results) <= {ELEMENT, DATAPOINT}
+
+
+@every_op
+def test_it_is_registered_with_torch(op: Op) -> None:
+    for name in (op.name, f"{op.name}_vjp"):
+        overload = getattr(torch.ops.vaekern, name).default
+        assert torch.Tag.pt2_compliant_tag in overload.tags
+        for key in ("CPU", "Autograd", "Meta"):
+            dispatched = torch._C._dispatch_has_kernel_for_dispatch_key(f"vaekern::{name}", key)
+            assert dispatched, f"{name} has no {key} kernel"
+
+
+@every_op
+def test_it_has_cases(op: Op) -> None:
+    assert {case.scale for case in CASES if case.op == op.name} == set(scales(op))
+
+
+class _Recorder(TorchDispatchMode):
+    """The names of the package's ops that ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func.namespace == "vaekern":
+            self.names.append(func._schema.name.removeprefix("vaekern::"))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("case", CASES, ids=label_of)
+def test_a_case_runs_the_op_it_says(case: Case) -> None:
+    """One kernel forward and one back, whatever is asked for."""
+    inputs = [t.requires_grad_(t.is_floating_point()) for t in case.make((3, 4, 5))]
+    with _Recorder() as recorder:
+        results = case(*inputs)
+        torch.autograd.backward(results, [torch.ones_like(r) for r in results])
+    assert recorder.names == [case.op, f"{case.op}_vjp"]
+
+
+FUNCTIONS = sorted({case.function for case in CASES})
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_it_is_public(function: str) -> None:
+    assert function in vk.__all__
+    assert function in vk.functional.__all__
+    assert callable(getattr(vk.reference, function))
+    documentation = getattr(vk, function).__doc__
+    assert "Returns:" in documentation
+
+
+def test_every_public_name_exists() -> None:
+    assert all(hasattr(vk, name) for name in vk.__all__)
+    assert sorted(vk.functional.__all__) == FUNCTIONS
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_it_is_in_the_table_of_the_readme(function: str) -> None:
+    rows = [line for line in README.read_text().splitlines() if line.startswith("|")]
+    assert any(re.search(rf"\b{function}\b", row) for row in rows)
+
+
+def test_reference_has_the_public_signatures() -> None:
+    import inspect
+
+    for function in FUNCTIONS:
+        ours, plain = getattr(vk, function), getattr(vk.reference, function)
+        assert inspect.signature(ours) == inspect.signature(plain)
+
+
+def test_reference_runs_no_kernel() -> None:
+    a: Tensor = torch.randn(2, 3)
+    with _Recorder() as recorder:
+        vk.reference.gaussian_kl(a, a)
+    assert recorder.names == []
