@@ -1,0 +1,63 @@
+"""The documentation: its Python runs and prints what it says, its links lead somewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vaekern as vk
+
+ROOT = Path(__file__).resolve().parent.parent
+EXECUTED = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [*EXECUTED, ROOT / "CONTRIBUTING.md"]
+
+BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!\w+:)(?P<target>[^)#]+)")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def python_blocks(page: Path) -> Iterator[tuple[str, str | None]]:
+    """Code, behind as many empty lines as keep its line numbers, and what it should print: the
+    ``text`` block that follows, None without one."""
+    page_text = page.read_text(encoding="utf-8")
+    blocks = list(BLOCK.finditer(page_text))
+    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+        if block["language"] != "python":
+            continue
+        says = following is not None and following["language"] == "text"
+        lines_before = page_text.count("\n", 0, block.start("text"))
+        yield "\n" * lines_before + block["text"], following["text"] if says else None
+
+
+@pytest.mark.parametrize("page", EXECUTED, ids=name_of)
+def test_code_runs(page: Path) -> None:
+    namespace: dict[str, Any] = {"__name__": page.stem}
+    for code, expected in python_blocks(page):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, str(page), "exec"), namespace)
+        if expected is not None:
+            assert printed.getvalue() == expected
+
+
+@pytest.mark.parametrize("page", LINKED, ids=name_of)
+def test_links_lead_to_files(page: Path) -> None:
+    targets = [match["target"] for match in LINK.finditer(page.read_text(encoding="utf-8"))]
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", vk.__all__)
+def test_readme_names_every_public_name(name: str) -> None:
+    """In code, alone or after ``vk.``."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"`(vk\.)?{name}\b", readme), f"README.md does not describe {name}"
