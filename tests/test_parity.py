@@ -40,7 +40,7 @@ SHAPES: tuple[tuple[Shape, int], ...] = (
     ((2, 3, 4, 5), 2),
     ((2, 3, 4, 5), 4),
     ((2, 3, 1, 5), 1),
-    ((40, 3, 17, 19), 1),  # enough for two threads
+    ((32, 2, 16, 32), 1),  # just enough for two threads
 )
 
 MIXTURES = (
