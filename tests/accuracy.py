@@ -139,16 +139,12 @@ def _draw(
 
 
 def _near(spread: np.ndarray, scale: str, random: np.random.Generator) -> np.ndarray:
-    """A prior's spread. Kernels work on the distance of log-variances, v - w, whose own rounding
-    costs |v - w| / 2 ulps of e^(v - w) whatever is done afterwards, so float32 holds it exactly
-    here: it is a multiple of 1/64 up to 16, or w is v or twice v."""
-    distance = np.round(random.normal(size=len(spread)) * 256.0).clip(-1024, 1024) / 64.0
+    """A prior's spread: log-variances up to 40 from the posterior's, most of them near."""
+    distance = random.normal(size=len(spread)) * 10.0 ** random.uniform(-4.0, 1.0, len(spread))
+    distance = distance.clip(-40.0, 40.0)
     if scale == "std":
         return spread * np.exp(0.5 * distance)
-    own = spread.astype(np.float32)
-    prior = (own + distance).astype(np.float32)
-    held = (own - prior).astype(np.float64) == own.astype(np.float64) - prior
-    return np.where(held, prior, np.where(np.abs(own) < 32.0, 2.0 * own, own))
+    return spread + distance
 
 
 def points(subject: Subject, scale: str) -> list[np.ndarray]:

@@ -11,10 +11,14 @@
 
 VK_BEGIN
 
+#if defined(__FMA__) || defined(__CUDA_ARCH__) || defined(__ARM_FEATURE_FMA)
+#define VK_HAS_FMA
+#endif
+
 // a * b + c, rounded once where the target has the instruction. Without it a call to the C
 // library would cost 20-40 times the arithmetic, so the baseline build rounds twice.
 VK_FN float fma(float a, float b, float c) {
-#if defined(__FMA__) || defined(__CUDA_ARCH__) || defined(__ARM_FEATURE_FMA)
+#if defined(VK_HAS_FMA)
   return __builtin_fmaf(a, b, c);
 #else
   return a * b + c;
@@ -40,10 +44,55 @@ VK_FN T at_least(T bound, T x) {
   return bound > x ? bound : x;
 }
 
+// What rounding a * b to `product` lost.
+VK_FN double product_error(double a, double b, double product) { return fma(a, b, -product); }
+VK_FN float product_error(float a, float b, float product) {
+#if defined(VK_HAS_FMA)
+  return fma(a, b, -product);
+#else
+  constexpr float kSplit = 4097.0f;  // Dekker (1971): halves of 12 bits multiply exactly
+  const float a_high = kSplit * a - (kSplit * a - a), b_high = kSplit * b - (kSplit * b - b);
+  const float a_low = a - a_high, b_low = b - b_high;
+  return a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low);
+#endif
+}
+
+// A rounded result, and what rounding it lost (0 where that is undefined).
+template <class T>
+struct Rounded {
+  T value, lost;
+};
+
+template <class T>
+VK_FN Rounded<T> rounded(T value, T lost) {
+  return {value, lost == lost ? lost : T(0)};
+}
+
+template <class T>
+VK_FN Rounded<T> difference(T a, T b) {
+  const T value = a - b;
+  const T shift = value - a;
+  return rounded(value, (a - (value - shift)) - (b + shift));
+}
+
 // coefficient * x where a zero coefficient removes the term altogether, even at x = +-inf.
 template <class T>
 VK_FN T times_or_zero(T coefficient, T x) {
   return coefficient == T(0) ? T(0) : coefficient * x;
+}
+
+// (a - b) * scale, where a distance of 0 stays 0 at any scale.
+template <class T>
+VK_FN Rounded<T> scaled_difference(T a, T b, T scale) {
+  const Rounded<T> d = difference(a, b);
+  const T value = times_or_zero(d.value, scale);
+  return rounded(value, fma(d.lost, scale, product_error(d.value, scale, value)));
+}
+
+// u^2 / 2, for which the error of u would count twice
+template <class T>
+VK_FN T half_square(Rounded<T> u) {
+  return fma(T(0.5) * u.value, u.value, u.value * u.lost);
 }
 
 // c0 + c1 x + c2 x^2 + ... (unrolled by recursion: a loop would keep the loop around it scalar)
@@ -61,10 +110,10 @@ VK_FN T polynomial(T x, T c0, T c1, More... more) {
 constexpr float kLn2High = 0.693359375f;  // 9 bits: k * kLn2High is exact
 constexpr float kLn2Low = -2.12194440e-4f;
 
-// x = k ln 2 + r with |r| <= ln(2) / 2. `scaled` holds k + bias in the low bits of a float:
-// shifted left by 23 it is an exponent.
+// x = k ln 2 + r + lost with |r| <= ln(2) / 2 and `lost` what rounding r lost. `scaled` holds
+// k + bias in the low bits of a float: shifted left by 23 it is an exponent.
 struct ReducedExp {
-  float k, scaled, r;
+  float k, scaled, r, lost;
 };
 
 constexpr float kRoundToInteger = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
@@ -73,7 +122,9 @@ VK_FN ReducedExp reduce_exp(float x, float exponent_bias) {
   const float bias = kRoundToInteger + exponent_bias;
   const float shifted = fma(x, 1.44269504088896341f, bias);
   const float k = shifted - bias;
-  return {k, shifted, fma(k, -kLn2Low, fma(k, -kLn2High, x))};
+  const float exact = fma(k, -kLn2High, x);
+  const float r = fma(k, -kLn2Low, exact);
+  return {k, shifted, r, fma(k, -kLn2Low, exact - r)};
 }
 
 VK_FN float times_power_of_two(float x, float scaled) {
@@ -84,6 +135,12 @@ VK_FN float times_power_of_two(float x, float scaled) {
 VK_FN float short_exp(float r) {
   return polynomial(r, 1.0f, 1.0f, 0.499999933909f, 0.166665197133f, 0.0416683983914f,
                     0.00836883035333f, 0.00138143848759f);
+}
+
+// (e^r - 1 - r) / r^2, to the last digit at r = 0 too
+VK_FN float exp_curvature(float r) {
+  return polynomial(r, 0.500000001353f, 0.166666665309f, 0.0416664640698f, 0.00833336091532f,
+                    0.00139337594559f, 0.000198578582005f);
 }
 
 // Below -105 e^x rounds to 0, above 89 it overflows. 2^k alone would leave the range of float near
@@ -103,6 +160,15 @@ VK_FN float exp(float x) {
   return times_power_of_two(short_exp(e.r), e.scaled) * undo_bias(x);
 }
 VK_FN double exp(double x) { return std::exp(x); }
+
+// e^x within 0.6 ulp, for where it is squared: what rounding r and 1 + r loses is added back.
+VK_FN float precise_exp(float x) {
+  const ReducedExp e = reduce_exp_anywhere(x);
+  const float high = 1.0f + e.r;
+  const float tail = fma(e.r * e.r, exp_curvature(e.r), e.r - (high - 1.0f) + e.lost);
+  return times_power_of_two(high + tail, e.scaled) * undo_bias(x);
+}
+VK_FN double precise_exp(double x) { return std::exp(x); }
 
 // e^-x for x >= 0
 VK_FN float exp_of_minus(float x) {
@@ -125,9 +191,7 @@ struct ExpPhi {
 VK_FN ExpPhi<float> exp_and_phi(float x) {
   const ReducedExp e = reduce_exp_anywhere(x);
   const float undo = undo_bias(x);
-  // (e^r - 1 - r) / r^2, to the last digit at r = 0 too
-  const float curvature = polynomial(e.r, 0.500000001353f, 0.166666665309f, 0.0416664640698f,
-                                     0.00833336091532f, 0.00139337594559f, 0.000198578582005f);
+  const float curvature = exp_curvature(e.r);
   const float short_exp = fma(fma(curvature, e.r, 1.0f), e.r, 1.0f);
   const float power = times_power_of_two(1.0f, e.scaled) * undo;
   const float less_one = power - 1.0f;
@@ -172,17 +236,30 @@ VK_FN ReducedLog reduce_log(float x) {
   return {static_cast<float>(k), bit_cast<float>(bit_cast<int32_t>(x) - (k << 23)) - 1.0f};
 }
 
-// s - 1 - log(s), given s and t = s - 1 (which the caller may know more exactly). No cancellation
+// The logarithm's reduction of any positive finite s, subnormals included.
+VK_FN ReducedLog reduce_log_anywhere(float s) {
+  const bool normal = bit_cast<uint32_t>(s) >= 0x00800000u;
+  const ReducedLog reduced = reduce_log(s * (normal ? 1.0f : 0x1p24f));
+  return {reduced.k - (normal ? 0.0f : 24.0f), reduced.f};
+}
+
+// `finite` for positive finite s, else the limit: `at_zero` for 0, s for inf and NaN, NaN for
+// negative s. (Comparisons of bits: compilers turn several comparisons of floats into branches.)
+VK_FN float log_or_limit(float s, float finite, float at_zero) {
+  const uint32_t bits = bit_cast<uint32_t>(s);
+  const float not_zero = bits > 0x80000000u ? NAN : s;
+  const float limit = (bits << 1) == 0u ? at_zero : not_zero;
+  return bits - 1u < 0x7F7FFFFFu ? finite : limit;
+}
+
+// s - 1 - log(s), given t = s - 1, which the caller may know more exactly than s. No cancellation
 // at s = 1. Zero gives inf, negative s NaN.
 VK_FN float log_gap(float s, float t) {
-  const bool subnormal = s < 1.17549435e-38f;
-  const ReducedLog reduced = reduce_log(subnormal ? s * 16777216.0f : s);
-  const float k = reduced.k - (subnormal ? 24.0f : 0.0f);
-  const float f = k == 0.0f ? t : reduced.f;
-  const float exact = fma(k, -kLn2High, t) - f;
-  const float finite = exact + fma(k, -kLn2Low, minus_log1p_tail(f));
-  const float limit = s == 0.0f ? HUGE_VALF : (s < 0.0f ? NAN : s);  // s: inf and NaN
-  return (s > 0.0f && s < HUGE_VALF) ? finite : limit;
+  const ReducedLog reduced = reduce_log_anywhere(s);
+  const float power = bit_cast<float>((127 - static_cast<int32_t>(reduced.k)) << 23);  // 2^-k
+  const float f = absolute(reduced.k) < 1.5f ? fma(power, t, power - 1.0f) : reduced.f;
+  const float exact = fma(reduced.k, -kLn2High, t) - f;
+  return log_or_limit(s, exact + fma(reduced.k, -kLn2Low, minus_log1p_tail(f)), HUGE_VALF);
 }
 VK_FN double log_gap(double s, double t) {
   double series = 0.0;  // sum of (-t)^k / (k + 2)
@@ -191,12 +268,9 @@ VK_FN double log_gap(double s, double t) {
 }
 
 VK_FN float log(float s) {
-  const bool subnormal = s < 1.17549435e-38f;
-  const ReducedLog reduced = reduce_log(subnormal ? s * 16777216.0f : s);
-  const float k = reduced.k - (subnormal ? 24.0f : 0.0f);
-  const float small = fma(k, kLn2Low, -minus_log1p_tail(reduced.f)) + reduced.f;
-  const float limit = s == 0.0f ? -HUGE_VALF : (s < 0.0f ? NAN : s);
-  return (s > 0.0f && s < HUGE_VALF) ? fma(k, kLn2High, small) : limit;
+  const ReducedLog reduced = reduce_log_anywhere(s);
+  const float small = fma(reduced.k, kLn2Low, -minus_log1p_tail(reduced.f)) + reduced.f;
+  return log_or_limit(s, fma(reduced.k, kLn2High, small), -HUGE_VALF);
 }
 VK_FN double log(double s) { return std::log(s); }
 

@@ -15,16 +15,16 @@ struct Gaussian {
 
   template <class T>
   VK_FN static Values<T, 1> value(T mean, T s, T x) {
-    const T u = (x - mean) * Scale::inverse_std(s);
-    return {{T(-0.5) * fma(u, u, Scale::log_variance(s) + T(1.8378770664093453))}};
+    const T constant = T(0.5) * (Scale::log_variance(s) + T(1.8378770664093453));
+    return {{-(half_square(scaled_difference(x, mean, Scale::inverse_std(s))) + constant)}};
   }
 
   template <class T>
   VK_FN static Values<T, 3> vjp(T g, T mean, T s, T x) {
     const T inverse_std = Scale::inverse_std(s);
-    const T u = (x - mean) * inverse_std;
-    const T dmean = g * (u * inverse_std);
-    const T dlogvar = g * (T(0.5) * fma(u, u, T(-1)));
+    const Rounded<T> u = scaled_difference(x, mean, inverse_std);
+    const T dmean = g * times_or_zero(u.value, inverse_std);
+    const T dlogvar = g * (half_square(u) - T(0.5));
     return {{dmean, Scale::from_dlogvar(dlogvar, s), -dmean}};
   }
 };

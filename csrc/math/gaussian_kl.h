@@ -29,17 +29,17 @@ struct GaussianKL {
 
   template <class T>
   VK_FN static Values<T, 1> value(T mu, T s, T m, T p) {
-    const T u = (mu - m) * Scale::inverse_std(p);
-    return {{fma(T(0.5) * u, u, Scale::relative_spread(s, p).half_phi)}};
+    const Rounded<T> u = scaled_difference(mu, m, Scale::inverse_std(p));
+    return {{half_square(u) + Scale::relative_spread(s, p).half_phi}};
   }
 
   template <class T>
   VK_FN static Values<T, 4> vjp(T g, T mu, T s, T m, T p) {
     const T inverse_std = Scale::inverse_std(p);
-    const T u = (mu - m) * inverse_std;
+    const Rounded<T> u = scaled_difference(mu, m, inverse_std);
     const T half_expm1 = Scale::relative_spread(s, p).half_expm1;
-    const T dmu = g * (u * inverse_std);
-    const T dw = -g * fma(T(0.5) * u, u, half_expm1);
+    const T dmu = g * times_or_zero(u.value, inverse_std);
+    const T dw = -g * (half_square(u) + half_expm1);
     return {{dmu, Scale::from_dlogvar(g * half_expm1, s), -dmu, Scale::from_dlogvar(dw, p)}};
   }
 };

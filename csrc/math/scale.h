@@ -35,26 +35,44 @@ VK_FN Spread<T> spread_from_log_std(T h) {
   return {e.exp, near ? near_phi : far_phi, near ? near_expm1 : far_expm1};
 }
 
+// The same at h + lost, for a tiny `lost`: what rounding h left out.
+template <class T>
+VK_FN Spread<T> corrected(Spread<T> s, T lost) {
+  const T expm1 = T(2) * s.half_expm1;  // the derivative of half_phi with respect to h
+  return {s.std, fma(expm1, lost, s.half_phi), fma(expm1, lost, s.half_expm1 + lost)};
+}
+
+// 1 / std is squared with what it scales, so it is computed more precisely; and it is never 0, so
+// that an infinite distance stays one.
+VK_FN float inverse_exp(float h) { return at_least(1.4e-45f, precise_exp(-h)); }
+VK_FN double inverse_exp(double h) { return at_least(4.9e-324, precise_exp(-h)); }
+
 struct LogVar {
   static constexpr const char* name = "logvar";
   template <class T> VK_FN static T std(T s) { return exp(T(0.5) * s); }
-  template <class T> VK_FN static T inverse_std(T s) { return exp(T(-0.5) * s); }
+  template <class T> VK_FN static T inverse_std(T s) { return inverse_exp(T(0.5) * s); }
   template <class T> VK_FN static T log_variance(T s) { return s; }
   template <class T> VK_FN static T from_dlogvar(T dv, T) { return dv; }
   template <class T> VK_FN static T from_dstd(T d, T std) { return T(0.5) * std * d; }
   template <class T> VK_FN static Spread<T> spread(T s) { return spread_from_log_std(T(0.5) * s); }
-  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) { return spread(s - p); }
+  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) {
+    const Rounded<T> v = difference(s, p);
+    return corrected(spread(v.value), T(0.5) * v.lost);
+  }
 };
 
 struct LogStd {
   static constexpr const char* name = "log_std";
   template <class T> VK_FN static T std(T s) { return exp(s); }
-  template <class T> VK_FN static T inverse_std(T s) { return exp(-s); }
+  template <class T> VK_FN static T inverse_std(T s) { return inverse_exp(s); }
   template <class T> VK_FN static T log_variance(T s) { return T(2) * s; }
   template <class T> VK_FN static T from_dlogvar(T dv, T) { return T(2) * dv; }
   template <class T> VK_FN static T from_dstd(T d, T std) { return std * d; }
   template <class T> VK_FN static Spread<T> spread(T s) { return spread_from_log_std(s); }
-  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) { return spread(s - p); }
+  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) {
+    const Rounded<T> h = difference(s, p);
+    return corrected(spread(h.value), h.lost);
+  }
 };
 
 struct Std {
@@ -62,11 +80,19 @@ struct Std {
   template <class T> VK_FN static T std(T s) { return s; }
   template <class T> VK_FN static T inverse_std(T s) { return T(1) / s; }
   template <class T> VK_FN static T log_variance(T s) { return T(2) * log(s); }
-  template <class T> VK_FN static T from_dlogvar(T dv, T s) { return T(2) * dv / s; }
+  template <class T> VK_FN static T from_dlogvar(T dv, T s) {
+    return absolute(dv) < T(HUGE_VAL) ? T(2) * dv / s : dv;  // at s = inf, inf / inf is no limit
+  }
   template <class T> VK_FN static T from_dstd(T d, T) { return d; }
   template <class T> VK_FN static Spread<T> spread(T s) { return from_excess(s, s - T(1)); }
+
+  // With s / p = 1 + t; near 1, where the logarithm is taken of t, what rounding t lost matters.
   template <class T> VK_FN static Spread<T> relative_spread(T s, T p) {
-    return from_excess(s / p, (s - p) / p);
+    const Rounded<T> d = difference(s, p);
+    const T t = d.value / p;
+    const T product = t * p;
+    const T lost = ((d.value - product) - product_error(t, p, product) + d.lost) / s;
+    return corrected(from_excess(s / p, t), absolute(t) < T(0.5) ? lost : T(0));
   }
 
  private:
