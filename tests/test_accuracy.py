@@ -7,9 +7,6 @@ from accuracy import SUBJECTS, Subject, errors, points, table
 
 LIMIT = 4.0
 
-#: Without fused multiply-adds, every one of them rounds twice.
-LIMIT_WITHOUT_FMA = 5.0
-
 
 def _id(value: object) -> str:
     return value.name if isinstance(value, Subject) else str(value)
@@ -17,10 +14,9 @@ def _id(value: object) -> str:
 
 @pytest.mark.parametrize(("subject", "scale"), list(table()), ids=_id)
 def test_every_output_within_ulps(subject: Subject, scale: str, isa: str) -> None:
-    limit = LIMIT_WITHOUT_FMA if isa == "x86_64_v2" else LIMIT
     too_far = {}
     for output, off in errors(subject, scale).items():
-        if off.max() > limit:
+        if off.max() > LIMIT:
             where = [float(x[off.argmax()]) for x in points(subject, scale)]
             too_far[output] = f"{off.max():.2f} ulp at {[*subject.arguments]} = {where}"
     assert not too_far

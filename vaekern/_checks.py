@@ -79,7 +79,7 @@ def broadcastable(
     if isinstance(value, bool) or not isinstance(value, (Tensor, int, float)):
         raise TypeError(f"{name}: expected a number or a tensor, got {type(value).__name__}")
     if not isinstance(value, Tensor):
-        return torch.full((), value, dtype=dtype, device=other.device)
+        return other.new_full((), value, dtype=dtype)
     check_float(name, value)
     check_device(name, value, other_name, other)
     if value.shape == other.shape or value.dim() == 0:

@@ -10,6 +10,7 @@ summed over all but the leading ``batch_dims`` dimensions, per datapoint.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -35,26 +36,67 @@ def log_std(s: Tensor, scale: str) -> Tensor:
     return s if scale == "log_std" else 0.5 * s if scale == "logvar" else s.log()
 
 
+def log_variance(s: Tensor, scale: str) -> Tensor:
+    """v = log of the variance that ``s`` encodes."""
+    return s if scale == "logvar" else 2.0 * log_std(s, scale)
+
+
 def std(s: Tensor, scale: str) -> Tensor:
     """The standard deviation that ``s`` encodes."""
     return s if scale == "std" else log_std(s, scale).exp()
 
 
-def phi(x: Tensor) -> Tensor:
-    """e^x - 1 - x, which subtraction would lose near 0."""
-    near = x.abs() < 0.5
-    small = torch.where(near, x, torch.zeros_like(x))
-    series = torch.ones_like(x)
-    for n in range(16 if x.dtype is torch.float64 else 10, 2, -1):
-        series = 1.0 + small * series / n
-    large = torch.where(near, torch.ones_like(x), x)
-    upper = torch.where(large == math.inf, torch.zeros_like(x), large)  # inf - inf is no limit
-    return torch.where(near, 0.5 * small * small * series, torch.expm1(large) - upper)
+def inverse_std(s: Tensor, scale: str) -> Tensor:
+    """1 / the standard deviation that ``s`` encodes. Where that is an exponential, which is never
+    0, so is this: an infinite distance stays one."""
+    if scale == "std":
+        return 1.0 / s
+    smallest = torch.finfo(s.dtype).smallest_normal * torch.finfo(s.dtype).eps
+    return torch.exp(-log_std(s, scale)).clamp(min=smallest)
 
 
-def variance_kl(h: Tensor) -> Tensor:
-    """(e^(2h) - 1 - 2h) / 2: the KL divergence to N(0, 1) of N(0, e^(2h))."""
-    return 0.5 * phi(2.0 * h)
+def deviations(a: Tensor, b: Tensor, s: Tensor, scale: str) -> Tensor:
+    """(a - b) / the standard deviation that ``s`` encodes; 0 where a = b, for any of them."""
+    distance = a - b
+    irrelevant = (distance == 0) & ~torch.isnan(s)
+    unit = 1.0 if scale == "std" else 0.0
+    return distance * inverse_std(torch.where(irrelevant, unit, s), scale)
+
+
+def _series(x: Tensor, terms: Sequence[float]) -> Tensor:
+    """terms[0] + terms[1] x + terms[2] x^2 + ..."""
+    total = torch.full_like(x, terms[-1])
+    for term in reversed(terms[:-1]):
+        total = total * x + term
+    return total
+
+
+def _near_zero(x: Tensor, bound: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Where abs(x) < bound; x there, 0 elsewhere; x elsewhere, 1 there. Each branch of a ``where``
+    then sees arguments it can differentiate."""
+    near = x.abs() < bound
+    return near, torch.where(near, x, 0.0), torch.where(near, 1.0, x)
+
+
+def variance_kl(v: Tensor) -> Tensor:
+    """(e^v - 1 - v) / 2, the KL divergence to N(0, 1) of N(0, e^v)."""
+    near, small, large = _near_zero(v, 0.5)
+    series = _series(small, [0.5 / math.factorial(n) for n in range(2, 18)])
+    # e^v / 2 may be finite where e^v is not
+    half_exp = torch.where(
+        large < 80.0, 0.5 * torch.exp(large.clamp(max=80.0)), torch.exp(large - math.log(2.0))
+    )
+    limited = torch.where(large == math.inf, 0.0, large)  # inf - inf is no limit
+    return torch.where(near, small * small * series, half_exp - 0.5 - 0.5 * limited)
+
+
+def std_variance_kl(ratio: Tensor, t: Tensor) -> Tensor:
+    """The same of the standard deviation itself, ``ratio`` = 1 + ``t``:
+    (ratio^2 - 1) / 2 - log ratio = t^2 / 2 + (t - log(1 + t))."""
+    near, small, large = _near_zero(t, 0.125)
+    gap = small * small * _series(-small, [1.0 / n for n in range(2, 20)])
+    limited = torch.where(near | (ratio == math.inf), 1.0, ratio)  # inf - inf is no limit
+    return 0.5 * t * t + torch.where(near, gap, large - limited.log())
 
 
 def image(x: Tensor, like: Tensor) -> Tensor:
@@ -79,15 +121,18 @@ def gaussian_log_likelihood(
     mean: Tensor, logvar: Tensor, x: Tensor, batch_dims: int, scale: str
 ) -> Tensor:
     mean, logvar = widen(mean, logvar, *([x] if x.is_floating_point() else []))[:2]
-    h = log_std(logvar, scale)
-    inverse_std = 1.0 / logvar if scale == "std" else torch.exp(-h)
-    u = (image(x, mean) - mean) * inverse_std
-    return per_datapoint(-0.5 * (u * u + 2.0 * h + _LOG_2PI), batch_dims)
+    u = deviations(image(x, mean), mean, logvar, scale)
+    v = log_variance(logvar, scale)
+    return per_datapoint(-0.5 * (u * u + v + _LOG_2PI), batch_dims)
 
 
 def standard_kl(mu: Tensor, logvar: Tensor, batch_dims: int, scale: str) -> Tensor:
     mu, logvar = widen(mu, logvar)
-    return per_datapoint(0.5 * mu * mu + variance_kl(log_std(logvar, scale)), batch_dims)
+    if scale == "std":
+        divergence = std_variance_kl(logvar, logvar - 1.0)
+    else:
+        divergence = variance_kl(log_variance(logvar, scale))
+    return per_datapoint(0.5 * mu * mu + divergence, batch_dims)
 
 
 def gaussian_kl(
@@ -95,12 +140,12 @@ def gaussian_kl(
 ) -> Tensor:
     mu, logvar, prior_mu, prior_logvar = widen(mu, logvar, prior_mu, prior_logvar)
     if scale == "std":
-        h = torch.log1p((logvar - prior_logvar) / prior_logvar)
-        u = (mu - prior_mu) / prior_logvar
+        t = (logvar - prior_logvar) / prior_logvar
+        divergence = std_variance_kl(logvar / prior_logvar, t)
     else:
-        h = log_std(logvar - prior_logvar, scale)
-        u = (mu - prior_mu) * torch.exp(-log_std(prior_logvar, scale))
-    return per_datapoint(0.5 * u * u + variance_kl(h), batch_dims)
+        divergence = variance_kl(log_variance(logvar - prior_logvar, scale))
+    u = deviations(mu, prior_mu, prior_logvar, scale)
+    return per_datapoint(0.5 * u * u + divergence, batch_dims)
 
 
 def reparameterize(

@@ -46,18 +46,20 @@ VK_FN float minus_log_uniform(uint32_t w) {
   return fma(reduced.k, -kLn2High, fma(reduced.k, -kLn2Low, minus_log1p_tail(f)) - f);
 }
 
-// radius * (cos, sin) of the angle 2 pi w / 2^32. The quadrant is the integer's upper bits.
+// radius * (cos, sin) of the angle 2 pi w / 2^32. The upper two bits of w, rounded, are the
+// quadrant; the others, as a signed number, the angle from its middle axis.
 VK_FN Values<float, 2> on_circle(float radius, uint32_t w) {
-  const uint32_t quadrant = (w + 0x20000000u) >> 30;
-  const float x = static_cast<float>(static_cast<int32_t>(w - (quadrant << 30))) *
-                  1.46291807926715968e-9f;  // in [-pi/4, pi/4)
+  const float x = static_cast<float>(static_cast<int32_t>(w << 2)) *
+                  3.6572951981e-10f;  // in [-pi/4, pi/4)
   const float z = x * x;
   const float sine_tail = polynomial(z, -1.6666654611e-1f, 8.3321608736e-3f, -1.9515295891e-4f);
-  const float cosine_tail = polynomial(z, 4.166664568298827e-2f, -1.388731625493765e-3f, 2.443315711809948e-5f);
+  const float cosine_tail =
+      polynomial(z, 4.166664568298827e-2f, -1.388731625493765e-3f, 2.443315711809948e-5f);
   const float sine = fma(sine_tail * z, x, x);
   const float cosine = fma(cosine_tail * z, z, fma(z, -0.5f, 1.0f));
-  const bool swapped = quadrant & 1u;
-  const uint32_t cos_sign = ((quadrant + 1u) & 2u) << 30, sin_sign = (quadrant & 2u) << 30;
+  const uint32_t quadrant = w + 0x20000000u;  // in bits 30 and 31
+  const bool swapped = (quadrant & 0x40000000u) != 0u;
+  const uint32_t sin_sign = quadrant & 0x80000000u, cos_sign = (quadrant + 0x40000000u) & 0x80000000u;
   const float c = bit_cast<float>(bit_cast<uint32_t>(swapped ? sine : cosine) ^ cos_sign);
   const float s = bit_cast<float>(bit_cast<uint32_t>(swapped ? cosine : sine) ^ sin_sign);
   return {{radius * c, radius * s}};

@@ -57,15 +57,20 @@ VK_FN float product_error(float a, float b, float product) {
 #endif
 }
 
-// A rounded result, and what rounding it lost (0 where that is undefined).
+// A rounded result, and what rounding it lost (0 where that is not finite).
 template <class T>
 struct Rounded {
   T value, lost;
 };
 
 template <class T>
+VK_FN T finite_or_zero(T x) {
+  return absolute(x) < T(HUGE_VAL) ? x : T(0);
+}
+
+template <class T>
 VK_FN Rounded<T> rounded(T value, T lost) {
-  return {value, lost == lost ? lost : T(0)};
+  return {value, finite_or_zero(lost)};
 }
 
 template <class T>
@@ -75,10 +80,16 @@ VK_FN Rounded<T> difference(T a, T b) {
   return rounded(value, (a - (value - shift)) - (b + shift));
 }
 
+// (A comparison of bits: compilers turn several comparisons of floats into branches.)
+VK_FN float zero_unless_nan(float x) {
+  return (bit_cast<uint32_t>(x) << 1) > 0xFF000000u ? x : 0.0f;
+}
+VK_FN double zero_unless_nan(double x) { return x == x ? 0.0 : x; }
+
 // coefficient * x where a zero coefficient removes the term altogether, even at x = +-inf.
 template <class T>
 VK_FN T times_or_zero(T coefficient, T x) {
-  return coefficient == T(0) ? T(0) : coefficient * x;
+  return coefficient == T(0) ? zero_unless_nan(x) : coefficient * x;
 }
 
 // (a - b) * scale, where a distance of 0 stays 0 at any scale.
@@ -92,7 +103,7 @@ VK_FN Rounded<T> scaled_difference(T a, T b, T scale) {
 // u^2 / 2, for which the error of u would count twice
 template <class T>
 VK_FN T half_square(Rounded<T> u) {
-  return fma(T(0.5) * u.value, u.value, u.value * u.lost);
+  return u.value * fma(T(0.5), u.value, u.lost);
 }
 
 // c0 + c1 x + c2 x^2 + ... (unrolled by recursion: a loop would keep the loop around it scalar)
@@ -244,7 +255,7 @@ VK_FN ReducedLog reduce_log_anywhere(float s) {
 }
 
 // `finite` for positive finite s, else the limit: `at_zero` for 0, s for inf and NaN, NaN for
-// negative s. (Comparisons of bits: compilers turn several comparisons of floats into branches.)
+// negative s. (Comparisons of bits again.)
 VK_FN float log_or_limit(float s, float finite, float at_zero) {
   const uint32_t bits = bit_cast<uint32_t>(s);
   const float not_zero = bits > 0x80000000u ? NAN : s;

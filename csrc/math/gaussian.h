@@ -11,7 +11,7 @@ template <class Scale>
 struct Gaussian {
   static constexpr const char* name = "gaussian_log_likelihood";
 
-  static constexpr int uniform_input = 1;  // s
+  static constexpr int uniform_input = Scale::hoists ? 1 : -1;  // s
 
   template <class T>
   VK_FN static Values<T, 1> value(T mean, T s, T x) {

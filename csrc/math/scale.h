@@ -2,6 +2,7 @@
 //
 // Densities are written once over these three, in terms of the log-variance v:
 //   std(s) = e^(v/2), inverse_std(s) = e^(-v/2), log_variance(s) = v,
+//   hoists = whether loops over a constant s may be compiled specially,
 //   from_dlogvar(dv, s) and from_dstd(d, std(s)) = the chain rule back to s,
 //   spread(s) = what the KL divergence to a unit variance needs (below),
 //   relative_spread(s, p) = the same for the ratio of the deviations that s and p encode.
@@ -19,27 +20,27 @@ struct Spread {
 };
 
 // From h = v / 2 with a single exponential. In the middle, with w = phi(h),
-//   e^v - 1 - v = h^2 + w (2 + w + 2h),   e^v - 1 = u (2 + u) with u = h + w,
+//   (e^v - 1 - v) / 2 = h^2 / 2 + w (1 + h + w / 2),   (e^v - 1) / 2 = u (1 + u / 2), u = h + w,
 // free of cancellation; outside the plain differences are.
 template <class T>
 VK_FN Spread<T> spread_from_log_std(T h) {
   const ExpPhi<T> e = exp_and_phi(h);
   const T half = T(0.5);
   const T expm1 = h + e.phi;
-  const T near_phi = fma(half * e.phi, fma(T(2), h, e.phi + T(2)), half * h * h);
+  const T near_phi = fma(e.phi, fma(half, e.phi, T(1) + h), half * h * h);
   const T near_expm1 = expm1 * fma(half, expm1, T(1));
   const T half_exp = half * e.exp;
   const T far_phi = fma(half_exp, e.exp, -(half + at_most(T(400), h)));  // inf - inf is no limit
   const T far_expm1 = fma(half_exp, e.exp, -half);
-  const bool near = absolute(h - T(0.75)) < T(1.25);
+  const bool near = (h > -half) & (h < T(2));
   return {e.exp, near ? near_phi : far_phi, near ? near_expm1 : far_expm1};
 }
 
 // The same at h + lost, for a tiny `lost`: what rounding h left out.
 template <class T>
 VK_FN Spread<T> corrected(Spread<T> s, T lost) {
-  const T expm1 = T(2) * s.half_expm1;  // the derivative of half_phi with respect to h
-  return {s.std, fma(expm1, lost, s.half_phi), fma(expm1, lost, s.half_expm1 + lost)};
+  const T change = finite_or_zero(lost * T(2) * s.half_expm1);  // of half_phi: its derivative
+  return {s.std, s.half_phi + change, s.half_expm1 + change + lost};
 }
 
 // 1 / std is squared with what it scales, so it is computed more precisely; and it is never 0, so
@@ -49,6 +50,7 @@ VK_FN double inverse_exp(double h) { return at_least(4.9e-324, precise_exp(-h));
 
 struct LogVar {
   static constexpr const char* name = "logvar";
+  static constexpr bool hoists = true;
   template <class T> VK_FN static T std(T s) { return exp(T(0.5) * s); }
   template <class T> VK_FN static T inverse_std(T s) { return inverse_exp(T(0.5) * s); }
   template <class T> VK_FN static T log_variance(T s) { return s; }
@@ -63,6 +65,7 @@ struct LogVar {
 
 struct LogStd {
   static constexpr const char* name = "log_std";
+  static constexpr bool hoists = true;
   template <class T> VK_FN static T std(T s) { return exp(s); }
   template <class T> VK_FN static T inverse_std(T s) { return inverse_exp(s); }
   template <class T> VK_FN static T log_variance(T s) { return T(2) * s; }
@@ -77,6 +80,7 @@ struct LogStd {
 
 struct Std {
   static constexpr const char* name = "std";
+  static constexpr bool hoists = false;  // compilers make branches of the cases of a constant log
   template <class T> VK_FN static T std(T s) { return s; }
   template <class T> VK_FN static T inverse_std(T s) { return T(1) / s; }
   template <class T> VK_FN static T log_variance(T s) { return T(2) * log(s); }
