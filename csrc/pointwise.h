@@ -16,15 +16,27 @@ constexpr int n_arguments(Result (*)(Inputs...)) {
   return sizeof...(Inputs);
 }
 
-// The input that is often one number for many elements, as a learned scalar is (-1: none).
+// The input that is often one number for many elements, as a learned scalar is (-1: none). The
+// operation then has a type Prepared<T>, made from that input, of all that depends on it alone.
 template <class Op>
 constexpr int uniform_input() {
   if constexpr (requires { Op::uniform_input; }) return Op::uniform_input;
   return -1;
 }
 
+template <class Op, class T, bool exists = (uniform_input<Op>() >= 0)>
+struct PreparedInput {
+  using type = T;
+};
+template <class Op, class T>
+struct PreparedInput<Op, T, true> {
+  using type = typename Op::template Prepared<T>;
+};
+
 template <class Op>
 struct ValueOf {
+  template <class T>
+  using Prepared = typename PreparedInput<Op, T>::type;
   static constexpr const char* variant = "value";
   static constexpr int n_inputs = n_arguments(&Op::template value<double>);
   static constexpr int n_outputs = n_results(&Op::template value<double>);
@@ -37,6 +49,8 @@ struct ValueOf {
 
 template <class Op>
 struct VjpOf {
+  template <class T>
+  using Prepared = typename PreparedInput<Op, T>::type;
   static constexpr const char* variant = "vjp";
   static constexpr int n_inputs = n_arguments(&Op::template vjp<double>);
   static constexpr int n_outputs = n_results(&Op::template vjp<double>);
@@ -52,6 +66,8 @@ struct VjpOf {
 // their common subexpressions.
 template <class Op>
 struct ValueAndVjpOf {
+  template <class T>
+  using Prepared = typename PreparedInput<Op, T>::type;
   static constexpr const char* variant = "value_and_vjp";
   static constexpr int n_inputs = VjpOf<Op>::n_inputs;
   static constexpr int n_outputs = 1 + VjpOf<Op>::n_outputs;

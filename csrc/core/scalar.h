@@ -57,27 +57,22 @@ VK_FN float product_error(float a, float b, float product) {
 #endif
 }
 
-// A rounded result, and what rounding it lost (0 where that is not finite).
+// A rounded result, and what rounding it lost.
 template <class T>
 struct Rounded {
   T value, lost;
 };
 
 template <class T>
-VK_FN T finite_or_zero(T x) {
-  return absolute(x) < T(HUGE_VAL) ? x : T(0);
-}
-
-template <class T>
-VK_FN Rounded<T> rounded(T value, T lost) {
-  return {value, finite_or_zero(lost)};
-}
-
-template <class T>
 VK_FN Rounded<T> difference(T a, T b) {
   const T value = a - b;
   const T shift = value - a;
-  return rounded(value, (a - (value - shift)) - (b + shift));
+  return {value, (a - (value - shift)) - (b + shift)};
+}
+
+template <class T>
+VK_FN T finite_or_zero(T x) {
+  return absolute(x) < T(HUGE_VAL) ? x : T(0);
 }
 
 // (A comparison of bits: compilers turn several comparisons of floats into branches.)
@@ -92,12 +87,13 @@ VK_FN T times_or_zero(T coefficient, T x) {
   return coefficient == T(0) ? zero_unless_nan(x) : coefficient * x;
 }
 
-// (a - b) * scale, where a distance of 0 stays 0 at any scale.
+// (a - b) * scale
 template <class T>
 VK_FN Rounded<T> scaled_difference(T a, T b, T scale) {
   const Rounded<T> d = difference(a, b);
-  const T value = times_or_zero(d.value, scale);
-  return rounded(value, fma(d.lost, scale, product_error(d.value, scale, value)));
+  const T value = d.value * scale;
+  const T lost = fma(d.lost, scale, product_error(d.value, scale, value));
+  return {value, finite_or_zero(lost)};
 }
 
 // u^2 / 2, for which the error of u would count twice

@@ -12,18 +12,26 @@ VK_BEGIN
 template <class T>
 using TileKernel = void (*)(const T* const* inputs, T* const* outputs, int64_t n);
 
+// Element j of an input; of the input `uniform`, what was prepared from its one value.
+template <bool is_uniform, class T, class Prepared>
+VK_FN auto element(const T* input, const Prepared& prepared, int64_t j) {
+  if constexpr (is_uniform) return prepared;
+  else return input[j];
+}
+
 // Function::apply(scalars...) -> Values, over a tile. Only the results Out... are written: what
 // the others need is never computed. Input number `uniform` (-1: none) is one value for the whole
-// tile: what depends on it alone is computed once.
+// tile.
 template <class Function, int uniform, class T, size_t... In, size_t... Out>
 void apply_to_tile(const T* const* inputs, T* const* outputs, int64_t n, std::index_sequence<In...>,
                    std::index_sequence<Out...>) {
   const T* const in[] = {inputs[In]...};
   T* const out[] = {outputs[Out]...};
-  const T first[] = {inputs[In][0]...};
+  const typename Function::template Prepared<T> prepared(inputs[uniform < 0 ? 0 : uniform][0]);
 #pragma omp simd
   for (int64_t j = 0; j < n; ++j) {
-    const auto results = Function::apply((static_cast<int>(In) == uniform ? first[In] : in[In][j])...);
+    const auto results =
+        Function::apply(element<static_cast<int>(In) == uniform>(in[In], prepared, j)...);
     ((out[Out][j] = results.v[Out]), ...);
   }
 }

@@ -1,6 +1,8 @@
 // log p(x) of N(mean, e^v), v the log-variance that s encodes.
 #pragma once
 
+#include <type_traits>
+
 #include "scale.h"
 
 VK_BEGIN
@@ -10,22 +12,30 @@ VK_BEGIN
 template <class Scale>
 struct Gaussian {
   static constexpr const char* name = "gaussian_log_likelihood";
+  static constexpr int uniform_input = 1;  // s
 
-  static constexpr int uniform_input = Scale::hoists ? 1 : -1;  // s
+  // What depends on s alone. Where s is one number for many elements, loops make this once.
+  template <class T>
+  struct Prepared {
+    T s, inverse_std, at_mean;
+    VK_FN Prepared(T encoded)
+        : s(encoded),
+          inverse_std(Scale::inverse_std(s)),
+          at_mean(T(-0.5) * (Scale::log_variance(s) + T(1.8378770664093453))) {}
+  };
 
   template <class T>
-  VK_FN static Values<T, 1> value(T mean, T s, T x) {
-    const T constant = T(0.5) * (Scale::log_variance(s) + T(1.8378770664093453));
-    return {{-(half_square(scaled_difference(x, mean, Scale::inverse_std(s))) + constant)}};
+  VK_FN static Values<T, 1> value(T mean, std::type_identity_t<Prepared<T>> p, T x) {
+    const T u = (x - mean) * p.inverse_std;
+    return {{p.at_mean - T(0.5) * u * u}};  // no fma: inf - inf must not become inf
   }
 
   template <class T>
-  VK_FN static Values<T, 3> vjp(T g, T mean, T s, T x) {
-    const T inverse_std = Scale::inverse_std(s);
-    const Rounded<T> u = scaled_difference(x, mean, inverse_std);
-    const T dmean = g * times_or_zero(u.value, inverse_std);
-    const T dlogvar = g * (half_square(u) - T(0.5));
-    return {{dmean, Scale::from_dlogvar(dlogvar, s), -dmean}};
+  VK_FN static Values<T, 3> vjp(T g, T mean, std::type_identity_t<Prepared<T>> p, T x) {
+    const T u = (x - mean) * p.inverse_std;
+    const T dmean = g * (u * p.inverse_std);
+    const T dlogvar = g * fma(T(0.5) * u, u, T(-0.5));
+    return {{dmean, Scale::from_dlogvar(dlogvar, p.s), -dmean}};
   }
 };
 

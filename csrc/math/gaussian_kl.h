@@ -38,7 +38,7 @@ struct GaussianKL {
     const T inverse_std = Scale::inverse_std(p);
     const Rounded<T> u = scaled_difference(mu, m, inverse_std);
     const T half_expm1 = Scale::relative_spread(s, p).half_expm1;
-    const T dmu = g * times_or_zero(u.value, inverse_std);
+    const T dmu = g * (u.value * inverse_std);
     const T dw = -g * (half_square(u) + half_expm1);
     return {{dmu, Scale::from_dlogvar(g * half_expm1, s), -dmu, Scale::from_dlogvar(dw, p)}};
   }

@@ -2,7 +2,6 @@
 //
 // Densities are written once over these three, in terms of the log-variance v:
 //   std(s) = e^(v/2), inverse_std(s) = e^(-v/2), log_variance(s) = v,
-//   hoists = whether loops over a constant s may be compiled specially,
 //   from_dlogvar(dv, s) and from_dstd(d, std(s)) = the chain rule back to s,
 //   spread(s) = what the KL divergence to a unit variance needs (below),
 //   relative_spread(s, p) = the same for the ratio of the deviations that s and p encode.
@@ -39,18 +38,22 @@ VK_FN Spread<T> spread_from_log_std(T h) {
 // The same at h + lost, for a tiny `lost`: what rounding h left out.
 template <class T>
 VK_FN Spread<T> corrected(Spread<T> s, T lost) {
-  const T change = finite_or_zero(lost * T(2) * s.half_expm1);  // of half_phi: its derivative
+  lost = finite_or_zero(lost);
+  const T change = finite_or_zero(T(2) * s.half_expm1 * lost);  // of half_phi: its derivative
   return {s.std, s.half_phi + change, s.half_expm1 + change + lost};
 }
 
-// 1 / std is squared with what it scales, so it is computed more precisely; and it is never 0, so
-// that an infinite distance stays one.
-VK_FN float inverse_exp(float h) { return at_least(1.4e-45f, precise_exp(-h)); }
-VK_FN double inverse_exp(double h) { return at_least(4.9e-324, precise_exp(-h)); }
+// 1 / std, finite, so that a distance of 0 stays 0 deviations.
+VK_FN float limited_inverse(float inverse) { return at_most(3.40282347e38f, inverse); }
+VK_FN double limited_inverse(double inverse) { return at_most(1.7976931348623157e308, inverse); }
+
+// The same for std = e^h, more precise than exp because it will be squared, and never 0, so that
+// an infinite distance stays one.
+VK_FN float inverse_exp(float h) { return limited_inverse(at_least(1.4e-45f, precise_exp(-h))); }
+VK_FN double inverse_exp(double h) { return limited_inverse(at_least(4.9e-324, precise_exp(-h))); }
 
 struct LogVar {
   static constexpr const char* name = "logvar";
-  static constexpr bool hoists = true;
   template <class T> VK_FN static T std(T s) { return exp(T(0.5) * s); }
   template <class T> VK_FN static T inverse_std(T s) { return inverse_exp(T(0.5) * s); }
   template <class T> VK_FN static T log_variance(T s) { return s; }
@@ -65,7 +68,6 @@ struct LogVar {
 
 struct LogStd {
   static constexpr const char* name = "log_std";
-  static constexpr bool hoists = true;
   template <class T> VK_FN static T std(T s) { return exp(s); }
   template <class T> VK_FN static T inverse_std(T s) { return inverse_exp(s); }
   template <class T> VK_FN static T log_variance(T s) { return T(2) * s; }
@@ -80,9 +82,8 @@ struct LogStd {
 
 struct Std {
   static constexpr const char* name = "std";
-  static constexpr bool hoists = false;  // compilers make branches of the cases of a constant log
   template <class T> VK_FN static T std(T s) { return s; }
-  template <class T> VK_FN static T inverse_std(T s) { return T(1) / s; }
+  template <class T> VK_FN static T inverse_std(T s) { return limited_inverse(T(1) / s); }
   template <class T> VK_FN static T log_variance(T s) { return T(2) * log(s); }
   template <class T> VK_FN static T from_dlogvar(T dv, T s) {
     return absolute(dv) < T(HUGE_VAL) ? T(2) * dv / s : dv;  // at s = inf, inf / inf is no limit
