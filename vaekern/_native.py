@@ -205,6 +205,8 @@ def launch(
             specs.append(_output_spec(_ROW_SUM, output.tensor, None))
         elif output.shape == shape:
             specs.append(_output_spec(_ELEMENTS, output, None))
+        elif output.dim() == 0:  # one sum of everything
+            specs.append(_output_spec(_ROW_SUM, output, (0,) * batch_dims))
         else:
             row_dims, specs = _with_broadcast_sums(shape, batch_dims, outputs)
             break

@@ -121,14 +121,15 @@ class GaussianLikelihood(Likelihood):
         return mean, logvar
 
 
+_DEFAULTS = {"bernoulli": BernoulliLikelihood, "gaussian": GaussianLikelihood}
+
+
 def likelihood_named(likelihood: str | Likelihood) -> Likelihood:
     """The likelihood itself, or the default one of a name: ``"bernoulli"`` or ``"gaussian"``."""
     if isinstance(likelihood, nn.Module):
         return likelihood
-    if likelihood == "bernoulli":
-        return BernoulliLikelihood()
-    if likelihood == "gaussian":
-        return GaussianLikelihood()
+    if likelihood in _DEFAULTS:
+        return _DEFAULTS[likelihood]()
     raise ValueError(
         "likelihood: expected 'bernoulli', 'gaussian' or a module with log_prob, "
         f"got {likelihood!r}"
