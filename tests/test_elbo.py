@@ -179,6 +179,8 @@ def test_under_compile_and_func() -> None:
     compiled = torch.compile(problem.loss, fullgraph=True)
     expected = torch.autograd.grad(problem.loss(*problem.leaves), problem.leaves)
     found = torch.autograd.grad(compiled(*problem.leaves), problem.leaves)
+    compiled_beta = torch.compile(lambda beta: problem.loss(beta=beta), fullgraph=True)
+    torch.testing.assert_close(compiled_beta(torch.tensor(0.5)), problem.loss(beta=0.5))
     functional = torch.func.grad(problem.loss, (0, 1, 2))(*problem.leaves)
     for gradient, compiled_gradient, other in zip(expected, found, functional, strict=True):
         torch.testing.assert_close(compiled_gradient, gradient)

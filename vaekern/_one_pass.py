@@ -18,23 +18,20 @@ from torch.autograd import Function
 
 from vaekern._backend import backend_for
 from vaekern._compat import backward_keeps_graph, forward_mode_active, transforms_active
-from vaekern._native import is_plain, launch
-from vaekern._op import Op
-
-#: loss = sum over terms of weight * sum over datapoints of op(tensors)
-Term = tuple[Op, Sequence[Any], float]
+from vaekern._native import accumulation_dtype, is_plain, launch
+from vaekern.functional import Call
 
 
-def applies(terms: Sequence[Term]) -> bool:
+def applies(calls: Sequence[Call]) -> bool:
     """Whether this way is open: plain eager CPU code that wants gradients it can store well."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return False
-    if transforms_active() or forward_mode_active():
+    if transforms_active() or forward_mode_active() or backend_for("cpu") != "cpu":
         return False
     wanting = False
-    for op, args, _ in terms:
-        tensors = args[: len(op.inputs)]
-        if not is_plain(tensors) or backend_for("cpu") != "cpu" or tensors[0].numel() == 0:
+    for call in calls:
+        tensors, _ = call.op.split(call.args)
+        if not is_plain(tensors) or tensors[0].numel() == 0:
             return False
         for tensor in tensors:
             # float16 gradients may underflow before the loss scale reaches them.
@@ -44,20 +41,24 @@ def applies(terms: Sequence[Term]) -> bool:
     return wanting
 
 
-def loss(terms: Sequence[Term], composed: Callable[..., Tensor]) -> Tensor:
-    """The weighted sum. ``composed(*tensors)`` computes the same differentiably."""
-    tensors = [t for op, args, _ in terms for t in args[: len(op.inputs)]]
-    result: Tensor = _OnePass.apply(terms, composed, *tensors)
+def loss(
+    calls: Sequence[Call], weights: Sequence[float], composed: Callable[..., Tensor]
+) -> Tensor:
+    """The calls' results, summed over datapoints and weighted. ``composed(*tensors)`` computes
+    the same differentiably."""
+    tensors = [tensor for call in calls for tensor in call.op.split(call.args)[0]]
+    result: Tensor = _OnePass.apply(calls, weights, composed, *tensors)
     return result
 
 
 class _OnePass(Function):
     @staticmethod
-    def forward(ctx: Any, terms: Sequence[Term], composed: Any, *tensors: Tensor) -> Tensor:
-        total, gradients, dtype = 0.0, [], torch.float32
-        for op, args, weight in terms:
-            inputs, attributes = op.split(args)
-            shape = inputs[0].shape
+    def forward(
+        ctx: Any, calls: Sequence[Call], weights: Sequence[float], composed: Any, *tensors: Tensor
+    ) -> Tensor:
+        total, gradients = 0.0, []
+        for call, weight in zip(calls, weights, strict=True):
+            inputs, attributes = call.op.split(call.args)
             found = [
                 torch.empty_like(t, memory_format=torch.contiguous_format)
                 if t.requires_grad
@@ -66,39 +67,37 @@ class _OnePass(Function):
             ]
             value = torch.empty((), dtype=torch.float64)
             launch(
-                op.kernel_name("value_and_vjp", attributes),
-                shape,
+                call.op.kernel_name("value_and_vjp", attributes),
+                inputs[0].shape,
                 attributes[0],
                 [weight, *inputs],
                 [value, *found],
             )
             total += weight * value.item()
             gradients += found
-            if any([t.dtype is torch.float64 for t in inputs]):
-                dtype = torch.float64
         ctx.composed, ctx.n = composed, len(tensors)
         ctx.save_for_backward(*tensors, *gradients)
-        return torch.full((), total, dtype=dtype)
+        return torch.full((), total, dtype=accumulation_dtype(*tensors))
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         saved = ctx.saved_tensors
         tensors, gradients = saved[: ctx.n], saved[ctx.n :]
         if torch.is_grad_enabled():
-            return (None, None, *_recompute(ctx, g, tensors))
+            return (None, None, None, *_recompute(ctx, g, tensors))
         if backward_keeps_graph():
-            return (None, None, *[None if d is None else d * g for d in gradients])
+            return (None, None, None, *[None if d is None else d * g for d in gradients])
         if g.item() != 1.0:
             for gradient in gradients:
                 if gradient is not None:
                     gradient.mul_(g)
-        return (None, None, *gradients)
+        return (None, None, None, *gradients)
 
 
 def _recompute(ctx: Any, g: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
     """Differentiable gradients, through views: one input may have been computed from another."""
     own = [t.view_as(t) for t in tensors]
-    wanted = [k for k, needs in enumerate(ctx.needs_input_grad[2:]) if needs]
+    wanted = [k for k, needs in enumerate(ctx.needs_input_grad[3:]) if needs]
     loss = ctx.composed(*own)
     found = torch.autograd.grad(loss, [own[k] for k in wanted], g, create_graph=True)
     result: list[Tensor | None] = [None] * len(tensors)

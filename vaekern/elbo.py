@@ -60,12 +60,12 @@ def elbo_loss(
     number_or_scalar("beta", beta)
     module = likelihood_named(likelihood)
     divergence = kl_call(mu, logvar, None, None, scale, logvar_clamp, batch_dims)
+    call = module.call(decoder_output, x, batch_dims) if isinstance(module, Likelihood) else None
     if x.shape[:batch_dims] != mu.shape[:batch_dims]:
         raise ValueError(
             f"mu: expected the datapoints of x, {tuple(x.shape[:batch_dims])}, "
             f"got {tuple(mu.shape[:batch_dims])}"
         )
-    call = module.call(decoder_output, x, batch_dims) if isinstance(module, Likelihood) else None
     if call is None:
         log_likelihood = module.log_prob(decoder_output, x, batch_dims=batch_dims)
         return reduce_elbo(log_likelihood, run(divergence), beta, reduction)
@@ -91,13 +91,9 @@ def _fused(
         kl = run(Call(divergence.op, *tensors[n:], *attributes[1]))
         return reduce_elbo(log_likelihood, kl, beta, reduction)
 
-    constant_beta = not isinstance(beta, Tensor) or not (beta.requires_grad or beta.is_cuda)
-    if reduction != "none" and constant_beta and datapoints > 0:
+    one_value = not isinstance(beta, Tensor) or (beta.is_cpu and not beta.requires_grad)
+    if reduction != "none" and one_value and _one_pass.applies((likelihood, divergence)):
         weight = 1.0 / datapoints if reduction == "mean" else 1.0
-        terms = [
-            (likelihood.op, likelihood.args, -weight),
-            (divergence.op, divergence.args, weight * float(beta)),
-        ]
-        if _one_pass.applies(terms):
-            return _one_pass.loss(terms, composed)
+        weights = (-weight, weight * float(beta))
+        return _one_pass.loss((likelihood, divergence), weights, composed)
     return composed(*likelihood.args[:n], *divergence.args[:2])

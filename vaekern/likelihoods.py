@@ -11,7 +11,14 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from vaekern.functional import Call, Clamp, bernoulli_call, gaussian_call, run
+from vaekern.functional import (
+    Call,
+    Clamp,
+    bernoulli_call,
+    gaussian_call,
+    reparameterize,
+    run,
+)
 
 DecoderOutput: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 
@@ -82,11 +89,13 @@ class GaussianLikelihood(Likelihood):
         logvar_clamp: Clamp | None = None,
     ) -> None:
         super().__init__()
-        value = torch.as_tensor(logvar, dtype=torch.get_default_dtype())
+        self.logvar: Tensor | float
         if learned:
-            self.logvar = nn.Parameter(value.clone())
+            self.logvar = nn.Parameter(torch.as_tensor(logvar, dtype=torch.get_default_dtype()))
+        elif isinstance(logvar, Tensor):
+            self.register_buffer("logvar", logvar)
         else:
-            self.register_buffer("logvar", value)
+            self.logvar = logvar
         self.scale = scale
         self.logvar_clamp = logvar_clamp
 
@@ -101,35 +110,35 @@ class GaussianLikelihood(Likelihood):
     def sample(
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
-        from vaekern.functional import reparameterize
-
         mean, logvar = self._split(decoder_output)
+        logvar = torch.as_tensor(logvar, dtype=mean.dtype, device=mean.device)
         if logvar.dim() == 1 and mean.dim() > 2:
             logvar = logvar.reshape(-1, *(1,) * (mean.dim() - 2))  # one per channel
         return reparameterize(
             mean,
-            logvar.to(mean.dtype).expand(mean.shape),
+            logvar.expand(mean.shape),
             generator=generator,
             scale=self.scale,
             logvar_clamp=self.logvar_clamp,
         )
 
-    def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor]:
+    def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
         if isinstance(decoder_output, Tensor):
             return decoder_output, self.logvar
         mean, logvar = decoder_output
         return mean, logvar
 
 
-_DEFAULTS = {"bernoulli": BernoulliLikelihood, "gaussian": GaussianLikelihood}
+#: Likelihoods by name. They have no state, so all losses and models share them.
+_NAMED = {"bernoulli": BernoulliLikelihood(), "gaussian": GaussianLikelihood()}
 
 
 def likelihood_named(likelihood: str | Likelihood) -> Likelihood:
-    """The likelihood itself, or the default one of a name: ``"bernoulli"`` or ``"gaussian"``."""
+    """The likelihood itself, or the one of a name: ``"bernoulli"`` or ``"gaussian"``."""
     if isinstance(likelihood, nn.Module):
         return likelihood
-    if likelihood in _DEFAULTS:
-        return _DEFAULTS[likelihood]()
+    if likelihood in _NAMED:
+        return _NAMED[likelihood]
     raise ValueError(
         "likelihood: expected 'bernoulli', 'gaussian' or a module with log_prob, "
         f"got {likelihood!r}"
