@@ -14,6 +14,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,10 +99,12 @@ def test_the_floating_point_mode_is_never_set() -> None:
 
 
 def python(program: str, **environment: str) -> str:
-    """Output of a program in a process of its own, warnings being errors there too."""
+    """Output of a program in a process of its own, warnings being errors there too. (Not in the
+    checkout, whose sources Python would import instead of the installed package.)"""
     finished = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
         capture_output=True, text=True, timeout=120, env={**os.environ, **environment},
+        cwd=Path(__file__).parent,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.strip()
