@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "cpu/buffers.h"
 #include "cpu/dispatch.h"
 
 namespace py = pybind11;
@@ -144,6 +145,14 @@ PYBIND11_MODULE(_core, m) {
   m.def("use_isa", &use_isa);
   m.def("isa", [] { return active_backend->isa; });
   m.def("philox_words", &philox_words);
+  py::class_<cpu::Buffer>(m, "Buffer", py::buffer_protocol())
+      .def(py::init<size_t>())
+      .def_buffer([](cpu::Buffer& buffer) {
+        return py::buffer_info(static_cast<uint8_t*>(buffer.data()),
+                               static_cast<py::ssize_t>(buffer.bytes()));
+      });
+  m.def("keep_at_most", [](size_t bytes) { cpu::BufferPool::instance().set_limit(bytes); });
+  m.def("kept", [] { return cpu::BufferPool::instance().kept(); });
 #if defined(_OPENMP)
   m.attr("openmp") = true;
 #else

@@ -15,6 +15,7 @@ if _native.core is None:
 
 STUB = ast.parse((Path(vaekern.__file__).parent / "_core.pyi").read_text())
 FUNCTIONS = {node.name: node for node in STUB.body if isinstance(node, ast.FunctionDef)}
+CLASSES = {node.name for node in STUB.body if isinstance(node, ast.ClassDef)}
 VARIABLES = {
     node.target.id: node.annotation
     for node in STUB.body
@@ -24,7 +25,7 @@ VARIABLES = {
 
 def test_same_names() -> None:
     names = {name for name in vars(_native.core) if not name.startswith("__")}
-    assert names == FUNCTIONS.keys() | VARIABLES.keys()
+    assert names == FUNCTIONS.keys() | CLASSES | VARIABLES.keys()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -39,3 +39,15 @@ def use_isa(name: str, /) -> None:
 
 def philox_words(first: int, counters: int, seed: int, stream: int, /) -> list[int]:
     """The noise generator's four words of each of ``counters`` counters from ``first`` on."""
+
+class Buffer:
+    """Writable memory on loan from the pool of large blocks; it goes back when this is gone."""
+
+    def __init__(self, bytes: int, /) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def keep_at_most(bytes: int, /) -> None:
+    """How much returned memory the pool keeps for reuse; what is beyond is freed at once."""
+
+def kept() -> int:
+    """How many bytes the pool keeps at the moment."""

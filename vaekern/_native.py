@@ -15,6 +15,7 @@ from torch import Tensor
 from vaekern._compat import dispatch_modes_active, profiler_active
 
 ISA_VARIABLE = "VAEKERN_CPU_ISA"
+CACHE_VARIABLE = "VAEKERN_CACHE_MIB"
 
 Source: TypeAlias = "Tensor | PerDatapoint | Noise | float"
 Result: TypeAlias = "Tensor | PerDatapoint | None"
@@ -28,6 +29,7 @@ _DTYPES = {
     torch.bool: 5,
 }
 _ELEMENTS, _ROW_SUM, _COLUMN_SUM = 0, 1, 2
+_POOLED = 2 << 20
 
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
 
@@ -67,6 +69,10 @@ def _load() -> tuple[ModuleType | None, str]:
                 "were compiled and that this machine runs"
             )
         extension.use_isa(isa)
+    cache = os.environ.get(CACHE_VARIABLE, "1024")
+    if not cache.isdecimal():
+        raise ValueError(f"{CACHE_VARIABLE}={cache!r}: expected a number of MiB, 0 for none")
+    extension.keep_at_most(int(cache) << 20)
     return extension, ""
 
 
@@ -115,6 +121,17 @@ def threads_for(numel: int) -> int:
     if _forked:
         return 1
     return max(1, min(torch.get_num_threads(), numel // 16384))
+
+
+def new_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """For a result: contiguous, of the shape and device of an ordinary CPU tensor. Large ones come
+    from a pool, since fresh memory costs more than computing what goes there."""
+    bytes_ = tensor.numel() * dtype.itemsize
+    if bytes_ < _POOLED or core is None:
+        return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
+    buffer = torch.frombuffer(core.Buffer(bytes_), dtype=torch.uint8, count=bytes_)
+    result = torch.empty(0, dtype=dtype)
+    return result.set_(buffer.untyped_storage()).resize_(tensor.shape)
 
 
 def accumulation_dtype(*tensors: object) -> torch.dtype:

@@ -18,7 +18,7 @@ from torch.autograd import Function
 
 from vaekern._backend import backend_for
 from vaekern._compat import backward_keeps_graph, forward_mode_active, transforms_active
-from vaekern._native import accumulation_dtype, is_plain, launch
+from vaekern._native import accumulation_dtype, is_plain, launch, new_contiguous
 from vaekern.functional import Call
 
 
@@ -59,12 +59,7 @@ class _OnePass(Function):
         total, gradients = 0.0, []
         for call, weight in zip(calls, weights, strict=True):
             inputs, attributes = call.op.split(call.args)
-            found = [
-                torch.empty_like(t, memory_format=torch.contiguous_format)
-                if t.requires_grad
-                else None
-                for t in inputs
-            ]
+            found = [new_contiguous(t, t.dtype) if t.requires_grad else None for t in inputs]
             value = torch.empty((), dtype=torch.float64)
             launch(
                 call.op.kernel_name("value_and_vjp", attributes),

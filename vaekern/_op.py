@@ -8,7 +8,7 @@ is specific to one operation.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,11 +16,25 @@ from torch import Tensor
 from vaekern import _native
 from vaekern._autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._compat import below_autograd, forward_mode_active, transforms_active
-from vaekern._native import Noise, PerDatapoint, accumulation_dtype, is_plain, launch
+from vaekern._native import (
+    Noise,
+    PerDatapoint,
+    accumulation_dtype,
+    is_plain,
+    launch,
+    new_contiguous,
+)
 
 _library = torch.library.Library("vaekern", "DEF")
 
 ELEMENT, DATAPOINT = "element", "datapoint"
+
+
+Empty: TypeAlias = Callable[[Tensor, torch.dtype], Tensor]
+
+
+def fake_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
 
 
 class Op:
@@ -120,7 +134,7 @@ class Op:
 
     def _kernel(self, *args: Any) -> Any:
         tensors, attributes = self.split(args)
-        results = self._empty_results(*args)
+        results = self._empty_results(*args, empty=new_contiguous)
         outputs = results if isinstance(results, tuple) else (results,)
         launch(
             self.kernel_name("value", attributes),
@@ -136,7 +150,7 @@ class Op:
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
         gradients, tensors, wanted, attributes = self.split_vjp(args)
-        results = self._empty_gradients(*args)
+        results = self._empty_gradients(*args, empty=new_contiguous)
         following = iter(results)
         launch(
             self.kernel_name("vjp", attributes),
@@ -156,26 +170,20 @@ class Op:
 
     # --- shapes and dtypes of the results: the fake kernels -----------------------------------
 
-    def _empty_results(self, *args: Any) -> Any:
+    def _empty_results(self, *args: Any, empty: Empty = fake_contiguous) -> Any:
         tensors, attributes = self.split(args)
         first, second = tensors[0], tensors[1]
         results = [
-            _contiguous_like(first, torch.promote_types(first.dtype, second.dtype))
+            empty(first, torch.promote_types(first.dtype, second.dtype))
             if kind is ELEMENT
             else first.new_empty(first.shape[: attributes[0]], dtype=accumulation_dtype(*tensors))
             for kind in self.results
         ]
         return tuple(results) if len(results) > 1 else results[0]
 
-    def _empty_gradients(self, *args: Any) -> list[Tensor]:
+    def _empty_gradients(self, *args: Any, empty: Empty = fake_contiguous) -> list[Tensor]:
         _, tensors, wanted, _ = self.split_vjp(args)
-        return [
-            _contiguous_like(t, t.dtype) for t, want in zip(tensors, wanted, strict=True) if want
-        ]
-
-
-def _contiguous_like(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
+        return [empty(t, t.dtype) for t, want in zip(tensors, wanted, strict=True) if want]
 
 
 def _sources(tensors: Sequence[Tensor]) -> list[_native.Source]:

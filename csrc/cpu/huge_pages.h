@@ -9,12 +9,11 @@
 
 namespace vk::cpu {
 
+constexpr uintptr_t kHugePage = 2 << 20;
+
 // Asks for 2 MiB pages. A no-op for memory that is already mapped, and outside Linux.
 inline void advise_huge_pages(void* data, int64_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t kHugePage = 2 << 20;
-  constexpr int64_t kWorthwhile = 4 << 20;
-  if (bytes < kWorthwhile) return;
   const uintptr_t begin = reinterpret_cast<uintptr_t>(data);
   const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
   const uintptr_t last = (begin + bytes) / kHugePage * kHugePage;

@@ -6,7 +6,6 @@
 #include "../pointwise.h"
 #include "backend.h"
 #include "engine.h"
-#include "huge_pages.h"
 
 VK_BEGIN
 
@@ -79,17 +78,7 @@ static const Table& table() {
   return instance;
 }
 
-static int64_t bytes_of(DType dtype) {
-  return dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
-}
-
 static void run(const Launch& launch) {
-  for (int k = 0; k < launch.n_outputs; ++k) {
-    const Output& output = launch.outputs[k];
-    if (output.kind == Output::Kind::elements) {
-      cpu::advise_huge_pages(output.data, launch.rows * launch.cols * bytes_of(output.dtype));
-    }
-  }
   const Kernel& kernel = table().kernels[launch.kernel];
   if (launch.compute == DType::f64) {
     run_tiles(launch, kernel.f64);
