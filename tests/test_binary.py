@@ -149,10 +149,11 @@ def test_the_variable_chooses_the_instruction_set(name: str) -> None:
 
 
 def test_an_unknown_instruction_set_is_refused() -> None:
-    environment = {**os.environ, "VAEKERN_CPU_ISA": "x86_64_v9"}
     finished = subprocess.run(
-        [sys.executable, "-c", "import vaekern"], capture_output=True, text=True, env=environment
-    )
+        [sys.executable, "-c", "import vaekern"],
+        capture_output=True, text=True, cwd=Path(__file__).parent,
+        env={**os.environ, "VAEKERN_CPU_ISA": "x86_64_v9"},
+    )  # fmt: skip
     assert finished.returncode != 0
     assert "VAEKERN_CPU_ISA='x86_64_v9'" in finished.stderr
 
