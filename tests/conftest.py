@@ -15,12 +15,6 @@ from vaekern import _native
 # import the package that is installed.
 sys.path.insert(0, str(Path(__file__).parent))
 
-
-def pytest_configure(config: pytest.Config) -> None:
-    # torch's own forward mode and compiler use its deprecated torch.jit.script.
-    config.addinivalue_line("filterwarnings", "ignore:`torch.jit.script:DeprecationWarning")
-
-
 USABLE_ISAS = [] if _native.core is None else list(_native.core.usable_isas())
 
 
