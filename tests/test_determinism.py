@@ -10,7 +10,7 @@ from cases import DTYPES, REPRESENTATIVES, Case, Shape, label_of, name_of
 from compare import Run, run, same_bits, upstream_for
 from torch import Tensor
 
-from vaekern import _native
+from vaekern import _cpu
 
 SHAPES: dict[str, Shape] = {
     "long rows": (2, 100_003),
@@ -43,7 +43,7 @@ def test_threads_and_runs(case: Case, shape: str, set_threads: Callable[[int], N
 
 def test_the_shapes_above_are_worth_several_threads(set_threads: Callable[[int], None]) -> None:
     set_threads(3)
-    assert all(_native.threads_for(torch.Size(shape).numel()) > 1 for shape in SHAPES.values())
+    assert all(_cpu.threads_for(torch.Size(shape).numel()) > 1 for shape in SHAPES.values())
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=name_of)

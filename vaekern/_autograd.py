@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from vaekern._compat import below_autograd, forward_mode_active, transforms_active
-from vaekern._native import accumulation_dtype
+from vaekern._launch import accumulation_dtype
 
 if TYPE_CHECKING:
     from vaekern._op import Op
@@ -72,9 +72,9 @@ class Functional(_Rules):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, op: Op, *args: Any) -> Any:
-        tensors, (batch_dims, *scale) = op.split(args)
-        batched = _batch_inputs(info.batch_size, tensors, in_dims[1:])
-        results = op.differentiable(*batched, batch_dims + 1, *scale)
+        tensors, (batch_dims, *others) = op.split(args)
+        batched = _batch_inputs(info.batch_size, tensors, in_dims[1:], others[-1])
+        results = op.differentiable(*batched, batch_dims + 1, *others)
         return results, 0 if isinstance(results, Tensor) else (0,) * len(results)
 
 
@@ -143,14 +143,14 @@ class FunctionalVjp(_VjpRules):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, op: Op, *args: Any) -> Any:
-        gradients, read, wanted, (batch_dims, *scale) = op.split_vjp(args)
+        gradients, read, wanted, (batch_dims, *others) = op.split_vjp(args)
         dims, read_dims = in_dims[1 : 1 + len(gradients)], in_dims[1 + len(gradients) :]
         batched: list[Any] = [
             None if g is None else _in_front(info.batch_size, g, dim)
             for g, dim in zip(gradients, dims, strict=True)
         ]
-        batched += _batch_inputs(info.batch_size, read, read_dims)
-        results = op.differentiable_vjp(*batched, wanted, batch_dims + 1, *scale)
+        batched += _batch_inputs(info.batch_size, read, read_dims, others[-1])
+        results = op.differentiable_vjp(*batched, wanted, batch_dims + 1, *others)
         return tuple(results), (0,) * len(results)
 
 
@@ -183,7 +183,7 @@ def plain_vjp(op: Op, *args: Any) -> tuple[Tensor, ...]:
     def of_wanted(*values: Tensor) -> Any:
         for k, value in zip(at, values, strict=True):
             inputs[k] = value
-        return op.plain(*inputs, *attributes)
+        return op.plain(*inputs, *attributes[:-1])  # no kernel, so no backend
 
     results, pull_back, *_ = torch.func.vjp(of_wanted, *[inputs[k] for k in at])
     if isinstance(results, Tensor):
@@ -205,7 +205,7 @@ def push_forward(
     read = [tensors[k] for k in op.vjp_inputs]
     full = [t if t.dtype is torch.int64 else t.expand(shape) for t in read]
     wanted = [tangent is not None for tangent in tangents]
-    wide = accumulation_dtype(*tensors)
+    wide = accumulation_dtype(tensors)
     pushed = []
     for k, kind in enumerate(op.results):
         ones: list[Tensor | None] = [None] * len(op.results)
@@ -229,24 +229,26 @@ def _in_front(size: int, tensor: Tensor, dim: int | None) -> Tensor:
     return front.expand(size, *front.shape[1:])
 
 
-def _batch_inputs(size: int, tensors: Sequence[Tensor], in_dims: Sequence[int | None]) -> list[Any]:
+def _batch_inputs(
+    size: int, tensors: Sequence[Tensor], in_dims: Sequence[int | None], backend: str
+) -> list[Any]:
     """Inputs with the mapped dimension as one more batch dimension. A seed becomes the noise it
     stands for: each mapped call has its own elements 0, 1, ..."""
     batched = [_in_front(size, t, dim) for t, dim in zip(tensors, in_dims, strict=False)]
     shape = batched[0].shape
     for k, tensor in enumerate(batched):
         if tensor.dtype is torch.int64:
-            wide = accumulation_dtype(*batched)
-            batched[k] = torch.stack([noise(seed, shape[1:], wide) for seed in tensor])
+            wide = accumulation_dtype(batched)
+            batched[k] = torch.stack([noise(seed, shape[1:], wide, backend) for seed in tensor])
         elif tensor.dim() < len(shape):
             padding = (1,) * (len(shape) - tensor.dim())
             batched[k] = tensor.reshape(size, *padding, *tensor.shape[1:])
     return batched
 
 
-def noise(seed: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+def noise(seed: Tensor, shape: torch.Size, dtype: torch.dtype, backend: str) -> Tensor:
     """The standard normals that kernels generate from a seed."""
     from vaekern._ops import REPARAMETERIZE
 
     zeros = torch.zeros((), dtype=dtype, device=seed.device).expand(shape)
-    return REPARAMETERIZE(zeros, zeros, seed, 0, "logvar")
+    return REPARAMETERIZE(zeros, zeros, seed, 0, "logvar", backend)

@@ -3,6 +3,8 @@ got and what it wanted."""
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import torch
 from torch import Tensor
 
@@ -16,20 +18,25 @@ def _names(dtypes: tuple[torch.dtype, ...]) -> str:
 
 
 def check_float(name: str, tensor: object) -> None:
-    _check_tensor(name, tensor, _FLOATS)
+    if not _is_of(tensor, _FLOATS):
+        _complain(name, tensor, _FLOATS)
 
 
 def check_target(name: str, tensor: object) -> None:
-    _check_tensor(name, tensor, _TARGETS)
+    if not _is_of(tensor, _TARGETS):
+        _complain(name, tensor, _TARGETS)
 
 
-def _check_tensor(name: str, tensor: object, dtypes: tuple[torch.dtype, ...]) -> None:
+def _is_of(tensor: object, dtypes: tuple[torch.dtype, ...]) -> bool:
+    return isinstance(tensor, Tensor) and tensor.dtype in dtypes and tensor.layout is torch.strided
+
+
+def _complain(name: str, tensor: object, dtypes: tuple[torch.dtype, ...]) -> NoReturn:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
     if tensor.dtype not in dtypes:
         raise TypeError(f"{name}: expected dtype {_names(dtypes)}, got {_names((tensor.dtype,))}")
-    if tensor.layout is not torch.strided:
-        raise TypeError(f"{name}: expected a strided (dense) tensor, got layout {tensor.layout}")
+    raise TypeError(f"{name}: expected a strided (dense) tensor, got layout {tensor.layout}")
 
 
 def check_like(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:

@@ -35,3 +35,9 @@ def dispatch_modes_active() -> bool:
 def backward_keeps_graph() -> bool:
     """Within a backward: whether it may run again (``retain_graph=True``)."""
     return _backward_keeps_graph()
+
+
+def current_cuda_stream(device_index: int) -> int:
+    """The address of the ``cudaStream_t`` that torch queues work on."""
+    stream: int = torch._C._cuda_getCurrentRawStream(device_index)
+    return stream

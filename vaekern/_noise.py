@@ -18,27 +18,27 @@ def resolve_noise(
     generator: torch.Generator | None,
 ) -> Tensor:
     """``eps`` itself, or an int64[2] seed on the device of ``like``."""
-    given = [
-        name
-        for name, value in (("eps", eps), ("seed", seed), ("generator", generator))
-        if value is not None
-    ]
-    if len(given) > 1:
-        raise ValueError(f"{' and '.join(given)}: expected at most one of eps, seed, generator")
-    if eps is not None:
-        check_float("eps", eps)
-        check_like("eps", eps, like_name, like)
-        return eps
-    if seed is None:
+    if eps is None and seed is None:
         # Drawn on the device, by an op that CUDA graphs, torch.compile and checkpoint replay. The
         # keyword is always given: without it Inductor would put its own generator in.
         return torch.randint(
             _INT64.min, _INT64.max, (2,), device=like.device, dtype=torch.int64, generator=generator
         )
+    _at_most_one(eps=eps, seed=seed, generator=generator)
+    if eps is not None:
+        check_float("eps", eps)
+        check_like("eps", eps, like_name, like)
+        return eps
     return _from_user(seed, like)
 
 
-def _from_user(seed: int | Tensor, like: Tensor) -> Tensor:
+def _at_most_one(**given: object) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise ValueError(f"{' and '.join(names)}: expected at most one of eps, seed, generator")
+
+
+def _from_user(seed: int | Tensor | None, like: Tensor) -> Tensor:
     if isinstance(seed, Tensor):
         if seed.dtype is not torch.int64 or seed.shape not in ((), (1,), (2,)):
             raise ValueError(
@@ -55,4 +55,7 @@ def _from_user(seed: int | Tensor, like: Tensor) -> Tensor:
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed: expected 0 to 2**64 - 1, got {seed}")
     signed = seed - 2**64 if seed > _INT64.max else seed
-    return torch.tensor([signed, 0], dtype=torch.int64, device=like.device)
+    # Filled on the device: a copy from the host would wait for the GPU.
+    words = torch.zeros(2, dtype=torch.int64, device=like.device)
+    words[:1].fill_(signed)
+    return words

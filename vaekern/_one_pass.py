@@ -18,7 +18,9 @@ from torch.autograd import Function
 
 from vaekern._backend import backend_for
 from vaekern._compat import backward_keeps_graph, forward_mode_active, transforms_active
-from vaekern._native import accumulation_dtype, is_plain, launch, new_contiguous
+from vaekern._cpu import new_contiguous
+from vaekern._cpu import run as run_on_cpu
+from vaekern._launch import accumulation_dtype, is_plain, launch
 from vaekern.functional import Call
 
 
@@ -26,18 +28,21 @@ def applies(calls: Sequence[Call]) -> bool:
     """Whether this way is open: plain eager CPU code that wants gradients it can store well."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return False
-    if transforms_active() or forward_mode_active() or backend_for("cpu") != "cpu":
+    if transforms_active() or forward_mode_active():
         return False
     wanting = False
     for call in calls:
-        tensors, _ = call.op.split(call.args)
-        if not is_plain(tensors) or tensors[0].numel() == 0:
+        tensors = call.op.split(call.args)[0]
+        first = tensors[0]
+        if not first.is_cpu or backend_for("cpu") != "cpu" or first.numel() == 0:
+            return False
+        if not is_plain(tensors):
             return False
         for tensor in tensors:
             # float16 gradients may underflow before the loss scale reaches them.
             if tensor.dtype is torch.float16:
                 return False
-            wanting |= tensor.requires_grad
+            wanting = wanting or tensor.requires_grad
     return wanting
 
 
@@ -62,6 +67,7 @@ class _OnePass(Function):
             found = [new_contiguous(t, t.dtype) if t.requires_grad else None for t in inputs]
             value = torch.empty((), dtype=torch.float64)
             launch(
+                run_on_cpu,
                 call.op.kernel_name("value_and_vjp", attributes),
                 inputs[0].shape,
                 attributes[0],
@@ -72,7 +78,7 @@ class _OnePass(Function):
             gradients += found
         ctx.composed, ctx.n = composed, len(tensors)
         ctx.save_for_backward(*tensors, *gradients)
-        return torch.full((), total, dtype=accumulation_dtype(*tensors))
+        return torch.full((), total, dtype=accumulation_dtype(tensors))
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:

@@ -1,8 +1,9 @@
 """What a row of the table is: an operation registered with torch.
 
 For a row two functional ops join the ``vaekern`` library, ``<name>`` and ``<name>_vjp``, each with
-a CPU kernel, a fake kernel, and a derivative on the Autograd key (``_autograd.py``). Nothing here
-is specific to one operation.
+a kernel for CPU and CUDA tensors, a fake kernel, and a derivative on the Autograd key
+(``_autograd.py``). Nothing here is specific to one operation. Which backend runs is an attribute of
+the call, so that compiled code and backwards keep to the one chosen in the forward.
 """
 
 from __future__ import annotations
@@ -13,28 +14,24 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from vaekern import _native
 from vaekern._autograd import Eager, EagerVjp, Functional, FunctionalVjp
+from vaekern._backend import empty_contiguous, empty_for, runner
 from vaekern._compat import below_autograd, forward_mode_active, transforms_active
-from vaekern._native import (
+from vaekern._launch import (
+    Kernel,
     Noise,
     PerDatapoint,
+    Source,
     accumulation_dtype,
     is_plain,
     launch,
-    new_contiguous,
 )
 
 _library = torch.library.Library("vaekern", "DEF")
 
 ELEMENT, DATAPOINT = "element", "datapoint"
 
-
 Empty: TypeAlias = Callable[[Tensor, torch.dtype], Tensor]
-
-
-def fake_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
 
 
 class Op:
@@ -44,7 +41,7 @@ class Op:
     is a seed, which stands for noise. ``results`` are one number per element or per datapoint.
     ``vjp_inputs`` are the inputs that the vjp kernel reads and differentiates: the gradient of any
     other is the first result's, as it is. ``plain`` is the same function in torch operations.
-    After the inputs come the attributes: ``batch_dims``, and ``scale`` where ``scaled``.
+    After the inputs come the attributes: ``batch_dims``, ``scale`` where ``scaled``, ``backend``.
     """
 
     def __init__(
@@ -62,22 +59,22 @@ class Op:
         self.results = tuple(results)
         self.scaled = scaled
         self.vjp_inputs = tuple(range(len(inputs)) if vjp_inputs is None else vjp_inputs)
-        attributes = "int batch_dims" + (", str scale" if scaled else "")
+        attributes = "int batch_dims, " + ("str scale, " if scaled else "") + "str backend"
         tensors = [f"Tensor {name}" for name in inputs]
         returns = ", ".join(["Tensor"] * len(results))
         self.op = _define(
             f"{self.name}({', '.join(tensors)}, {attributes}) -> "
             + (f"({returns})" if len(results) > 1 else returns),
-            cpu=self._kernel,
-            fake=self._empty_results,
+            kernel=self._kernel,
+            fake=self._fake,
             autograd=self.differentiable,
         )
         vjp_tensors = [f"Tensor? g{k}" for k in range(len(results))]
         vjp_tensors += [tensors[k] for k in self.vjp_inputs]
         self.vjp_op = _define(
             f"{self.name}_vjp({', '.join(vjp_tensors)}, bool[] wanted, {attributes}) -> Tensor[]",
-            cpu=self._vjp_kernel,
-            fake=self._empty_gradients,
+            kernel=self._vjp_kernel,
+            fake=self._fake_vjp,
             autograd=self.differentiable_vjp,
         )
 
@@ -130,79 +127,91 @@ class Op:
         n_g, n = len(self.results), len(self.results) + len(self.vjp_inputs)
         return args[:n_g], args[n_g:n], args[n], args[n + 1 :]
 
-    # --- kernels: reached with plain CPU tensors only -----------------------------------------
+    # --- kernels: reached with plain CPU or CUDA tensors only ---------------------------------
 
     def _kernel(self, *args: Any) -> Any:
         tensors, attributes = self.split(args)
-        results = self._empty_results(*args, empty=new_contiguous)
-        outputs = results if isinstance(results, tuple) else (results,)
+        backend = attributes[-1]
+        results = self._new_results(tensors, attributes[0], empty_for(backend))
         launch(
+            runner(backend),
             self.kernel_name("value", attributes),
             tensors[0].shape,
             attributes[0],
             _sources(tensors),
             [
-                PerDatapoint(output) if kind is DATAPOINT else output
-                for kind, output in zip(self.results, outputs, strict=True)
+                result if kind is ELEMENT else PerDatapoint(result)
+                for kind, result in zip(self.results, results, strict=True)
             ],
         )
-        return results
+        return results[0] if len(results) == 1 else tuple(results)
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
         gradients, tensors, wanted, attributes = self.split_vjp(args)
-        results = self._empty_gradients(*args, empty=new_contiguous)
-        following = iter(results)
+        backend = attributes[-1]
+        empty = empty_for(backend)
+        found = [
+            empty(t, t.dtype) if want else None for t, want in zip(tensors, wanted, strict=True)
+        ]
         launch(
+            runner(backend),
             self.kernel_name("vjp", attributes),
             tensors[0].shape,
             attributes[0],
             [
-                0.0 if g is None else PerDatapoint(g) if kind is DATAPOINT else g
+                0.0 if g is None else g if kind is ELEMENT else PerDatapoint(g)
                 for kind, g in zip(self.results, gradients, strict=True)
             ]
             + _sources(tensors),
-            [next(following) if want else None for want in wanted],
+            found,
         )
-        return results
+        return [gradient for gradient in found if gradient is not None]
 
-    def kernel_name(self, variant: str, attributes: Sequence[Any]) -> tuple[str, str, str]:
+    def kernel_name(self, variant: str, attributes: Sequence[Any]) -> Kernel:
         return self.name, attributes[1] if self.scaled else "", variant
 
-    # --- shapes and dtypes of the results: the fake kernels -----------------------------------
+    # --- shapes and dtypes of the results -----------------------------------------------------
 
-    def _empty_results(self, *args: Any, empty: Empty = fake_contiguous) -> Any:
-        tensors, attributes = self.split(args)
+    def _new_results(
+        self, tensors: Sequence[Tensor], batch_dims: int, empty: Empty
+    ) -> list[Tensor]:
         first, second = tensors[0], tensors[1]
-        results = [
+        return [
             empty(first, torch.promote_types(first.dtype, second.dtype))
             if kind is ELEMENT
-            else first.new_empty(first.shape[: attributes[0]], dtype=accumulation_dtype(*tensors))
+            else first.new_empty(first.shape[:batch_dims], dtype=accumulation_dtype(tensors))
             for kind in self.results
         ]
-        return tuple(results) if len(results) > 1 else results[0]
 
-    def _empty_gradients(self, *args: Any, empty: Empty = fake_contiguous) -> list[Tensor]:
+    def _fake(self, *args: Any) -> Any:
+        tensors, attributes = self.split(args)
+        results = self._new_results(tensors, attributes[0], empty_contiguous)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _fake_vjp(self, *args: Any) -> list[Tensor]:
         _, tensors, wanted, _ = self.split_vjp(args)
-        return [empty(t, t.dtype) for t, want in zip(tensors, wanted, strict=True) if want]
+        return [
+            empty_contiguous(t, t.dtype) for t, want in zip(tensors, wanted, strict=True) if want
+        ]
 
 
-def _sources(tensors: Sequence[Tensor]) -> list[_native.Source]:
+def _sources(tensors: Sequence[Tensor]) -> list[Source]:
     return [Noise(t.contiguous()) if t.dtype is torch.int64 else t for t in tensors]
 
 
 def _wants_derivative(args: Sequence[Any]) -> bool:
-    if forward_mode_active():
-        return True
-    if not torch.is_grad_enabled():
-        return False
-    return any([isinstance(a, Tensor) and a.requires_grad for a in args])
+    if torch.is_grad_enabled():
+        for arg in args:
+            if isinstance(arg, Tensor) and arg.requires_grad:
+                return True
+    return forward_mode_active()
 
 
-def _define(schema: str, *, cpu: Any, fake: Any, autograd: Any) -> Any:
+def _define(schema: str, *, kernel: Any, fake: Any, autograd: Any) -> Any:
     name = schema.partition("(")[0]
     _library.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
-    if _native.core is not None:
-        _library.impl(name, cpu, "CPU")
+    for key in ("CPU", "CUDA"):
+        _library.impl(name, kernel, key)
     torch.library.register_fake(f"vaekern::{name}", fake, lib=_library)
     _library.impl(name, autograd, "Autograd")
     return getattr(torch.ops.vaekern, name).default

@@ -32,7 +32,7 @@ from vaekern._checks import (
     check_scale,
     check_target,
 )
-from vaekern._native import accumulation_dtype
+from vaekern._launch import accumulation_dtype
 from vaekern._noise import resolve_noise
 from vaekern._op import Op
 
@@ -231,9 +231,10 @@ class Call:
 
 def run(call: Call) -> Any:
     """The call's results, on the backend for its tensors."""
-    if backend_for(call.args[0].device.type) == "reference":
+    backend = backend_for(call.args[0].device.type)
+    if backend == "reference":
         return call.op.plain(*call.args)
-    return call.op(*call.args)
+    return call.op(*call.args, backend)
 
 
 def kl_call(
@@ -273,7 +274,7 @@ def gaussian_call(
     check_like("x", x, "mean", mean)
     check_batch_dims(batch_dims, "mean", mean)
     check_scale(scale)
-    dtype = accumulation_dtype(mean, x)
+    dtype = accumulation_dtype((mean, x))
     spread = broadcastable("logvar", logvar, "mean", mean, batch_dims, dtype, per_channel=True)
     return Call(_ops.GAUSSIAN, mean, _clamp(spread, scale, logvar_clamp), x, batch_dims, scale)
 
@@ -300,7 +301,7 @@ def _check_prior(
     unit = 1.0 if scale == "std" else 0.0
     prior_mu = 0.0 if prior_mu is None else prior_mu
     prior_logvar = unit if prior_logvar is None else prior_logvar
-    dtype = accumulation_dtype(mu, logvar, prior_mu, prior_logvar)
+    dtype = accumulation_dtype((mu, logvar, prior_mu, prior_logvar))
     return (
         broadcastable("prior_mu", prior_mu, "mu", mu, batch_dims, dtype),
         broadcastable("prior_logvar", prior_logvar, "mu", mu, batch_dims, dtype),

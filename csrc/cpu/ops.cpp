@@ -1,9 +1,7 @@
 // Instantiates the list of operations for one instruction set (the build compiles this file once
 // for each) and runs launches on it.
 
-#include "../ops.h"
-
-#include "../pointwise.h"
+#include "../kernel_list.h"
 #include "backend.h"
 #include "engine.h"
 
@@ -14,22 +12,6 @@ struct Kernel {
   TileKernels<double> f64;
 };
 
-// Calls visit(Function) for everything that one operation offers.
-template <class Op, class Visit>
-constexpr void for_each_function(Visit visit) {
-  visit(ValueOf<Op>{});
-  visit(VjpOf<Op>{});
-  if constexpr (ValueAndVjpOf<Op>::exists) visit(ValueAndVjpOf<Op>{});
-}
-
-constexpr int count_kernels() {
-  int n = 0;
-  for_each_op([&n](auto op, const char*) {
-    for_each_function<decltype(op)>([&n](auto) { ++n; });
-  });
-  return n;
-}
-
 // Plain arrays: code that a container shared between instruction sets would bring along could run
 // on a machine that lacks them.
 struct Table {
@@ -39,15 +21,12 @@ struct Table {
 
   Table() {
     int k = 0;
-    for_each_op([this, &k](auto op, const char* scale) {
-      using Op = decltype(op);
-      for_each_function<Op>([this, &k, scale](auto function) {
-        using Function = decltype(function);
-        infos[k] = {Op::name, scale, Function::variant, Function::n_inputs, Function::n_outputs};
-        using Results = std::make_index_sequence<Function::n_outputs>;
-        kernels[k] = {float_variants<Function>(Results()), double_variants<Function>(Results())};
-        ++k;
-      });
+    for_each_kernel([this, &k](auto function, const char* scale) {
+      using Function = decltype(function);
+      using Results = std::make_index_sequence<Function::n_outputs>;
+      infos[k] = kernel_info<Function>(scale);
+      kernels[k] = {float_variants<Function>(Results()), double_variants<Function>(Results())};
+      ++k;
     });
   }
 
@@ -55,21 +34,26 @@ struct Table {
   template <class Function, size_t... K>
   static TileKernels<float> float_variants(std::index_sequence<K...>) {
     constexpr int uniform = Function::uniform_input;
-    return {{{tile_kernel<Function, float, K + 1, -1>, tile_kernel<Function, float, K + 1, uniform>}...},
-            uniform};
+    constexpr unsigned plain = Function::summed(false), with_uniform = Function::summed(true);
+    return {{{{tile_kernel<Function, float, K + 1, -1, 0>,
+               tile_kernel<Function, float, K + 1, -1, plain>},
+              {tile_kernel<Function, float, K + 1, uniform, 0>,
+               tile_kernel<Function, float, K + 1, uniform, with_uniform>}}...},
+            uniform,
+            {plain, with_uniform}};
   }
 
   // double is for checking: one variant, which computes everything, is enough.
   template <class Function, size_t... K>
   static TileKernels<double> double_variants(std::index_sequence<K...>) {
-    return {{{tile_kernel<Function, double, sizeof...(K) + 0 * K, -1>, nullptr}...}, -1};
+    return {{{{tile_kernel<Function, double, sizeof...(K) + 0 * K, -1, 0>, nullptr}}...}, -1, {}};
   }
 
-  template <class Function, class T, size_t wanted, int uniform>
-  static void tile_kernel(const T* const* inputs, T* const* outputs, int64_t n) {
-    apply_to_tile<Function, uniform>(inputs, outputs, n,
-                                     std::make_index_sequence<Function::n_inputs>(),
-                                     std::make_index_sequence<wanted>());
+  template <class Function, class T, size_t wanted, int uniform, unsigned summed>
+  static void tile_kernel(const T* const* inputs, T* const* outputs, double* sums, int64_t n) {
+    apply_to_tile<Function, uniform, summed>(inputs, outputs, sums, n,
+                                             std::make_index_sequence<Function::n_inputs>(),
+                                             std::make_index_sequence<wanted>());
   }
 };
 

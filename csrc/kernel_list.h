@@ -1,0 +1,46 @@
+// The kernels that the list of operations makes, numbered in one order for all backends.
+#pragma once
+
+#include "launch.h"
+#include "ops.h"
+#include "pointwise.h"
+
+VK_BEGIN
+
+// Calls visit(Function) for everything that one operation offers.
+template <class Op, class Visit>
+constexpr void for_each_function(Visit visit) {
+  visit(ValueOf<Op>{});
+  visit(VjpOf<Op>{});
+  if constexpr (ValueAndVjpOf<Op>::exists) visit(ValueAndVjpOf<Op>{});
+}
+
+// Calls visit(Function, scale) for every kernel, in the order of their numbers.
+template <class Visit>
+constexpr void for_each_kernel(Visit visit) {
+  for_each_op([&visit](auto op, const char* scale) {
+    for_each_function<decltype(op)>([&visit, scale](auto function) { visit(function, scale); });
+  });
+}
+
+constexpr int count_kernels() {
+  int n = 0;
+  for_each_kernel([&n](auto, const char*) { ++n; });
+  return n;
+}
+
+// pointwise.h does not name the operation in its functions; this finds it again.
+template <class Function>
+struct OperationOf;
+template <template <class> class Function, class Op>
+struct OperationOf<Function<Op>> {
+  using type = Op;
+};
+
+template <class Function>
+constexpr KernelInfo kernel_info(const char* scale) {
+  return {OperationOf<Function>::type::name, scale, Function::variant, Function::n_inputs,
+          Function::n_outputs};
+}
+
+VK_END

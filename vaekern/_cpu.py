@@ -1,0 +1,64 @@
+"""The CPU backend: compiled kernels on the memory of CPU tensors."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vaekern._launch import Kernel, Output, Source
+from vaekern._native import KERNELS, core, describe_input, describe_output
+
+_POOLED = 2 << 20
+
+_forked = False
+
+
+def _after_fork() -> None:
+    # OpenMP's threads do not exist in a forked child, and its runtime would wait for them.
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def threads_for(numel: int) -> int:
+    """How many threads to use: torch's number, fewer where the work is not worth them."""
+    if _forked:
+        return 1
+    return max(1, min(torch.get_num_threads(), numel // 16384))
+
+
+def new_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """For a result: contiguous, of the shape of an ordinary CPU tensor. Large ones come from a
+    pool, since fresh memory costs more than computing what goes there."""
+    bytes_ = tensor.numel() * dtype.itemsize
+    if bytes_ < _POOLED or core is None:
+        return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
+    buffer = torch.frombuffer(core.Buffer(bytes_), dtype=torch.uint8, count=bytes_)
+    result = torch.empty(0, dtype=dtype)
+    return result.set_(buffer.untyped_storage()).resize_(tensor.shape)
+
+
+def run(
+    kernel: Kernel,
+    in_double: bool,
+    shape: torch.Size,
+    row_dims: int,
+    inputs: Sequence[Source],
+    outputs: Sequence[Output | None],
+) -> None:
+    assert core is not None
+    core.run(
+        KERNELS[kernel],
+        in_double,
+        shape,
+        row_dims,
+        tuple([describe_input(source, shape) for source in inputs]),
+        tuple([describe_output(output) for output in outputs]),
+        threads_for(shape.numel()),
+    )
