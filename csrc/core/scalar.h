@@ -75,18 +75,6 @@ VK_FN T finite_or_zero(T x) {
   return absolute(x) < T(HUGE_VAL) ? x : T(0);
 }
 
-// (A comparison of bits: compilers turn several comparisons of floats into branches.)
-VK_FN float zero_unless_nan(float x) {
-  return (bit_cast<uint32_t>(x) << 1) > 0xFF000000u ? x : 0.0f;
-}
-VK_FN double zero_unless_nan(double x) { return x == x ? 0.0 : x; }
-
-// coefficient * x where a zero coefficient removes the term altogether, even at x = +-inf.
-template <class T>
-VK_FN T times_or_zero(T coefficient, T x) {
-  return coefficient == T(0) ? zero_unless_nan(x) : coefficient * x;
-}
-
 // (a - b) * scale
 template <class T>
 VK_FN Rounded<T> scaled_difference(T a, T b, T scale) {
@@ -102,14 +90,21 @@ VK_FN T half_square(Rounded<T> u) {
   return u.value * fma(T(0.5), u.value, u.lost);
 }
 
-// c0 + c1 x + c2 x^2 + ... (unrolled by recursion: a loop would keep the loop around it scalar)
-template <class T>
-VK_FN T polynomial(T, T c0) {
-  return c0;
+// c[first] + c[first + step] x + c[first + 2 step] x^2 + ... (unrolled by recursion: a loop would
+// keep the loop around it scalar)
+template <int first, int step, int n, class T>
+VK_FN T horner(T x, const T (&c)[n]) {
+  if constexpr (first + step >= n) return c[first];
+  else return fma(horner<first + step, step>(x, c), x, c[first]);
 }
-template <class T, class... More>
-VK_FN T polynomial(T x, T c0, T c1, More... more) {
-  return fma(polynomial(x, c1, more...), x, c0);
+
+// c0 + c1 x + c2 x^2 + ..., even and odd powers side by side: one chain of multiply-adds is longer
+// than what processors look ahead.
+template <class T, class... Coefficients>
+VK_FN T polynomial(T x, Coefficients... coefficients) {
+  const T c[] = {coefficients...};
+  if constexpr (sizeof...(coefficients) < 4) return horner<0, 1>(x, c);
+  else return fma(horner<1, 2>(x * x, c), x, horner<0, 2>(x * x, c));
 }
 
 // --- exp ------------------------------------------------------------------------------------
@@ -140,8 +135,9 @@ VK_FN float times_power_of_two(float x, float scaled) {
 
 // e^r
 VK_FN float short_exp(float r) {
-  return polynomial(r, 1.0f, 1.0f, 0.499999933909f, 0.166665197133f, 0.0416683983914f,
-                    0.00836883035333f, 0.00138143848759f);
+  const float tail = polynomial(r, 1.0f, 0.499999933909f, 0.166665197133f, 0.0416683983914f,
+                                0.00836883035333f, 0.00138143848759f);
+  return fma(tail, r, 1.0f);
 }
 
 // (e^r - 1 - r) / r^2, to the last digit at r = 0 too
