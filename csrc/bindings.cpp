@@ -1,100 +1,25 @@
-// The extension module: reads launches from plain Python numbers. It knows nothing of torch.
+// The extension module: hands launches to the backends.
 
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
-#include "cpu/buffers.h"
 #include "cpu/dispatch.h"
+#include "cpu/dlpack.h"
+#include "launch_reader.h"
 
-namespace py = pybind11;
+#if defined(VK_CUDA)
+#include "cuda_launcher.h"
+#else
+#include "cuda_missing.h"
+#endif
+
 using namespace vk;
 
 namespace {
 
 const cpu::Backend* active_backend = nullptr;
 
-[[noreturn]] void bad_launch(const std::string& what) { throw py::value_error("launch: " + what); }
-
-void append_dimension(Layout& layout, int64_t size, int64_t stride) {
-  if (!layout.append(size, stride)) {
-    bad_launch("more than " + std::to_string(kMaxDims) + " dimensions that cannot be merged");
-  }
-}
-
-void* pointer(py::handle address) {
-  void* data = reinterpret_cast<void*>(address.cast<uintptr_t>());
-  if (data == nullptr) bad_launch("null pointer (a fake or meta tensor?)");
-  return data;
-}
-
-// (address, dtype, strides or None) | (address of int64[2],) for noise | a number
-Input read_input(py::handle spec, const std::vector<int64_t>& shape, int64_t numel) {
-  Input input;
-  if (py::isinstance<py::float_>(spec)) {
-    input.kind = Input::Kind::constant;
-    input.constant = spec.cast<double>();
-    return input;
-  }
-  const auto fields = py::reinterpret_borrow<py::tuple>(spec);
-  input.data = pointer(fields[0]);
-  input.kind = fields.size() == 1 ? Input::Kind::noise : Input::Kind::tensor;
-  if (input.kind == Input::Kind::noise) return input;
-  input.dtype = static_cast<DType>(fields[1].cast<int>());
-  if (fields[2].is_none()) {
-    append_dimension(input.layout, numel, 1);
-  } else {
-    const auto strides = fields[2].cast<std::vector<int64_t>>();
-    if (strides.size() != shape.size()) bad_launch("an input's strides do not match the shape");
-    for (size_t d = 0; d < shape.size(); ++d) append_dimension(input.layout, shape[d], strides[d]);
-  }
-  return input;
-}
-
-// (kind, address, dtype, how many numbers, strides over the row dimensions or None for one number
-// per row) | None to discard
-Output read_output(py::handle spec, const std::vector<int64_t>& shape, size_t row_dims) {
-  Output output;
-  output.kind = Output::Kind::discard;
-  if (spec.is_none()) return output;
-  const auto fields = py::reinterpret_borrow<py::tuple>(spec);
-  output.kind = static_cast<Output::Kind>(fields[0].cast<int>());
-  output.data = pointer(fields[1]);
-  output.dtype = static_cast<DType>(fields[2].cast<int>());
-  output.numel = fields[3].cast<int64_t>();
-  if (output.kind == Output::Kind::row_sum && fields[4].is_none()) {
-    append_dimension(output.rows, output.numel, 1);
-  } else if (output.kind == Output::Kind::row_sum) {
-    const auto strides = fields[4].cast<std::vector<int64_t>>();
-    if (strides.size() != row_dims) bad_launch("an output's strides do not match the rows");
-    for (size_t d = 0; d < row_dims; ++d) append_dimension(output.rows, shape[d], strides[d]);
-  }
-  return output;
-}
-
 void run(int kernel, bool in_double, const std::vector<int64_t>& shape, size_t row_dims,
          py::tuple inputs, py::tuple outputs, int threads) {
-  if (kernel < 0 || kernel >= active_backend->n_kernels) bad_launch("no such kernel");
-  const KernelInfo& info = active_backend->kernels[kernel];
-  if (static_cast<int>(inputs.size()) != info.n_inputs ||
-      static_cast<int>(outputs.size()) != info.n_outputs) {
-    bad_launch(std::string(info.op) + "." + info.variant + " takes " +
-               std::to_string(info.n_inputs) + " inputs and " + std::to_string(info.n_outputs) +
-               " outputs, got " + std::to_string(inputs.size()) + " and " +
-               std::to_string(outputs.size()));
-  }
-  Launch launch;
-  launch.kernel = kernel;
-  launch.compute = in_double ? DType::f64 : DType::f32;
-  launch.rows = launch.cols = 1;
-  for (size_t d = 0; d < shape.size(); ++d) (d < row_dims ? launch.rows : launch.cols) *= shape[d];
-  const int64_t numel = launch.rows * launch.cols;
-  if (numel == 0) bad_launch("no elements");
-  launch.n_inputs = info.n_inputs;
-  launch.n_outputs = info.n_outputs;
-  for (int k = 0; k < info.n_inputs; ++k) launch.inputs[k] = read_input(inputs[k], shape, numel);
-  for (int k = 0; k < info.n_outputs; ++k) {
-    launch.outputs[k] = read_output(outputs[k], shape, row_dims);
-  }
+  Launch launch = read_launch(active_backend->kernels, active_backend->n_kernels, kernel, in_double,
+                              shape, row_dims, inputs, outputs);
   launch.threads = threads;
   py::gil_scoped_release release;
   active_backend->run(launch);
@@ -116,14 +41,7 @@ void use_isa(const std::string& name) {
   throw py::value_error("no kernels for instruction set '" + name + "' on this machine");
 }
 
-py::list kernels() {
-  py::list all;
-  for (int k = 0; k < active_backend->n_kernels; ++k) {
-    const KernelInfo& info = active_backend->kernels[k];
-    all.append(py::make_tuple(info.op, info.scale, info.variant, info.n_inputs, info.n_outputs));
-  }
-  return all;
-}
+py::list kernels() { return list_kernels(active_backend->kernels, active_backend->n_kernels); }
 
 std::vector<uint32_t> philox_words(int64_t first, int64_t counters, int64_t seed, int64_t stream) {
   std::vector<uint32_t> words(4 * counters);
@@ -141,16 +59,16 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Compiled kernels of vaekern";
   m.def("run", &run);
   m.def("kernels", &kernels);
+  m.def("run_cuda", &run_cuda);
+  m.def("scale_cuda", &scale_cuda);
+  m.attr("cuda") = cuda_build();
   m.def("usable_isas", &usable_isas);
   m.def("use_isa", &use_isa);
   m.def("isa", [] { return active_backend->isa; });
   m.def("philox_words", &philox_words);
-  py::class_<cpu::Buffer>(m, "Buffer", py::buffer_protocol())
-      .def(py::init<size_t>())
-      .def_buffer([](cpu::Buffer& buffer) {
-        return py::buffer_info(static_cast<uint8_t*>(buffer.data()),
-                               static_cast<py::ssize_t>(buffer.bytes()));
-      });
+  m.def("pooled", [](std::vector<int64_t> shape, int dtype) {
+    return cpu::pooled_tensor(std::move(shape), static_cast<DType>(dtype));
+  });
   m.def("keep_at_most", [](size_t bytes) { cpu::BufferPool::instance().set_limit(bytes); });
   m.def("kept", [] { return cpu::BufferPool::instance().kept(); });
 #if defined(_OPENMP)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import backends
 import torch
 from cases import Case
 from torch import Tensor
@@ -36,8 +37,9 @@ class Run:
 
 
 def leaves(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """The same numbers, ready to be differentiated. Keeps strides, those of 0 included."""
-    return [t.detach().requires_grad_(t.is_floating_point()) for t in tensors]
+    """The same numbers on the device under test, ready to be differentiated. Keeps strides, those
+    of 0 included."""
+    return [backends.put(t).detach().requires_grad_(t.is_floating_point()) for t in tensors]
 
 
 def run(
@@ -53,11 +55,16 @@ def run(
         results = case(*inputs, batch_dims=batch_dims)
     found = iter(
         torch.autograd.grad(
-            results, [t for t in inputs if t.requires_grad], list(upstream), allow_unused=True
+            results,
+            [t for t in inputs if t.requires_grad],
+            [backends.put(g) for g in upstream],
+            allow_unused=True,
         )
     )
     gradients = [next(found) if t.requires_grad else None for t in inputs]
-    return Run([r.detach() for r in results], gradients)
+    return Run(
+        [r.detach().cpu() for r in results], [None if g is None else g.cpu() for g in gradients]
+    )
 
 
 def upstream_for(
@@ -148,10 +155,12 @@ def assert_within(
         )
 
 
-def check_against_oracle(case: Case, tensors: Sequence[Tensor], batch_dims: int = 1) -> None:
-    """The compiled kernels' results, gradients and their dtypes against the oracle's."""
+def check_against_oracle(
+    case: Case, tensors: Sequence[Tensor], batch_dims: int = 1, *, backend: str
+) -> None:
+    """A backend's results, gradients and their dtypes against the oracle's."""
     upstream = upstream_for(case, tensors, batch_dims)
-    got = run(case, tensors, upstream, backend="cpu", batch_dims=batch_dims)
+    got = run(case, tensors, upstream, backend=backend, batch_dims=batch_dims)
     doubled, doubled_upstream = in_double(tensors), in_double(upstream)
     want = run(case, doubled, doubled_upstream, backend="reference", batch_dims=batch_dims)
     scale = magnitudes(case, tensors, upstream, batch_dims)

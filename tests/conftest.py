@@ -9,13 +9,60 @@ from pathlib import Path
 import pytest
 import torch
 
+import vaekern as vk
 from vaekern import _native
 
 # Helpers beside the tests (cases.py and others). The checkout itself stays off the path: the tests
 # import the package that is installed.
 sys.path.insert(0, str(Path(__file__).parent))
 
+import backends
+
 USABLE_ISAS = [] if _native.core is None else list(_native.core.usable_isas())
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--device",
+        default="cpu",
+        choices=("cpu", "cuda"),
+        help="where the tests of all backends run; on cpu, those of GPUs are emulated",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    backends.choose(config.getoption("device"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", backends.names(), indirect=True)
+    if "fast_backend" in metafunc.fixturenames:
+        metafunc.parametrize("fast_backend", backends.fast_names(), indirect=True)
+    if "implementation" in metafunc.fixturenames:
+        metafunc.parametrize("implementation", (*backends.names(), "reference"), indirect=True)
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend with kernels of its own, on the device under test."""
+    backends.prepare(request.param)
+    return request.param
+
+
+@pytest.fixture
+def fast_backend(request: pytest.FixtureRequest) -> str:
+    """Those of them that run thousands of cases in minutes: no interpreter."""
+    backends.prepare(request.param)
+    return request.param
+
+
+@pytest.fixture
+def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Each of them and the reference, in use during the test."""
+    backends.prepare(request.param)
+    with vk.backend(request.param):
+        yield request.param
 
 
 @pytest.fixture(params=USABLE_ISAS)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from cases import DTYPES, REPRESENTATIVES, Case, Shape, label_of, name_of
+from cases import DTYPES, ONE_PER_OP, REPRESENTATIVES, Case, Shape, label_of, name_of
 from compare import Run, run, same_bits, upstream_for
 from torch import Tensor
 
@@ -50,16 +50,28 @@ def test_the_shapes_above_are_worth_several_threads(set_threads: Callable[[int],
 @pytest.mark.parametrize("shape", [(9, 1025), (300, 7), (5, 3, 4, 5)], ids=str)
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_a_datapoint_alone_and_in_a_batch(case: Case, shape: Shape, dtype: torch.dtype) -> None:
+    check_datapoints(case, case.make(shape, dtype), "cpu")
+
+
+@pytest.mark.parametrize("shape", [(5, 2049), (70, 7)], ids=str)
+@pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
+def test_a_datapoint_alone_and_in_a_batch_on_every_backend(
+    case: Case, shape: Shape, backend: str
+) -> None:
+    check_datapoints(case, case.make(shape), backend)
+
+
+def check_datapoints(case: Case, tensors: Sequence[Tensor], backend: str) -> None:
     """Its values, and the gradients that are its own. (Noise from a seed belongs to an element's
     index: there, the first datapoints alone.)"""
-    tensors = case.make(shape, dtype)
     upstream = upstream_for(case, tensors)
-    batch = run(case, tensors, upstream, backend="cpu")
-    n = shape[0]
+    batch = run(case, tensors, upstream, backend=backend)
+    n = len(tensors[0])
     for part in (slice(0, 1), slice(0, n // 2), slice(n - 1, n), slice(n // 3, n - 1)):
         if case.seeded and part.start > 0:
             continue
-        alone = run(case, _part(case, tensors, part), [g[part] for g in upstream], backend="cpu")
+        own = _part(case, tensors, part)
+        alone = run(case, own, [g[part] for g in upstream], backend=backend)
         for a, b in zip(alone.results, batch.results, strict=True):
             assert same_bits(a, b[part])
         for a, b, argument in zip(alone.gradients, batch.gradients, case.arguments, strict=True):

@@ -1,12 +1,14 @@
-"""The drop-in loss, and its one-pass form on the CPU."""
+"""The drop-in loss, and its one-pass form."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import backends
 import pytest
 import torch
+from compare import leaves
 from torch import Tensor
 
 import vaekern as vk
@@ -40,6 +42,12 @@ class Problem:
         output, mu, logvar, *variance = leaves or self.leaves
         decoded = (output, variance[0]) if variance else output
         return vk.elbo_loss(decoded, self.x, mu, logvar, self.likelihood, **options)
+
+    def on_the_device(self) -> Problem:
+        own = Problem.__new__(Problem)
+        own.likelihood, own.x = self.likelihood, backends.put(self.x)
+        own.leaves = leaves(self.leaves)
+        return own
 
     def widened(self) -> Problem:
         wide = Problem.__new__(Problem)
@@ -162,6 +170,32 @@ def test_float16_gradients_do_not_underflow_before_the_loss_scale() -> None:
     (gradient,) = torch.autograd.grad(loss * 2.0**14, logits)
     expected = -0.5 * torch.sigmoid(torch.tensor(-12.0)).item() * 2.0**14
     torch.testing.assert_close(gradient.float(), torch.full((2, 3), expected), rtol=1e-3, atol=0.0)
+
+
+@pytest.mark.parametrize("upstream", [1.0, -2.5])
+@pytest.mark.parametrize("beta", [0.75, "tensor"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+def test_one_pass_on_every_backend(
+    likelihood: str, dtype: torch.dtype, beta: float | str, upstream: float, backend: str
+) -> None:
+    """The gradients of the forward, scaled in the backward where the upstream one is not 1; the
+    first backward, which keeps the graph, leaves them as they are for the second."""
+    weight = torch.tensor(0.75, device=backends.device) if beta == "tensor" else beta
+    problem = Problem(likelihood, dtype)
+    wide = problem.widened()
+    expected = torch.autograd.grad(upstream * wide.loss(beta=0.75), wide.leaves)
+    problem = problem.on_the_device()
+    with vk.backend(backend):
+        loss = problem.loss(beta=weight)
+    assert type(loss.grad_fn).__name__ == "_OnePassBackward"
+    g = torch.full_like(loss, upstream)
+    first = torch.autograd.grad(loss, problem.leaves, g, retain_graph=True)
+    second = torch.autograd.grad(loss, problem.leaves, g)
+    assert_near(loss.cpu(), wide.loss(beta=0.75), 16 * EPSILONS[loss.dtype])
+    for a, b, want in zip(first, second, expected, strict=True):
+        assert_near(a.cpu(), want, 16 * EPSILONS[dtype])
+        assert_near(b.cpu(), want, 16 * EPSILONS[dtype])
 
 
 def test_one_pass_runs_where_it_should() -> None:

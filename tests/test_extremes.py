@@ -4,8 +4,8 @@ do not, from the kernels and from the reference alike."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
+import backends
 import pytest
 import torch
 from cases import CASES, SCALES, Case, label_of
@@ -17,18 +17,10 @@ import vaekern as vk
 INF, NAN = math.inf, math.nan
 TINY, MAX = 1e-45, torch.finfo(torch.float32).max
 
-BACKENDS = ("cpu", "reference")
-
-
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> Iterator[str]:
-    with vk.backend(request.param):
-        yield request.param
-
 
 def value_and_gradients(function: str, *numbers: float, **constants: object) -> list[float]:
     """Of one element: the value, then the gradient of each argument."""
-    tensors = [torch.tensor([x]).requires_grad_() for x in numbers]
+    tensors = [torch.tensor([x], device=backends.device).requires_grad_() for x in numbers]
     value = getattr(vk, function)(*tensors, **constants)
     return [value.item(), *(g.item() for g in torch.autograd.grad(value, tensors))]
 
@@ -170,7 +162,7 @@ def test_limits(
     constants: dict[str, str],
     numbers: tuple[float, ...],
     want: tuple[float | None, ...],
-    backend: str,
+    implementation: str,
 ) -> None:
     assert_equal(value_and_gradients(function, *numbers, **constants), want)
 
@@ -192,15 +184,15 @@ def test_limits(
         (TINY, -INF, 0.0, 1.401298464e-45),
     ],
 )
-def test_samples(mu: float, logvar: float, eps: float, z: float, backend: str) -> None:
-    arguments = [torch.tensor([x]) for x in (mu, logvar, eps)]
+def test_samples(mu: float, logvar: float, eps: float, z: float, implementation: str) -> None:
+    arguments = [torch.tensor([x], device=backends.device) for x in (mu, logvar, eps)]
     assert_equal([vk.reparameterize(*arguments).item()], (z,))
     sample, _ = vk.sample_with_kl(*arguments[:2], eps=arguments[2])
     assert_equal([sample.item()], (z,))
 
 
 @pytest.mark.parametrize("case", CASES, ids=label_of)
-def test_nan_propagates_from_every_argument(case: Case, backend: str) -> None:
+def test_nan_propagates_from_every_argument(case: Case, implementation: str) -> None:
     """Into its datapoint's value and into no other's; into its own gradient where the value is not
     linear in it."""
     for k, argument in enumerate(case.arguments):
@@ -209,7 +201,8 @@ def test_nan_propagates_from_every_argument(case: Case, backend: str) -> None:
             continue
         tensors[k].flatten()[0].fill_(NAN)
         reaches = _everywhere(tensors[k], argument.kind, case)
-        for result, kind in zip(case(*tensors), case.results, strict=True):
+        results = case(*map(backends.put, tensors))
+        for result, kind in zip([r.cpu() for r in results], case.results, strict=True):
             if kind == "element" and argument.name.startswith("prior"):
                 assert result.isfinite().all()
                 continue
@@ -226,15 +219,16 @@ def _everywhere(tensor: Tensor, kind: str, case: Case) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_ends_of_half_precision(dtype: torch.dtype, backend: str) -> None:
+def test_ends_of_half_precision(dtype: torch.dtype, implementation: str) -> None:
     """Stored results overflow to infinity, subnormals are kept, losses do not overflow."""
     end = torch.finfo(dtype)
-    mu = torch.tensor([end.max, end.max, end.smallest_normal / 4, -end.max], dtype=dtype)
-    log_std = torch.tensor([0.0, math.log(end.max), -INF, math.log(end.max)], dtype=dtype)
-    eps = torch.tensor([0.0, 2.0, 0.0, -2.0], dtype=dtype)
+    mu = torch.tensor([end.max, end.max, end.smallest_normal / 4, -end.max])
+    log_std = torch.tensor([0.0, math.log(end.max), -INF, math.log(end.max)])
+    eps = torch.tensor([0.0, 2.0, 0.0, -2.0])
+    mu, log_std, eps = (t.to(backends.device, dtype) for t in (mu, log_std, eps))
     z = vk.reparameterize(mu, log_std, eps, scale="log_std")
     assert z.tolist() == [end.max, INF, end.smallest_normal / 4, -INF]
-    logits = torch.full((1, 1000), min(end.max, 1e4), dtype=dtype)
+    logits = torch.full((1, 1000), min(end.max, 1e4), dtype=dtype, device=backends.device)
     assert vk.bernoulli_log_likelihood(logits, torch.zeros_like(logits)).item() == pytest.approx(
         -1000.0 * logits[0, 0].item(), rel=1e-6
     )

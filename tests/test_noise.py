@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import backends
+import cuda_emulation
 import numpy as np
 import pytest
 import scipy.stats
 import torch
 from cases import CASES, Case, label_of
+from compare import leaves
 from torch import Tensor
 
 import vaekern as vk
@@ -51,10 +54,26 @@ def _signed(low: int, high: int) -> int:
 
 
 def normals(
-    shape: tuple[int, ...], seed: int | Tensor, dtype: torch.dtype = torch.float32
+    shape: tuple[int, ...],
+    seed: int | Tensor,
+    dtype: torch.dtype = torch.float32,
+    backend: str | None = None,
 ) -> Tensor:
-    zeros = torch.zeros(shape, dtype=dtype)
-    return vk.reparameterize(zeros, zeros, seed=seed, batch_dims=0)
+    """From the CPU's kernels, or from a backend on the device under test."""
+    if backend is None:
+        zeros = torch.zeros(shape, dtype=dtype)
+        return vk.reparameterize(zeros, zeros, seed=seed, batch_dims=0)
+    zeros = torch.zeros(shape, dtype=dtype, device=backends.device)
+    if isinstance(seed, Tensor):
+        seed = seed.to(backends.device)
+    with vk.backend(backend):
+        return vk.reparameterize(zeros, zeros, seed=seed, batch_dims=0).cpu()
+
+
+def largest_error_in_ulps(got: Tensor, want: Tensor) -> float:
+    size = want.abs().clamp(min=ULP_FLOOR)
+    ulp = torch.exp2(torch.floor(torch.log2(size)) - 23)
+    return ((got.double() - want).abs() / ulp).max().item()
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +112,45 @@ def test_blocks_of_words_are_those_of_the_reference(first: int, isa: str) -> Non
     assert torch.equal(got, torch.stack(want, dim=1))
 
 
+@pytest.mark.parametrize("first", [0, 1, 127, 2**32 - 70, 2**40 + 5])
+def test_the_cuda_kernels_words_are_those_of_the_cpu(first: int) -> None:
+    """(Those of the Triton kernels: test_triton.py.)"""
+    if cuda_emulation.why_not():
+        pytest.skip(cuda_emulation.why_not())
+    assert _native.core is not None
+    at = first, 301, -123456789012345, 987654321098
+    assert cuda_emulation.engine().philox_words(*at) == _native.core.philox_words(*at)
+
+
 # --- normals ------------------------------------------------------------------------------------
 
 
 def test_normals_are_accurate(isa: str) -> None:
-    got = normals((N,), 3).double()
     want = normals((N,), 3, torch.float64)
-    size = want.abs().clamp(min=ULP_FLOOR)
-    ulp = torch.exp2(torch.floor(torch.log2(size)) - 23)
-    assert ((got - want).abs() / ulp).max() <= ULPS
+    assert largest_error_in_ulps(normals((N,), 3), want) <= ULPS
+
+
+@pytest.mark.parametrize("seed", [[3, 0], [-(2**63), 2**63 - 1], [2**40 + 1, -5]], ids=str)
+@pytest.mark.parametrize("shape", [(1,), (3,), (1021,), (7, 611), (5, 13, 31)], ids=str)
+def test_every_backend_has_the_same_noise(
+    shape: tuple[int, ...], seed: list[int], backend: str
+) -> None:
+    """As the reference's, and as the CPU's kernels': in sizes that are no multiple of anything."""
+    key = torch.tensor(seed)
+    got = normals(shape, key, backend=backend)
+    assert largest_error_in_ulps(got, _plain.normal(key, got.shape, torch.float64)) <= ULPS
+    assert largest_error_in_ulps(got, normals(shape, key).double()) <= 4
+    wide = normals(shape, key, torch.float64, backend)
+    assert torch.allclose(wide, normals(shape, key, torch.float64), rtol=1e-14, atol=1e-15)
+
+
+def test_noise_depends_on_the_index_alone_on_every_backend(backend: str) -> None:
+    longest = normals((3001,), 5, backend=backend)
+    for n in (1, 2, 5, 1023, 1025, 2999):
+        assert torch.equal(normals((n,), 5, backend=backend), longest[:n])
+    for shape in ((3001, 1), (1, 3001)):
+        assert torch.equal(normals(shape, 5, backend=backend).flatten(), longest)
+    assert torch.equal(normals((13, 230), 5, backend=backend).flatten(), longest[: 13 * 230])
 
 
 def test_double_normals_are_those_of_the_reference(isa: str) -> None:
@@ -229,12 +278,13 @@ SEEDED = [case for case in CASES if case.seeded]
 
 
 @pytest.mark.parametrize("case", SEEDED, ids=label_of)
-def test_the_backward_regenerates_the_noise_of_the_forward(case: Case) -> None:
+def test_the_backward_regenerates_the_noise_of_the_forward(case: Case, backend: str) -> None:
     """z's derivative with respect to the spread is its noise times a function of the spread: with
     means of 0 that is z itself over the deviation, times the derivative of the deviation."""
-    tensors = [t.requires_grad_(t.is_floating_point()) for t in case.make((3, 700))]
+    tensors = leaves(case.make((3, 701)))
     tensors[0].detach().zero_()
-    z = case(*tensors)[0]
+    with vk.backend(backend):
+        z = case(*tensors)[0]
     (gradient,) = torch.autograd.grad(z.sum(), tensors[1])
     spread = tensors[1].detach()
     factor = {"logvar": 0.5, "log_std": 1.0, "std": 1.0 / spread}[case.scale]

@@ -1,9 +1,10 @@
-"""The compiled kernels against the reference in float64: values, gradients and dtypes."""
+"""Every backend against the reference in float64: values, gradients and dtypes."""
 
 from __future__ import annotations
 
 import math
 
+import backends
 import pytest
 import torch
 from cases import CASES, DTYPES, REPRESENTATIVES, Case, Layout, Shape, label_of, name_of
@@ -89,45 +90,61 @@ LAYOUTS: dict[str, Layout] = {
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=name_of)
 @pytest.mark.parametrize("case", CASES, ids=label_of)
-def test_dtypes(case: Case, dtype: torch.dtype) -> None:
-    check_against_oracle(case, case.make((3, 4, 5, 7), dtype))
+def test_dtypes(case: Case, dtype: torch.dtype, backend: str) -> None:
+    check_against_oracle(case, case.make((3, 4, 5, 7), dtype), backend=backend)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=name_of)
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_instruction_sets(case: Case, dtype: torch.dtype, isa: str) -> None:
-    check_against_oracle(case, case.make((3, 4, 5, 7), dtype))
+    check_against_oracle(case, case.make((3, 4, 5, 7), dtype), backend="cpu")
 
 
 @pytest.mark.parametrize("dtypes", MIXTURES, ids=lambda m: "-".join(map(name_of, m)))
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
-def test_mixed_dtypes(case: Case, dtypes: tuple[torch.dtype, ...]) -> None:
-    check_against_oracle(case, case.make((3, 11), dtypes))
+def test_mixed_dtypes(case: Case, dtypes: tuple[torch.dtype, ...], backend: str) -> None:
+    check_against_oracle(case, case.make((3, 11), dtypes), backend=backend)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=name_of)
 @pytest.mark.parametrize(("shape", "batch_dims"), SHAPES, ids=str)
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
-def test_shapes(case: Case, shape: Shape, batch_dims: int, dtype: torch.dtype) -> None:
-    check_against_oracle(case, case.make(shape, dtype, batch_dims), batch_dims)
+def test_shapes(case: Case, shape: Shape, batch_dims: int, backend: str) -> None:
+    tensors = case.make(shape, torch.float32, batch_dims)
+    check_against_oracle(case, tensors, batch_dims, backend=backend)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=name_of)
+@pytest.mark.parametrize(("shape", "batch_dims"), SHAPES, ids=str)
+@pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
+def test_shapes_of_half_precision(
+    case: Case, shape: Shape, batch_dims: int, fast_backend: str
+) -> None:
+    tensors = case.make(shape, torch.bfloat16, batch_dims)
+    check_against_oracle(case, tensors, batch_dims, backend=fast_backend)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
-def test_layouts(case: Case, layout: str, dtype: torch.dtype) -> None:
-    check_against_oracle(case, case.make((4, 6, 33, 10), dtype, layout=LAYOUTS[layout]))
+def test_layouts(case: Case, layout: str, backend: str) -> None:
+    tensors = case.make((4, 6, 33, 10), torch.float32, layout=LAYOUTS[layout])
+    check_against_oracle(case, tensors, backend=backend)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
+def test_layouts_of_half_precision(case: Case, layout: str, fast_backend: str) -> None:
+    tensors = case.make((4, 6, 33, 10), torch.float16, layout=LAYOUTS[layout])
+    check_against_oracle(case, tensors, backend=fast_backend)
 
 
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
-def test_arguments_of_different_layouts(case: Case) -> None:
+def test_arguments_of_different_layouts(case: Case, backend: str) -> None:
     layouts = iter([*LAYOUTS.values()] * 2)
     tensors = case.make((4, 6, 9, 10), layout=lambda t: next(layouts)(t))
-    check_against_oracle(case, tensors)
+    check_against_oracle(case, tensors, backend=backend)
 
 
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
-def test_upstream_gradients_of_any_layout(case: Case) -> None:
+def test_upstream_gradients_of_any_layout(case: Case, backend: str) -> None:
     """What ``sum().backward()`` sends: one number, expanded; and a transposed gradient."""
     tensors = case.make((6, 5))
     shapes = [r.shape for r in case(*tensors)]
@@ -138,15 +155,16 @@ def test_upstream_gradients_of_any_layout(case: Case) -> None:
     ):
         upstream = [view(torch.randn(shape)) for shape in shapes]
         dense = [g.contiguous() for g in upstream]
-        got = run(case, tensors, upstream, backend="cpu")
-        want = run(case, tensors, dense, backend="cpu")
+        got = run(case, tensors, upstream, backend=backend)
+        want = run(case, tensors, dense, backend=backend)
         for a, b in zip(got.gradients, want.gradients, strict=True):
             assert a is b is None or torch.equal(a, b)
 
 
-def test_long_sums_keep_their_digits() -> None:
+def test_long_sums_keep_their_digits(backend: str) -> None:
     """Sums of 4 million terms: float64 over tiles, where float32 would lose 1e-4."""
-    mu = torch.full((1, 2**22 + 3), 0.1)
-    got = vk.gaussian_kl(mu, torch.zeros_like(mu)).item()
+    mu = torch.full((1, 2**22 + 3), 0.1, device=backends.device)
+    with vk.backend(backend):
+        got = vk.gaussian_kl(mu, torch.zeros_like(mu)).item()
     want = 0.5 * mu[0, 0].double().item() ** 2 * mu.numel()
     assert math.isclose(got, want, rel_tol=2.0**-23)

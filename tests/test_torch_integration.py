@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 import torch
 from cases import CASES, ONE_PER_OP, REPRESENTATIVES, Case, Shape, label_of
+from compare import leaves
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import vaekern as vk
+from vaekern import _op
+from vaekern._launch import Backend
 from vaekern._op import Op
 from vaekern._ops import OPS
 
@@ -102,6 +106,41 @@ def test_compiled_for_any_size_is_eager(case: Case) -> None:
     check_compiled(case, [(4, 6), (5, 7), (9, 8)], dynamic=True)
 
 
+@pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
+def test_compiled_code_keeps_to_its_backend(case: Case, backend: str) -> None:
+    """Forward and backward, also after the switch is back where it was; and a compiled function
+    follows the switch."""
+    compiled = torch.compile(lambda *tensors: scalar(case, tensors), backend="aot_eager")
+    tensors = leaves(case.make((4, 6)))
+    wanted = [t for t in tensors if t.requires_grad]
+    with vk.backend(backend):
+        want = torch.autograd.grad(scalar(case, tensors), wanted)
+    compiled(*tensors)
+    seen: list[str] = []
+    with vk.backend(backend), _recorded(seen):
+        value = compiled(*tensors)
+    with _recorded(seen):
+        found = torch.autograd.grad(value, wanted)
+    assert set(seen) == {backend}
+    assert len(seen) == 2
+    for a, b in zip(found, want, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@contextlib.contextmanager
+def _recorded(names: list[str]) -> Iterator[None]:
+    """The backends whose kernels run."""
+    original = _op.backend_named
+
+    def recording(name: str) -> Backend:
+        names.append(name)
+        return original(name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_op, "backend_named", recording)
+        yield
+
+
 def step(mu: Tensor, logvar: Tensor, prior: Tensor, x: Tensor, scale: Tensor) -> Tensor:
     """Every public function, noise from torch's generator."""
     z, kl = vk.sample_with_kl(mu, logvar, prior, 0.5 * prior)
@@ -112,11 +151,11 @@ def step(mu: Tensor, logvar: Tensor, prior: Tensor, x: Tensor, scale: Tensor) ->
     return (kl + vk.gaussian_kl(mu, logvar) - likelihood).sum()
 
 
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_compiled_noise_is_that_of_eager(backend: str) -> None:
+@pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
+def test_compiled_noise_is_that_of_eager(compiler: str) -> None:
     tensors = [torch.randn(6, 8), torch.randn(6, 8), torch.randn(8), torch.randn(6, 8),
                torch.tensor(0.3)]  # fmt: skip
-    compiled = torch.compile(step, backend=backend, fullgraph=True)
+    compiled = torch.compile(step, backend=compiler, fullgraph=True)
     for seed in (1, 2):
         torch.manual_seed(seed)
         want_value, want = step(*tensors), gradients(step, tensors)

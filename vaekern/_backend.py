@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator
+from importlib import metadata
 
 import torch
-from torch import Tensor
 
 from vaekern import _cpu, _cuda, _native
-from vaekern._launch import Run
+from vaekern._launch import Backend
 
 BACKENDS = ("reference", "cpu", "cuda", "triton")
 
 #: GPU backends that run on CPU tensors here, emulated: the test suite's.
-emulated: dict[str, Run] = {}
+emulated: dict[str, Backend] = {}
 
 _DEVICE_OF = {"cpu": "cpu", "cuda": "cuda", "triton": "cuda"}
-_HAS_TRITON = importlib.util.find_spec("triton") is not None
+_LEAST_TRITON = (3, 4)  # tuples of arguments
+_TRITONS = ("triton", "pytorch-triton", "pytorch-triton-rocm", "triton-rocm", "triton-windows")
 
 _forced: str | None = None
 
@@ -31,15 +32,35 @@ def unavailable(name: str) -> str | None:
         return _native.why_missing or None
     if name == "cuda" and _native.cuda is None:
         return _native.why_missing or "this build has no CUDA kernels: reinstall where nvcc is"
-    if name == "triton" and not _HAS_TRITON:
-        return "triton is not installed (pip install triton)"
+    if name == "triton" and why_no_triton() is not None:
+        return why_no_triton()
     return None if torch.cuda.is_available() else "torch finds no GPU"
+
+
+def triton_version() -> str | None:
+    """The installed one, by any of the names it is distributed under; without importing it."""
+    for name in _TRITONS:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return None
+
+
+@functools.cache
+def why_no_triton() -> str | None:
+    """Why Triton kernels cannot be compiled here, None if they can."""
+    least = ".".join(map(str, _LEAST_TRITON))
+    version = triton_version()
+    if version is None:
+        return f"triton is not installed (pip install 'triton>={least}')"
+    if tuple(int(part) for part in version.split(".")[:2]) < _LEAST_TRITON:
+        return f"triton {version} is too old: {least} or later, as torch 2.8 and later bring it"
+    return None
 
 
 def _best_for_gpu() -> str:
     if _native.cuda is not None:
         return "cuda"
-    return "triton" if _HAS_TRITON else "reference"
+    return "triton" if why_no_triton() is None else "reference"
 
 
 _BEST = {"cuda": _best_for_gpu()}
@@ -83,23 +104,13 @@ def backend_for(device_type: str) -> str:
     return _forced
 
 
-def runner(name: str) -> Run:
-    """A backend's entry."""
+def backend_named(name: str) -> Backend:
     if name == "cpu":
-        return _cpu.run
+        return _cpu.BACKEND
     if name in emulated:
         return emulated[name]
     if name == "cuda":
-        return _cuda.run
+        return _cuda.BACKEND
     from vaekern import triton
 
-    return triton.run
-
-
-def empty_for(name: str) -> Callable[[Tensor, torch.dtype], Tensor]:
-    """How a backend gets memory for a result: contiguous, of a tensor's shape and device."""
-    return _cpu.new_contiguous if name == "cpu" else empty_contiguous
-
-
-def empty_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
+    return triton.BACKEND

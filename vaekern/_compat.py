@@ -41,3 +41,7 @@ def current_cuda_stream(device_index: int) -> int:
     """The address of the ``cudaStream_t`` that torch queues work on."""
     stream: int = torch._C._cuda_getCurrentRawStream(device_index)
     return stream
+
+
+#: A tensor from a DLPack capsule; ``torch.from_dlpack`` would look for ``__dlpack__`` first.
+from_dlpack = torch._C._from_dlpack

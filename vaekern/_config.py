@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from vaekern._backend import BACKENDS, unavailable
-from vaekern._native import core
+from vaekern._backend import BACKENDS, triton_version, unavailable
+from vaekern._native import core, cuda
 
 
 def config() -> dict[str, str]:
@@ -17,6 +17,7 @@ def config() -> dict[str, str]:
     return {
         "vaekern": _version(),
         "torch": torch.__version__,
+        "triton": triton_version() or "not installed",
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
         "system": platform.platform(),
         "processor": _processor(),
@@ -72,4 +73,12 @@ def _compiled() -> dict[str, str]:
     return {
         "instruction set": f"{core.isa()} (usable: {', '.join(core.usable_isas())})",
         "openmp": "yes" if core.openmp else "no",
+        "cuda kernels": _cuda_kernels(),
     }
+
+
+def _cuda_kernels() -> str:
+    if cuda is None:
+        return "not compiled"
+    version = f"{cuda['version'] // 1000}.{cuda['version'] % 1000 // 10}"
+    return f"CUDA {version}, architectures {cuda['architectures']}"

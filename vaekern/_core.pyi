@@ -3,7 +3,8 @@
 Instruction sets go by the names that the build gives them, ``"x86_64_v3"`` for one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 #: Whether the kernels use OpenMP; without it they run on one thread.
 openmp: bool
@@ -25,6 +26,34 @@ def run(
     row dimensions or None)``, or None to discard it.
     """
 
+#: What is known of the CUDA kernels, None if they were not compiled: "version" (of CUDA's runtime,
+#: 13000 for 13.0) and "architectures" (as the compiler was given them).
+cuda: dict[str, Any] | None
+
+def run_cuda(
+    kernel: int,
+    in_double: bool,
+    shape: Sequence[int],
+    row_dims: int,
+    inputs: tuple[object, ...],
+    outputs: tuple[object, ...],
+    device: int,
+    stream: int,
+    allocate: Callable[[int], int],
+    /,
+) -> None:
+    """:func:`run` on a GPU, with addresses in its memory: enqueued on a stream, not awaited.
+
+    ``allocate(bytes)`` gives the address of memory for partial sums, which whatever comes later on
+    the stream may reuse; it is called at most once. Of the inputs, only the last can be noise.
+    """
+
+def scale_cuda(
+    tensors: tuple[object, ...], factor: tuple[object, ...], device: int, stream: int, /
+) -> None:
+    """Multiplies tensors on a GPU, in place, by one number, each ``(address, dtype, how many
+    numbers)``: enqueued on a stream. Where the number is 1, the tensors are not touched."""
+
 def kernels() -> list[tuple[str, str, str, int, int]]:
     """By kernel number: operation, scale, variant, how many inputs and outputs."""
 
@@ -40,11 +69,9 @@ def use_isa(name: str, /) -> None:
 def philox_words(first: int, counters: int, seed: int, stream: int, /) -> list[int]:
     """The noise generator's four words of each of ``counters`` counters from ``first`` on."""
 
-class Buffer:
-    """Writable memory on loan from the pool of large blocks; it goes back when this is gone."""
-
-    def __init__(self, bytes: int, /) -> None: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+def pooled(shape: Sequence[int], dtype: int, /) -> object:
+    """A floating-point tensor on memory from the pool of large blocks, as a DLPack capsule: the
+    memory goes back when the tensor is gone."""
 
 def keep_at_most(bytes: int, /) -> None:
     """How much returned memory the pool keeps for reuse; what is beyond is freed at once."""

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vaekern._launch import Kernel, Output, Source
-from vaekern._native import KERNELS, core, describe_input, describe_output
+from vaekern._compat import from_dlpack, profiler_active
+from vaekern._launch import Backend, Kernel, Output, Source, empty_contiguous
+from vaekern._native import DTYPES, KERNELS, core, describe_input, describe_output
 
 _POOLED = 2 << 20
 
@@ -35,13 +36,11 @@ def threads_for(numel: int) -> int:
 
 def new_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """For a result: contiguous, of the shape of an ordinary CPU tensor. Large ones come from a
-    pool, since fresh memory costs more than computing what goes there."""
-    bytes_ = tensor.numel() * dtype.itemsize
-    if bytes_ < _POOLED or core is None:
-        return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
-    buffer = torch.frombuffer(core.Buffer(bytes_), dtype=torch.uint8, count=bytes_)
-    result = torch.empty(0, dtype=dtype)
-    return result.set_(buffer.untyped_storage()).resize_(tensor.shape)
+    pool, since fresh memory costs more than computing what goes there; not where a profiler wants
+    to see torch's allocator at work."""
+    if tensor.numel() * dtype.itemsize < _POOLED or core is None or profiler_active():
+        return empty_contiguous(tensor, dtype)
+    return from_dlpack(core.pooled(tensor.shape, DTYPES[dtype]))
 
 
 def run(
@@ -62,3 +61,12 @@ def run(
         tuple([describe_output(output) for output in outputs]),
         threads_for(shape.numel()),
     )
+
+
+def scale(tensors: Sequence[Tensor], factor: Tensor) -> None:
+    if factor.item() != 1.0:
+        for tensor in tensors:
+            tensor.mul_(factor)
+
+
+BACKEND = Backend(run, new_contiguous, scale)

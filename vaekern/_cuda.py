@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vaekern._compat import current_cuda_stream
-from vaekern._launch import Kernel, Noise, Output, PerDatapoint, Source
-from vaekern._native import KERNELS, core, describe_input, describe_output
+from vaekern._launch import (
+    Backend,
+    Kernel,
+    Noise,
+    Output,
+    PerDatapoint,
+    Source,
+    empty_contiguous,
+)
+from vaekern._native import KERNELS, core, describe_input, describe_output, describe_whole
 
 
-def run(
-    kernel: Kernel,
-    in_double: bool,
-    shape: torch.Size,
-    row_dims: int,
-    inputs: Sequence[Source],
-    outputs: Sequence[Output | None],
-) -> None:
-    assert core is not None
-    device = _device_of(inputs)
-    workspace: list[Tensor] = []  # alive until the launch is queued; then the stream orders reuse
+def backend_of(module: Any, stream_of: Callable[[int], int]) -> Backend:
+    """The backend that hands launches to a compiled module: the installed one, or its emulation
+    in the tests."""
 
-    def allocate(bytes_: int) -> int:
-        workspace.append(torch.empty(bytes_, dtype=torch.uint8, device=device))
-        return workspace[-1].data_ptr()
+    def run(
+        kernel: Kernel,
+        in_double: bool,
+        shape: torch.Size,
+        row_dims: int,
+        inputs: Sequence[Source],
+        outputs: Sequence[Output | None],
+    ) -> None:
+        device = _device_of(inputs)
+        index = device.index or 0
+        workspace: list[Tensor] = []  # kept until the launch is queued: the stream orders reuse
 
-    core.run_cuda(
-        KERNELS[kernel],
-        in_double,
-        shape,
-        row_dims,
-        tuple([describe_input(source, shape) for source in inputs]),
-        tuple([describe_output(output) for output in outputs]),
-        device.index,
-        current_cuda_stream(device.index),
-        allocate,
-    )
+        def allocate(bytes_: int) -> int:
+            workspace.append(torch.empty(bytes_, dtype=torch.uint8, device=device))
+            return workspace[-1].data_ptr()
+
+        module.run_cuda(
+            KERNELS[kernel],
+            in_double,
+            shape,
+            row_dims,
+            tuple([describe_input(source, shape) for source in inputs]),
+            tuple([describe_output(output) for output in outputs]),
+            index,
+            stream_of(index),
+            allocate,
+        )
+
+    def scale(tensors: Sequence[Tensor], factor: Tensor) -> None:
+        index = factor.device.index or 0
+        module.scale_cuda(
+            tuple([describe_whole(tensor) for tensor in tensors]),
+            describe_whole(factor),
+            index,
+            stream_of(index),
+        )
+
+    return Backend(run, empty_contiguous, scale)
 
 
 def _device_of(inputs: Sequence[Source]) -> torch.device:
@@ -50,3 +74,6 @@ def _device_of(inputs: Sequence[Source]) -> torch.device:
         if isinstance(source, PerDatapoint):
             return source.tensor.device
     raise AssertionError("a launch without tensors")
+
+
+BACKEND = backend_of(core, current_cuda_stream)

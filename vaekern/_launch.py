@@ -1,7 +1,7 @@
 """One call of a kernel on tensors: what every backend is handed.
 
-A backend is a function ``run(kernel, in_double, shape, row_dims, inputs, outputs)``. The kernel
-visits all elements of ``shape``, of which the first ``row_dims`` dimensions make rows and the
+A backend's ``run(kernel, in_double, shape, row_dims, inputs, outputs)`` calls a kernel. It visits
+all elements of ``shape``, of which the first ``row_dims`` dimensions make rows and the
 others columns. Inputs broadcast to ``shape`` from the right; each output says what it holds: one
 number per element, or sums over columns or over rows.
 """
@@ -53,9 +53,22 @@ class Output(NamedTuple):
     row_strides: Sequence[int] | None
 
 
-Run: TypeAlias = Callable[
-    [Kernel, bool, torch.Size, int, Sequence[Source], Sequence["Output | None"]], None
-]
+class Backend(NamedTuple):
+    """What a backend offers.
+
+    ``run(kernel, in_double, shape, row_dims, inputs, outputs)`` is described above.
+    ``empty(tensor, dtype)`` gives memory for a result: contiguous, of the tensor's shape and
+    device. ``scale(tensors, factor)`` multiplies contiguous tensors, in place, by a number in
+    memory; it costs next to nothing where that is 1.
+    """
+
+    run: Callable[[Kernel, bool, torch.Size, int, Sequence[Source], Sequence[Output | None]], None]
+    empty: Callable[[Tensor, torch.dtype], Tensor]
+    scale: Callable[[Sequence[Tensor], Tensor], None]
+
+
+def empty_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
 
 
 _PLAIN_TYPES = (Tensor, torch.nn.Parameter)
@@ -97,7 +110,7 @@ def strides_of(source: Tensor | PerDatapoint, shape: torch.Size) -> tuple[int, .
 
 
 def launch(
-    run: Run,
+    backend: Backend,
     kernel: Kernel,
     shape: torch.Size,
     batch_dims: int,
@@ -129,9 +142,9 @@ def launch(
             row_dims, described = _with_broadcast_sums(shape, batch_dims, outputs)
             break
     if row_dims is None:
-        return _launch_and_sum(run, kernel, shape, batch_dims, inputs, outputs)
+        return _launch_and_sum(backend, kernel, shape, batch_dims, inputs, outputs)
     in_double = accumulation_dtype(inputs) is torch.float64
-    run(kernel, in_double, shape, row_dims, inputs, described)
+    backend.run(kernel, in_double, shape, row_dims, inputs, described)
 
 
 # --- gradients of broadcast inputs: which dimensions are summed over ------------------------------
@@ -198,7 +211,7 @@ def _with_broadcast_sums(
 
 
 def _launch_and_sum(
-    run: Run,
+    backend: Backend,
     kernel: Kernel,
     shape: torch.Size,
     batch_dims: int,
@@ -211,7 +224,7 @@ def _launch_and_sum(
         output.new_empty(shape, dtype=wide) if isinstance(output, Tensor) else output
         for output in outputs
     ]
-    launch(run, kernel, shape, batch_dims, inputs, full)
+    launch(backend, kernel, shape, batch_dims, inputs, full)
     for output, elements in zip(outputs, full, strict=True):
         if isinstance(output, Tensor) and isinstance(elements, Tensor):
             output.copy_(elements.sum_to_size(output.shape))

@@ -16,7 +16,8 @@ from vaekern._launch import Kernel, Noise, Output, PerDatapoint, Source, strides
 ISA_VARIABLE = "VAEKERN_CPU_ISA"
 CACHE_VARIABLE = "VAEKERN_CACHE_MIB"
 
-_DTYPES = {
+#: As in csrc/launch.h.
+DTYPES = {
     torch.float32: 0,
     torch.float64: 1,
     torch.bfloat16: 2,
@@ -69,10 +70,10 @@ KERNELS: dict[Kernel, int] = (
 
 def describe_input(source: Source, shape: torch.Size) -> object:
     if isinstance(source, Tensor):
-        return source.data_ptr(), _DTYPES[source.dtype], strides_of(source, shape)
+        return source.data_ptr(), DTYPES[source.dtype], strides_of(source, shape)
     if isinstance(source, PerDatapoint):
         tensor = source.tensor
-        return tensor.data_ptr(), _DTYPES[tensor.dtype], strides_of(source, shape)
+        return tensor.data_ptr(), DTYPES[tensor.dtype], strides_of(source, shape)
     if isinstance(source, Noise):
         return (source.seed.data_ptr(),)
     return float(source)
@@ -82,4 +83,9 @@ def describe_output(output: Output | None) -> object:
     if output is None:
         return None
     kind, tensor, row_strides = output
-    return kind, tensor.data_ptr(), _DTYPES[tensor.dtype], tensor.numel(), row_strides
+    return kind, tensor.data_ptr(), DTYPES[tensor.dtype], tensor.numel(), row_strides
+
+
+def describe_whole(tensor: Tensor) -> object:
+    """A contiguous tensor as such."""
+    return tensor.data_ptr(), DTYPES[tensor.dtype], tensor.numel()

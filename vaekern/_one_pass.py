@@ -1,10 +1,11 @@
 """-ELBO with its gradient in the same pass.
 
 The loss of a training step is one scalar, so the gradient of every term is known up to the
-upstream scalar before the backward runs. On the CPU the forward therefore writes the gradients
-while it has the inputs in registers: 3 numbers of traffic per element instead of 5, and one
-exponential instead of two. The gradients are saved as any saved tensor is; a backward that may run
-again (``retain_graph=True``) gets copies, and one that is itself differentiated recomputes.
+upstream scalar before the backward runs. The forward therefore writes the gradients while it has
+the inputs in registers: 3 numbers of traffic per element instead of 5, and one exponential instead
+of two. The gradients are saved as any saved tensor is; the backward multiplies them by the upstream
+scalar where that is not 1 (which a GPU decides by itself: the host does not wait). A backward that
+may run again (``retain_graph=True``) gets copies, and one that is itself differentiated recomputes.
 """
 
 from __future__ import annotations
@@ -16,16 +17,14 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from vaekern._backend import backend_for
+from vaekern._backend import backend_for, backend_named
 from vaekern._compat import backward_keeps_graph, forward_mode_active, transforms_active
-from vaekern._cpu import new_contiguous
-from vaekern._cpu import run as run_on_cpu
-from vaekern._launch import accumulation_dtype, is_plain, launch
+from vaekern._launch import Backend, PerDatapoint, accumulation_dtype, is_plain, launch
 from vaekern.functional import Call
 
 
 def applies(calls: Sequence[Call]) -> bool:
-    """Whether this way is open: plain eager CPU code that wants gradients it can store well."""
+    """Whether this way is open: plain eager code that wants gradients it can store well."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return False
     if transforms_active() or forward_mode_active():
@@ -33,10 +32,9 @@ def applies(calls: Sequence[Call]) -> bool:
     wanting = False
     for call in calls:
         tensors = call.op.split(call.args)[0]
-        first = tensors[0]
-        if not first.is_cpu or backend_for("cpu") != "cpu" or first.numel() == 0:
+        if not is_plain(tensors) or tensors[0].numel() == 0:
             return False
-        if not is_plain(tensors):
+        if backend_for(tensors[0].device.type) == "reference":
             return False
         for tensor in tensors:
             # float16 gradients may underflow before the loss scale reaches them.
@@ -47,58 +45,102 @@ def applies(calls: Sequence[Call]) -> bool:
 
 
 def loss(
-    calls: Sequence[Call], weights: Sequence[float], composed: Callable[..., Tensor]
+    calls: Sequence[Call],
+    weights: Sequence[Tensor | float],
+    reduce: Callable[..., Tensor],
+    composed: Callable[..., Tensor],
 ) -> Tensor:
-    """The calls' results, summed over datapoints and weighted. ``composed(*tensors)`` computes
-    the same differentiably."""
+    """The calls' values, summed over datapoints and weighted: ``reduce(*values)``. ``weights`` are
+    its derivatives, the same for each datapoint; ``composed(*tensors)`` computes the whole
+    differentiably."""
     tensors = [tensor for call in calls for tensor in call.op.split(call.args)[0]]
-    result: Tensor = _OnePass.apply(calls, weights, composed, *tensors)
+    result: Tensor = _OnePass.apply(calls, weights, reduce, composed, *tensors)
     return result
 
 
 class _OnePass(Function):
     @staticmethod
     def forward(
-        ctx: Any, calls: Sequence[Call], weights: Sequence[float], composed: Any, *tensors: Tensor
+        ctx: Any,
+        calls: Sequence[Call],
+        weights: Sequence[Tensor | float],
+        reduce: Callable[..., Tensor],
+        composed: Callable[..., Tensor],
+        *tensors: Tensor,
     ) -> Tensor:
-        total, gradients = 0.0, []
-        for call, weight in zip(calls, weights, strict=True):
-            inputs, attributes = call.op.split(call.args)
-            found = [new_contiguous(t, t.dtype) if t.requires_grad else None for t in inputs]
-            value = torch.empty((), dtype=torch.float64)
-            launch(
-                run_on_cpu,
-                call.op.kernel_name("value_and_vjp", attributes),
-                inputs[0].shape,
-                attributes[0],
-                [weight, *inputs],
-                [value, *found],
-            )
-            total += weight * value.item()
-            gradients += found
-        ctx.composed, ctx.n = composed, len(tensors)
+        name = backend_for(tensors[0].device.type)
+        total = _on_the_host if name == "cpu" else _on_the_device
+        result, gradients = total(backend_named(name), calls, weights, reduce)
+        ctx.composed, ctx.n, ctx.backend = composed, len(tensors), name
         ctx.save_for_backward(*tensors, *gradients)
-        return torch.full((), total, dtype=accumulation_dtype(tensors))
+        return result
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
         saved = ctx.saved_tensors
         tensors, gradients = saved[: ctx.n], saved[ctx.n :]
+        nothing = (None,) * 4
         if torch.is_grad_enabled():
-            return (None, None, None, *_recompute(ctx, g, tensors))
+            return (*nothing, *_recompute(ctx, g, tensors))
         if backward_keeps_graph():
-            return (None, None, None, *[None if d is None else d * g for d in gradients])
-        if g.item() != 1.0:
-            for gradient in gradients:
-                if gradient is not None:
-                    gradient.mul_(g)
-        return (None, None, None, *gradients)
+            return (*nothing, *[None if d is None else d * g for d in gradients])
+        backend_named(ctx.backend).scale([d for d in gradients if d is not None], g)
+        return (*nothing, *gradients)
+
+
+def _on_the_host(
+    backend: Backend, calls: Sequence[Call], weights: Sequence[Any], _reduce: Any
+) -> tuple[Tensor, list[Tensor | None]]:
+    """Each call's sum over all datapoints, read at once."""
+    total, gradients = 0.0, []
+    for call, weight in zip(calls, weights, strict=True):
+        value = torch.empty((), dtype=torch.float64)
+        gradients += _value_and_gradients(backend, call, weight, value)
+        total += weight * value.item()
+    tensors = [tensor for call in calls for tensor in call.op.split(call.args)[0]]
+    return torch.full((), total, dtype=accumulation_dtype(tensors)), gradients
+
+
+def _on_the_device(
+    backend: Backend,
+    calls: Sequence[Call],
+    weights: Sequence[Tensor | float],
+    reduce: Callable[..., Tensor],
+) -> tuple[Tensor, list[Tensor | None]]:
+    """Each call's value per datapoint, reduced by further kernels: nothing waits."""
+    values, gradients = [], []
+    for call, weight in zip(calls, weights, strict=True):
+        inputs, attributes = call.op.split(call.args)
+        wide = accumulation_dtype(inputs)
+        value = inputs[0].new_empty(inputs[0].shape[: attributes[0]], dtype=wide)
+        if isinstance(weight, Tensor):
+            weight = weight.to(wide)
+        gradients += _value_and_gradients(backend, call, weight, PerDatapoint(value))
+        values.append(value)
+    return reduce(*values), gradients
+
+
+def _value_and_gradients(
+    backend: Backend, call: Call, weight: Tensor | float, value: Tensor | PerDatapoint
+) -> list[Tensor | None]:
+    """Fills ``value``; the gradients of the inputs that want one, times ``weight``."""
+    inputs, attributes = call.op.split(call.args)
+    found = [backend.empty(t, t.dtype) if t.requires_grad else None for t in inputs]
+    launch(
+        backend,
+        call.op.kernel_name("value_and_vjp", attributes),
+        inputs[0].shape,
+        attributes[0],
+        [weight, *inputs],
+        [value, *found],
+    )
+    return found
 
 
 def _recompute(ctx: Any, g: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
     """Differentiable gradients, through views: one input may have been computed from another."""
     own = [t.view_as(t) for t in tensors]
-    wanted = [k for k, needs in enumerate(ctx.needs_input_grad[3:]) if needs]
+    wanted = [k for k, needs in enumerate(ctx.needs_input_grad[4:]) if needs]
     loss = ctx.composed(*own)
     found = torch.autograd.grad(loss, [own[k] for k in wanted], g, create_graph=True)
     result: list[Tensor | None] = [None] * len(tensors)

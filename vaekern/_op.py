@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vaekern._autograd import Eager, EagerVjp, Functional, FunctionalVjp
-from vaekern._backend import empty_contiguous, empty_for, runner
+from vaekern._backend import backend_named
 from vaekern._compat import below_autograd, forward_mode_active, transforms_active
 from vaekern._launch import (
     Kernel,
@@ -23,6 +23,7 @@ from vaekern._launch import (
     PerDatapoint,
     Source,
     accumulation_dtype,
+    empty_contiguous,
     is_plain,
     launch,
 )
@@ -131,10 +132,10 @@ class Op:
 
     def _kernel(self, *args: Any) -> Any:
         tensors, attributes = self.split(args)
-        backend = attributes[-1]
-        results = self._new_results(tensors, attributes[0], empty_for(backend))
+        backend = backend_named(attributes[-1])
+        results = self._new_results(tensors, attributes[0], backend.empty)
         launch(
-            runner(backend),
+            backend,
             self.kernel_name("value", attributes),
             tensors[0].shape,
             attributes[0],
@@ -148,13 +149,13 @@ class Op:
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
         gradients, tensors, wanted, attributes = self.split_vjp(args)
-        backend = attributes[-1]
-        empty = empty_for(backend)
+        backend = backend_named(attributes[-1])
         found = [
-            empty(t, t.dtype) if want else None for t, want in zip(tensors, wanted, strict=True)
+            backend.empty(t, t.dtype) if want else None
+            for t, want in zip(tensors, wanted, strict=True)
         ]
         launch(
-            runner(backend),
+            backend,
             self.kernel_name("vjp", attributes),
             tensors[0].shape,
             attributes[0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from vaekern import _one_pass
@@ -86,14 +87,28 @@ def _fused(
     n = len(likelihood.op.inputs)
     attributes = likelihood.args[n:], divergence.args[2:]
 
-    def composed(*tensors: Tensor) -> Tensor:
-        log_likelihood = run(Call(likelihood.op, *tensors[:n], *attributes[0]))
-        kl = run(Call(divergence.op, *tensors[n:], *attributes[1]))
+    def reduce(log_likelihood: Tensor, kl: Tensor) -> Tensor:
         return reduce_elbo(log_likelihood, kl, beta, reduction)
 
-    one_value = not isinstance(beta, Tensor) or (beta.is_cpu and not beta.requires_grad)
-    if reduction != "none" and one_value and _one_pass.applies((likelihood, divergence)):
-        weight = 1.0 / datapoints if reduction == "mean" else 1.0
-        weights = (-weight, weight * float(beta))
-        return _one_pass.loss((likelihood, divergence), weights, composed)
+    def composed(*tensors: Tensor) -> Tensor:
+        log_likelihood = run(Call(likelihood.op, *tensors[:n], *attributes[0]))
+        return reduce(log_likelihood, run(Call(divergence.op, *tensors[n:], *attributes[1])))
+
+    kl_weight = _weight(beta, likelihood.args[0].device)
+    calls = (likelihood, divergence)
+    if reduction != "none" and kl_weight is not None and _one_pass.applies(calls):
+        share = 1.0 / datapoints if reduction == "mean" else 1.0
+        return _one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
     return composed(*likelihood.args[:n], *divergence.args[:2])
+
+
+def _weight(beta: Tensor | float, device: torch.device) -> Tensor | float | None:
+    """A constant weight: a number, or one in the memory of the device, for which nobody has to
+    wait. None if it is no constant."""
+    if not isinstance(beta, Tensor):
+        return float(beta)
+    if beta.requires_grad or torch.compiler.is_compiling():
+        return None
+    if beta.is_cpu:
+        return beta.item()
+    return beta if beta.device == device else None

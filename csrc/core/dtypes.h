@@ -1,9 +1,9 @@
-// Storage types and their conversion to and from the arithmetic type. Integer arithmetic only, so
-// that it vectorises everywhere.
+// Storage types and their conversion to and from the arithmetic type: by instructions on a GPU, in
+// integer arithmetic elsewhere, so that it vectorises everywhere.
 #pragma once
 
 #include "../launch.h"
-#include "portable.h"
+#include "scalar.h"
 
 VK_BEGIN
 
@@ -29,16 +29,31 @@ VK_FN T load_as(BFloat16 x) {
 
 template <class T>
 VK_FN T load_as(Half x) {
+#if defined(__CUDA_ARCH__)
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(x.bits));
+  return static_cast<T>(value);
+#else
   const uint32_t magnitude = static_cast<uint32_t>(x.bits & 0x7FFFu) << 13;
   const float scaled = bit_cast<float>(magnitude) * 0x1p112f;  // moves the exponent's bias
   const uint32_t special = scaled >= 65536.0f ? 0x7F800000u : 0u;  // infinities and NaN
   const uint32_t sign = static_cast<uint32_t>(x.bits & 0x8000u) << 16;
   return static_cast<T>(bit_cast<float>(bit_cast<uint32_t>(scaled) | special | sign));
+#endif
 }
 
 // Images: bytes are intensities in 0..255.
 template <class T>
-VK_FN T load_as(uint8_t x) { return static_cast<T>(x) / T(255); }
+VK_FN T load_as(uint8_t x) {
+#if defined(__CUDA_ARCH__)
+  // The same numbers as by division, for all 256.
+  constexpr T kInverse = T(1) / T(255);
+  const T value = static_cast<T>(x), quotient = value * kInverse;
+  return fma(fma(T(-255), quotient, value), kInverse, quotient);
+#else
+  return static_cast<T>(x) / T(255);
+#endif
+}
 
 template <class T>
 VK_FN T load_as(Bool x) { return static_cast<T>(x.bits != 0); }
@@ -50,12 +65,19 @@ VK_FN void store_as(double* to, double x) { *to = x; }
 
 // Rounds to nearest even; NaN stays NaN.
 VK_FN void store_as(BFloat16* to, float x) {
+#if defined(__CUDA_ARCH__)
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to->bits) : "f"(x));
+#else
   const uint32_t bits = bit_cast<uint32_t>(x);
   const uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
   to->bits = static_cast<uint16_t>(x == x ? rounded : (bits >> 16) | 0x40u);
+#endif
 }
 
 VK_FN void store_as(Half* to, float x) {
+#if defined(__CUDA_ARCH__)
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(to->bits) : "f"(x));
+#else
   const uint32_t bits = bit_cast<uint32_t>(x);
   const uint32_t sign = (bits >> 16) & 0x8000u;
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
@@ -66,6 +88,7 @@ VK_FN void store_as(Half* to, float x) {
   half = magnitude >= 0x477FF000u ? 0x7C00u : half;
   half = magnitude > 0x7F800000u ? 0x7E00u : half;
   to->bits = static_cast<uint16_t>(half | sign);
+#endif
 }
 
 template <class Storage>

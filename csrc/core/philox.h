@@ -22,7 +22,11 @@ VK_FN Values<uint32_t, 4> philox(uint64_t counter, NoiseKey key) {
   uint32_t c0 = static_cast<uint32_t>(counter), c1 = static_cast<uint32_t>(counter >> 32);
   uint32_t c2 = static_cast<uint32_t>(key.stream), c3 = static_cast<uint32_t>(key.stream >> 32);
   uint32_t k0 = static_cast<uint32_t>(key.seed), k1 = static_cast<uint32_t>(key.seed >> 32);
+#if defined(__CUDACC__)
+#pragma unroll
+#else
 #pragma GCC unroll 10
+#endif
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = static_cast<uint64_t>(c0) * 0xD2511F53u;
     const uint64_t p1 = static_cast<uint64_t>(c2) * 0xCD9E8D57u;
@@ -66,14 +70,20 @@ VK_FN Values<float, 2> on_circle(float radius, uint32_t w) {
 }
 
 VK_FN Values<float, 2> box_muller(float, uint32_t radius_word, uint32_t angle_word) {
-  return on_circle(square_root(2.0f * minus_log_uniform(radius_word)), angle_word);
+  return on_circle(fast_square_root(2.0f * minus_log_uniform(radius_word)), angle_word);
 }
 
 VK_FN Values<double, 2> box_muller(double, uint32_t radius_word, uint32_t angle_word) {
   const double u = (static_cast<double>(radius_word) + 0.5) * 0x1p-32;
   const double radius = std::sqrt(-2.0 * std::log(u));
+#if defined(__CUDA_ARCH__)
+  double sine, cosine;  // std::sin would bring a reduction of huge angles along
+  ::sincospi(0x1p-31 * static_cast<double>(angle_word), &sine, &cosine);
+  return {{radius * cosine, radius * sine}};
+#else
   const double angle = 6.283185307179586476925 * 0x1p-32 * static_cast<double>(angle_word);
   return {{radius * std::cos(angle), radius * std::sin(angle)}};
+#endif
 }
 
 VK_END

@@ -34,6 +34,17 @@ VK_FN float with_sign_of(float x, float magnitude) {
 VK_FN float square_root(float x) { return std::sqrt(x); }
 VK_FN double square_root(double x) { return std::sqrt(x); }
 
+// Within 2 ulp, for noise: on a GPU an exact root takes ten instructions more.
+VK_FN float fast_square_root(float x) {
+#if defined(__CUDA_ARCH__)
+  float root;
+  asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(x));
+  return root;
+#else
+  return std::sqrt(x);
+#endif
+}
+
 // The first argument wins only if it is smaller (larger): NaN in x passes through.
 template <class T>
 VK_FN T at_most(T bound, T x) {

@@ -1,0 +1,69 @@
+# The CUDA kernels, as part of the module _core: where there is an nvcc, unless VAEKERN_CUDA says
+# otherwise. They need neither torch's headers nor a driver to build; cudart is linked in.
+
+if(VAEKERN_CUDA STREQUAL "OFF")
+  message(STATUS "vaekern: no CUDA kernels (VAEKERN_CUDA=OFF)")
+  return()
+endif()
+
+# check_language looks at CUDACXX and PATH alone.
+if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  find_program(VAEKERN_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATHS /usr/local/cuda
+               PATH_SUFFIXES bin)
+  if(VAEKERN_NVCC)
+    set(CMAKE_CUDA_COMPILER ${VAEKERN_NVCC})
+  endif()
+endif()
+
+set(own_architectures ON)
+if(DEFINED CMAKE_CUDA_ARCHITECTURES OR DEFINED ENV{CUDAARCHS})
+  set(own_architectures OFF)
+endif()
+check_language(CUDA)
+set(missing "")
+if(NOT CMAKE_CUDA_COMPILER)
+  set(missing "no working nvcc was found (looked at CUDACXX, PATH, CUDA_HOME, CUDA_PATH)")
+else()
+  enable_language(CUDA)
+  if(NOT DEFINED CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # older versions of CMake do not know it
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+  endif()
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12)
+    set(missing "nvcc ${CMAKE_CUDA_COMPILER_VERSION} does not know C++20, 12.0 does")
+  endif()
+endif()
+if(missing AND VAEKERN_CUDA STREQUAL "ON")
+  message(FATAL_ERROR "VAEKERN_CUDA=ON: ${missing}")
+elseif(missing)
+  message(STATUS "vaekern: no CUDA kernels: ${missing}")
+  return()
+endif()
+
+# Machine code for every architecture in use, and PTX of the last for those to come.
+if(own_architectures AND CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90)
+elseif(own_architectures)
+  set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90-real 100-real 120)
+endif()
+message(STATUS "vaekern: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES}")
+
+# The list of operations, in parts that compile side by side.
+# --fmad=false: fused multiply-adds are written out, as for the CPU.
+set(parts 4)
+string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
+function(vaekern_add_cuda_objects name source)
+  add_library(${name} OBJECT ${source})
+  target_compile_definitions(${name} PRIVATE VK_TARGET=gpu VK_CUDA_PARTS=${parts} ${ARGN})
+  target_compile_options(${name} PRIVATE --fmad=false)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON CUDA_STANDARD 20
+                        CUDA_EXTENSIONS OFF CUDA_VISIBILITY_PRESET hidden)
+  target_link_libraries(_core PRIVATE ${name})
+endfunction()
+
+math(EXPR last_part "${parts} - 1")
+foreach(part RANGE ${last_part})
+  vaekern_add_cuda_objects(cuda_kernels_${part} csrc/cuda/kernels.cu VK_CUDA_PART=${part})
+endforeach()
+vaekern_add_cuda_objects(cuda_backend csrc/cuda/backend.cu
+                         "VK_CUDA_ARCHITECTURES=\"${architectures}\"")
+target_compile_definitions(_core PRIVATE VK_CUDA)

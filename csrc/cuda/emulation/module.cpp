@@ -1,0 +1,41 @@
+// The kernels on emulated threads as an extension module, for tests: the CUDA side of the real one,
+// for pointers to the host's memory.
+
+#include "../../core/philox.h"
+#include "../../cuda_launcher.h"
+#include "../runtime.cuh"
+#include "scheduler.h"
+
+namespace {
+
+vk::py::list kernels() {
+  const vk::cuda::Backend& backend = vk::cuda::backend();
+  return vk::list_kernels(backend.kernels, backend.n_kernels);
+}
+
+__global__ void philox_kernel(uint32_t* words, int64_t first, int64_t counters, vk::NoiseKey key) {
+  const int64_t k = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (k >= counters) return;
+  const auto four = vk::philox(static_cast<uint64_t>(first + k), key);
+  for (int j = 0; j < 4; ++j) words[4 * k + j] = four.v[j];
+}
+
+// As the CPU module's.
+std::vector<uint32_t> philox_words(int64_t first, int64_t counters, int64_t seed, int64_t stream) {
+  std::vector<uint32_t> words(4 * counters);
+  const vk::NoiseKey key{static_cast<uint64_t>(seed), static_cast<uint64_t>(stream)};
+  const auto blocks = static_cast<unsigned>((counters + 127) / 128);
+  vk::launch_kernel(philox_kernel, blocks, 128, nullptr, words.data(), first, counters, key);
+  return words;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_emulated, m) {
+  m.doc() = "CUDA kernels of vaekern on emulated threads";
+  m.def("kernels", &kernels);
+  m.def("run_cuda", &vk::run_cuda);
+  m.def("scale_cuda", &vk::scale_cuda);
+  m.def("philox_words", &philox_words);
+  m.def("set_order", &vk_emulation::set_order);
+}

@@ -1,0 +1,42 @@
+// Instantiates part of the list of operations: the build compiles this file once for each of
+// VK_CUDA_PARTS, with their number as VK_CUDA_PART.
+
+#include "../kernel_list.h"
+#include "kernel_table.h"
+#include "tile_kernel.h"
+
+VK_BEGIN
+
+// The position of an operation in the list.
+template <class Op>
+constexpr int index_of() {
+  int k = 0, index = 0;
+  for_each_op([&k, &index](auto op, const char*) {
+    if (std::is_same_v<decltype(op), Op>) index = k;
+    ++k;
+  });
+  return index;
+}
+
+template <class Function, class T>
+static cudaError_t enqueue(const TileArguments& arguments, cudaStream_t stream) {
+  const Tiling& tiling = arguments.tiling;
+  return launch_kernel(tile_kernel<Function, T>, static_cast<unsigned>(tiling.tiles()),
+                       static_cast<unsigned>(tiling.threads), stream, arguments);
+}
+
+template <int part>
+void add_kernels(TileKernels* by_number) {
+  for_each_kernel([&by_number](auto function, const char*) {
+    using Function = decltype(function);
+    if constexpr (index_of<typename OperationOf<Function>::type>() % VK_CUDA_PARTS == part) {
+      *by_number = {{kGroupWidth<Function, float>, enqueue<Function, float>},
+                    {kGroupWidth<Function, double>, enqueue<Function, double>}};
+    }
+    ++by_number;
+  });
+}
+
+template void add_kernels<VK_CUDA_PART>(TileKernels*);
+
+VK_END

@@ -1,0 +1,148 @@
+// Sums within a tile, over its rows or its columns. The terms go through shared memory, so that
+// their order depends on their place in the row or column, not on the threads that made them.
+#pragma once
+
+#include "store.h"
+
+VK_BEGIN
+
+// A block's tile.
+struct Tile {
+  int64_t down, row, col;
+  int segment, n_rows, n_cols;
+};
+
+__device__ inline Tile this_tile(const Tiling& t) {
+  Tile tile;
+  const uint32_t down = t.segments.divide(blockIdx.x);
+  tile.down = down;
+  tile.segment = static_cast<int>(blockIdx.x - down * t.segments.n());
+  tile.row = tile.down * t.tile_rows;
+  tile.col = static_cast<int64_t>(tile.segment) * t.tile_cols;
+  const int64_t rows = t.rows - tile.row, cols = t.cols - tile.col;
+  tile.n_rows = rows < t.tile_rows ? static_cast<int>(rows) : t.tile_rows;
+  tile.n_cols = cols < t.tile_cols ? static_cast<int>(cols) : t.tile_cols;
+  return tile;
+}
+
+// The calling thread's group; empty for threads beyond the tile.
+template <int W>
+__device__ inline Group this_group(const Tiling& t, const Tile& tile) {
+  const uint32_t range = t.groups_per_range.divide(threadIdx.x);
+  const uint32_t number = threadIdx.x - range * t.groups_per_range.n();
+  const bool whole_rows = t.segments.n() == 1;
+  Group group;
+  if (range >= (whole_rows ? 1u : static_cast<uint32_t>(tile.n_rows))) return group;
+  const int64_t start = (tile.row + range) * t.cols + tile.col;
+  const int skipped = static_cast<int>(start % W);  // the first group may begin before the range
+  const int length = whole_rows ? tile.n_rows * tile.n_cols : tile.n_cols;
+  const int before = static_cast<int>(number) * W - skipped;
+  group.first = start + before;
+  group.begin = before < 0 ? -before : 0;
+  group.end = length - before < W ? length - before : W;
+  group.item = static_cast<int>(range) * tile.n_cols + before;
+  if (group.end <= group.begin) group.begin = group.end = 0;
+  return group;
+}
+
+// The terms of a tile's sums, in row-major order: elements, or groups of them already added.
+// Where each thread writes W neighbours, a gap after each W spreads them over the memory banks.
+template <class T, int W>
+struct Terms {
+  static constexpr int kUnaligned = W == 1 ? 0 : kThreads * (W + 1);
+  static constexpr int kSize = kUnaligned > kMostThreads ? kUnaligned : kMostThreads;
+
+  T* shared;
+
+  VK_FN static int at(int term) { return W == 1 ? term : term + term / W; }
+  VK_FN T get(int term) const { return shared[at(term)]; }
+
+  VK_FN void put(const Group& group, const T (&values)[W]) const {
+#pragma unroll
+    for (int j = 0; j < W; ++j) {
+      if (j >= group.begin && j < group.end) shared[at(group.item + j)] = values[j];
+    }
+  }
+
+  VK_FN void put_sum(const Group& group, const T (&values)[W]) const {
+    T sums[W];
+#pragma unroll
+    for (int j = 0; j < W; ++j) sums[j] = values[j];
+#pragma unroll
+    for (int step = W / 2; step > 0; step /= 2) {
+#pragma unroll
+      for (int j = 0; j < step; ++j) sums[j] += sums[j + step];
+    }
+    if (group.size() > 0) shared[at(group.item / W)] = sums[0];
+  }
+};
+
+// Where the sum of a row of the tile goes.
+__device__ inline void put_row_sum(const Target& target, const Tiling& t, const Tile& tile, int row,
+                                   double sum) {
+  const int64_t index = (tile.row + row) * t.segments.n() + tile.segment;
+  if (target.partial != nullptr) {
+    target.partial[index] = sum;
+  } else {
+    store_element(target.data, target.dtype, index, sum);
+  }
+}
+
+// Lanes of a warp add a row's terms, or one part of them; the parts are added in double, in order.
+template <class T, int W>
+__device__ inline void sum_rows(const Target& target, const Tiling& t, const Tile& tile,
+                                Terms<T, W> terms, T* part_sums) {
+  const int per_row = t.sum_by_group ? tile.n_cols / W : tile.n_cols;
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % t.lanes_per_row;
+  const int at_a_time = static_cast<int>(blockDim.x) / t.lanes_per_row;
+  const bool one_row = t.parts_per_row > 1;
+  const int units = one_row ? t.parts_per_row : tile.n_rows;
+  for (int first = 0; first < units; first += at_a_time) {
+    const int unit = first + thread / t.lanes_per_row;
+    const int row = one_row ? 0 : unit, part = one_row ? unit : 0;
+    T sum = T(0);
+    if (unit < units) {
+      for (int k = part * t.lanes_per_row + lane; k < per_row;
+           k += t.parts_per_row * t.lanes_per_row) {
+        sum += terms.get(row * per_row + k);
+      }
+    }
+    for (int distance = t.lanes_per_row / 2; distance > 0; distance /= 2) {
+      sum += __shfl_xor_sync(0xFFFFFFFFu, sum, distance);
+    }
+    if (lane != 0 || unit >= units) continue;
+    if (one_row) part_sums[part] = sum;
+    else put_row_sum(target, t, tile, row, static_cast<double>(sum));
+  }
+  if (!one_row) return;
+  __syncthreads();
+  if (thread == 0) {
+    double sum = 0.0;
+    for (int part = 0; part < t.parts_per_row; ++part) sum += static_cast<double>(part_sums[part]);
+    put_row_sum(target, t, tile, 0, sum);
+  }
+}
+
+// Threads add every n-th term of a column; their sums are added in double, in order.
+template <class T, int W>
+__device__ inline void sum_columns(const Target& target, const Tiling& t, const Tile& tile,
+                                   Terms<T, W> terms, T* part_sums) {
+  const int thread = static_cast<int>(threadIdx.x);
+  const int parts = static_cast<int>(blockDim.x) / tile.n_cols;
+  const int part = thread / tile.n_cols, col = thread % tile.n_cols;
+  if (part < parts) {
+    T sum = T(0);
+    for (int row = part; row < tile.n_rows; row += parts) {
+      sum += terms.get(row * tile.n_cols + col);
+    }
+    part_sums[thread] = sum;
+  }
+  __syncthreads();
+  if (thread < tile.n_cols) {
+    double sum = 0.0;
+    for (int k = 0; k < parts; ++k) sum += static_cast<double>(part_sums[k * tile.n_cols + col]);
+    target.partial[tile.down * t.cols + tile.col + col] = sum;
+  }
+}
+
+VK_END

@@ -1,0 +1,106 @@
+// The kernel, written once for all operations, dtypes, layouts and kinds of results: each block
+// takes one tile, each thread one group of its elements.
+#pragma once
+
+#include <utility>
+
+#include "../pointwise.h"
+#include "sums.h"
+
+VK_BEGIN
+
+// Elements of a group. 8 make 16-byte accesses of half precision too, but those of many inputs or
+// outputs would take too many registers. double is for checking: single elements.
+template <class Function, class T>
+constexpr int kGroupWidth = sizeof(T) == sizeof(double)                             ? 1
+                            : Function::n_inputs <= 3 && Function::n_outputs <= 2 ? 8
+                                                                                    : 4;
+
+// Of the largest blocks, that registers must suffice for.
+template <class Function, class T>
+constexpr int kBlocksPerProcessor =
+    sizeof(T) == sizeof(double) || Function::n_inputs + Function::n_outputs > 9 ? 1 : 2;
+
+template <bool is_prepared, class T, class Prepared>
+VK_FN auto argument(T value, const Prepared& prepared) {
+  if constexpr (is_prepared) return prepared;
+  else return value;
+}
+
+template <class Function, int uniform, class T, int W, class Prepared, size_t... In, size_t... Out>
+VK_FN void apply_to_group(const T (&inputs)[sizeof...(In)][W], const Prepared& prepared,
+                          T (&results)[sizeof...(Out)][W], std::index_sequence<In...>,
+                          std::index_sequence<Out...>) {
+#pragma unroll
+  for (int j = 0; j < W; ++j) {
+    const auto values =
+        Function::apply(argument<static_cast<int>(In) == uniform>(inputs[In][j], prepared)...);
+    ((results[Out][j] = values.v[Out]), ...);
+  }
+}
+
+template <class Function, class T, int W>
+VK_FN void compute(const TileArguments& arguments, const Group& group,
+                   T (&results)[Function::n_outputs][W]) {
+  constexpr int n = Function::n_inputs, uniform = Function::uniform_input;
+  Reader<T, W> readers[n];
+  T inputs[n][W];
+#pragma unroll
+  for (int k = 0; k < n; ++k) readers[k].find(arguments.sources[k], group);
+#pragma unroll
+  for (int k = 0; k < n; ++k) readers[k].start(arguments.sources[k]);
+#pragma unroll
+  for (int k = 0; k < n - 1; ++k) readers[k].finish(inputs[k], arguments.sources[k], group);
+  const Source& last = arguments.sources[n - 1];
+  if (last.kind == Input::Kind::noise) make_noise(inputs[n - 1], last, group);
+  else readers[n - 1].finish(inputs[n - 1], last, group);
+  constexpr std::make_index_sequence<n> in;
+  constexpr std::make_index_sequence<Function::n_outputs> out;
+  if constexpr (uniform >= 0 && W > 1) {
+    if (readers[uniform].is_uniform()) {
+      const typename Function::template Prepared<T> prepared(inputs[uniform][0]);
+      return apply_to_group<Function, uniform>(inputs, prepared, results, in, out);
+    }
+  }
+  apply_to_group<Function, -1>(inputs, 0, results, in, out);
+}
+
+template <class Function, class T>
+__global__ void __launch_bounds__(kMostThreads, kBlocksPerProcessor<Function, T>)
+    tile_kernel(const __grid_constant__ TileArguments arguments) {
+  constexpr int W = kGroupWidth<Function, T>, n = Function::n_outputs;
+  __shared__ T shared_terms[Terms<T, W>::kSize];
+  __shared__ T part_sums[kMostThreads];
+  const Tiling& tiling = arguments.tiling;
+  const Tile tile = this_tile(tiling);
+  const Group group = this_group<W>(tiling, tile);
+  T results[n][W];
+  if (group.size() > 0) {
+    compute<Function, T, W>(arguments, group, results);
+#pragma unroll
+    for (int k = 0; k < n; ++k) {
+      const Target& target = arguments.targets[k];
+      if (target.kind == Output::Kind::elements) store(target, group, results[k]);
+    }
+  }
+  if (!arguments.any_sums) return;
+  const Terms<T, W> terms{shared_terms};
+#pragma unroll 1
+  for (int which = 0; which < n; ++which) {
+    const Target& target = arguments.targets[which];
+    const bool by_row = target.kind == Output::Kind::row_sum;
+    if (!by_row && target.kind != Output::Kind::column_sum) continue;
+    __syncthreads();  // the terms of the last sum have been read
+#pragma unroll
+    for (int k = 0; k < n; ++k) {
+      if (k != which) continue;
+      if (tiling.sum_by_group) terms.put_sum(group, results[k]);
+      else terms.put(group, results[k]);
+    }
+    __syncthreads();
+    if (by_row) sum_rows<T, W>(target, tiling, tile, terms, part_sums);
+    else sum_columns<T, W>(target, tiling, tile, terms, part_sums);
+  }
+}
+
+VK_END

@@ -1,0 +1,86 @@
+// How the elements of a launch are cut into tiles, one for each block of threads. It depends on
+// the shape and the kind of sums alone, so that sums have the same order on every device; and what
+// concerns the terms of one row depends on its length alone, so that they do not depend on the
+// batch around it.
+#pragma once
+
+#include "../launch.h"
+#include "division.h"
+
+VK_BEGIN
+
+constexpr int kWarp = 32;
+constexpr int kThreads = 256, kMostThreads = 512;  // of a block
+
+// Threads own groups of `width` consecutive elements that start at multiples of `width` of the
+// row-major index, as 16-byte accesses and the noise want it.
+struct Tiling {
+  int64_t rows, cols;
+  int64_t tiles_down;
+  Divisor32 segments;          // tiles side by side
+  int tile_rows, tile_cols;    // several whole rows, or a segment of one row or of several
+  Divisor32 groups_per_range;  // a range is contiguous: a tile of whole rows, or a row of another
+  int threads;                 // of a block
+  bool sum_by_group;           // groups lie within rows, so that rows are sums of sums of groups
+  int lanes_per_row;           // of a warp, that add the terms of one row: a power of two
+  int parts_per_row;           // each added by such lanes: the block's warps if it has one row
+
+  int64_t tiles() const { return tiles_down * segments.n(); }
+};
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
+inline int64_t least_of(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// The groups that n elements touch, wherever they start if not `aligned`.
+inline int64_t groups_touched(int64_t n, int width, bool aligned) {
+  return divide_up(n + (aligned ? 0 : width - 1), width);
+}
+
+struct TileSize {
+  int64_t rows, cols;
+};
+
+inline TileSize choose_tile(int64_t cols, int width, bool column_sums) {
+  const bool aligned = cols % width == 0;
+  // Sums over rows want tall tiles, but 128 contiguous bytes at least.
+  const int64_t narrow = width == 1 ? 16 : 8 * width;
+  if (column_sums && cols > narrow) {
+    return {kThreads / groups_touched(narrow, width, aligned), narrow};
+  }
+  // A row of up to kMostThreads groups is summed at once; unaligned ones need more shared memory.
+  const int64_t usual = kThreads * width - (aligned ? 0 : width);
+  if (cols > (aligned ? kMostThreads * width : usual)) {
+    return {1, round_up(divide_up(cols, divide_up(cols, usual)), width)};
+  }
+  const int64_t rows = cols < usual ? usual / cols : 1;
+  return {rows > width ? rows - rows % width : rows, cols};  // tiles start where groups do
+}
+
+inline Tiling make_tiling(int64_t rows, int64_t cols, int width, bool column_sums) {
+  const TileSize tile = choose_tile(cols, width, column_sums);
+  const int64_t tile_rows = least_of(tile.rows, rows), segments = divide_up(cols, tile.cols);
+  const bool whole_rows = segments == 1, aligned = cols % width == 0;
+  const int64_t ranges = whole_rows ? 1 : tile_rows;
+  const int64_t groups = groups_touched(whole_rows ? tile_rows * cols : tile.cols, width,
+                                        aligned || (whole_rows && tile_rows % width == 0));
+  const int64_t columns = column_sums ? tile.cols : 0;  // want a thread each
+  const int64_t threads = ranges * groups < columns ? columns : ranges * groups;
+
+  Tiling t;
+  t.rows = rows, t.cols = cols;
+  t.tiles_down = divide_up(rows, tile_rows);
+  t.segments = Divisor32(static_cast<uint32_t>(segments));
+  t.tile_rows = static_cast<int>(tile_rows), t.tile_cols = static_cast<int>(tile.cols);
+  t.groups_per_range = Divisor32(static_cast<uint32_t>(groups));
+  t.threads = static_cast<int>(round_up(threads, kWarp));
+  t.sum_by_group = aligned && !column_sums;
+  const bool one_row = tile.rows == 1;  // however few rows there are
+  const int64_t terms = t.sum_by_group ? tile.cols / width : tile.cols;
+  t.lanes_per_row = 1;
+  while (t.lanes_per_row < kWarp && (one_row || 8 * t.lanes_per_row < terms)) t.lanes_per_row *= 2;
+  t.parts_per_row = one_row ? t.threads / kWarp : 1;
+  return t;
+}
+
+VK_END

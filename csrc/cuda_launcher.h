@@ -1,0 +1,49 @@
+// The Python face of the CUDA backend; the emulated one has the same.
+#pragma once
+
+#include "cuda/backend.h"
+#include "launch_reader.h"
+
+namespace vk {
+
+inline void run_cuda(int kernel, bool in_double, const std::vector<int64_t>& shape, size_t row_dims,
+                     py::tuple inputs, py::tuple outputs, int device, uintptr_t stream,
+                     py::function allocate) {
+  const cuda::Backend& backend = cuda::backend();
+  const Launch launch = read_launch(backend.kernels, backend.n_kernels, kernel, in_double, shape,
+                                    row_dims, inputs, outputs);
+  const cuda::Allocate allocate_bytes = [&allocate](size_t bytes) {
+    py::gil_scoped_acquire acquire;
+    return pointer(allocate(bytes));
+  };
+  py::gil_scoped_release release;
+  backend.run(launch, device, reinterpret_cast<void*>(stream), allocate_bytes);
+}
+
+// Tensors: (address, dtype, how many numbers).
+inline void scale_cuda(py::tuple tensors, py::tuple factor, int device, uintptr_t stream) {
+  cuda::Scaling scaling{};
+  scaling.factor = pointer(factor[0]);
+  scaling.factor_dtype = static_cast<DType>(factor[1].cast<int>());
+  if (tensors.size() > kMaxOperands) bad_launch("more tensors than one launch can scale");
+  for (const py::handle spec : tensors) {
+    const auto fields = py::reinterpret_borrow<py::tuple>(spec);
+    const auto numel = fields[2].cast<int64_t>();
+    if (numel == 0) continue;
+    scaling.tensors[scaling.n++] = {pointer(fields[0]), static_cast<DType>(fields[1].cast<int>()),
+                                    numel};
+  }
+  py::gil_scoped_release release;
+  cuda::backend().scale(scaling, device, reinterpret_cast<void*>(stream));
+}
+
+// What was compiled.
+inline py::object cuda_build() {
+  const cuda::Backend& backend = cuda::backend();
+  py::dict build;
+  build["version"] = backend.version;
+  build["architectures"] = backend.architectures;
+  return build;
+}
+
+}  // namespace vk

@@ -1,0 +1,21 @@
+// Takes the place of cuda_launcher.h in builds without CUDA kernels.
+#pragma once
+
+#include "launch_reader.h"
+
+namespace vk {
+
+[[noreturn]] inline void no_kernels() {
+  throw std::runtime_error("this build has no CUDA kernels");
+}
+
+inline void run_cuda(int, bool, const std::vector<int64_t>&, size_t, py::tuple, py::tuple, int,
+                     uintptr_t, py::function) {
+  no_kernels();
+}
+
+inline void scale_cuda(py::tuple, py::tuple, int, uintptr_t) { no_kernels(); }
+
+inline py::object cuda_build() { return py::none(); }
+
+}  // namespace vk

@@ -1,0 +1,67 @@
+"""The backends under test, and where they run.
+
+Ordinarily on CPU tensors: the CPU's kernels as they are, the CUDA sources compiled by the C++
+compiler against an emulation of CUDA's threads, the Triton kernels in Triton's interpreter. With
+``pytest --device cuda``, the two GPU backends as they are, on CUDA tensors.
+"""
+
+from __future__ import annotations
+
+import os
+
+import cuda_emulation
+import pytest
+import torch
+import triton_interpreter
+from torch import Tensor
+
+from vaekern import _backend, _cuda, _native
+from vaekern._launch import Backend
+
+EMULATED = ("cpu", "cuda", "triton")
+ON_A_GPU = ("cuda", "triton")
+
+device = torch.device("cpu")
+
+
+def choose(where: str) -> None:
+    """The device under test, before any test is collected."""
+    global device
+    device = torch.device(where)
+    if device.type != "cpu":
+        os.environ.pop("TRITON_INTERPRET", None)  # of triton_interpreter; Triton is not there yet
+
+
+def names() -> tuple[str, ...]:
+    return EMULATED if device.type == "cpu" else ON_A_GPU
+
+
+def fast_names() -> tuple[str, ...]:
+    return tuple(name for name in names() if name != "triton" or device.type != "cpu")
+
+
+def prepare(name: str) -> None:
+    """Makes ``vk.backend(name)`` usable on tensors of the device, or skips the test."""
+    if name == "cpu" and _native.core is None:
+        pytest.skip(_native.why_missing)
+    if device.type == "cpu" and name in ON_A_GPU and name not in _backend.emulated:
+        why = {"cuda": cuda_emulation.why_not, "triton": triton_interpreter.why_not}[name]()
+        if why:
+            pytest.skip(why)
+        make = {"cuda": _emulated_cuda, "triton": triton_interpreter.backend}[name]
+        _backend.emulated[name] = make()
+
+
+def _emulated_cuda() -> Backend:
+    return _cuda.backend_of(cuda_emulation.engine(), lambda _: 0)
+
+
+def put(tensor: Tensor) -> Tensor:
+    """The tensor on the device, with the same strides in a copy of the same memory."""
+    if device.type == "cpu":
+        return tensor
+    if tensor.is_neg():
+        return torch._neg_view(put(torch._neg_view(tensor)))
+    memory = torch.empty(0, dtype=tensor.dtype, device=device)
+    storage = tensor.untyped_storage().to(device=device)
+    return memory.set_(storage, tensor.storage_offset(), tensor.shape, tensor.stride())

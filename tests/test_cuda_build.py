@@ -1,0 +1,59 @@
+"""How the CUDA kernels were compiled. None of this needs a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cuda_resources
+import pytest
+from cuda_resources import Usages
+
+from vaekern import _native
+
+if _native.core is None or _native.cuda is None:
+    pytest.skip("this build has no CUDA kernels", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def measured() -> Usages:
+    tool = cuda_resources.tool()
+    if tool is None:
+        pytest.skip("needs cuobjdump, of the CUDA toolkit or of triton")
+    usages = cuda_resources.measure(tool, Path(_native.core.__file__))
+    if not usages:
+        pytest.skip(f"compiled for none of {cuda_resources.ARCHITECTURES}")
+    return usages
+
+
+def test_numbers_of_kernels_are_those_of_the_cpu() -> None:
+    def run(number: int) -> None:
+        _native.core.run_cuda(number, False, [1], 1, (), (), 0, 0, lambda _: 0)
+
+    for (op, _, variant), number in _native.KERNELS.items():
+        with pytest.raises(ValueError, match=rf"{op}\.{variant} takes"):
+            run(number)
+    with pytest.raises(ValueError, match="no such kernel"):
+        run(len(_native.KERNELS))
+
+
+def test_every_kernel_is_compiled_in_both_precisions(measured: Usages) -> None:
+    names = {kernel for kernel, _ in measured}
+    assert len(names) == 2 * len(_native.KERNELS) + 1  # and the one that combines partial sums
+
+
+def test_nothing_spills(measured: Usages) -> None:
+    assert {key: usage.stack for key, usage in measured.items() if usage.stack} == {}
+
+
+def test_kernels_take_no_more_than_the_table_says(measured: Usages) -> None:
+    table = cuda_resources.read(_native.cuda["version"])
+    if not table:
+        pytest.skip("the table is of another CUDA version")
+    grown = {
+        key: (usage, table.get(key))
+        for key, usage in measured.items()
+        if key not in table
+        or usage.registers > table[key].registers
+        or usage.shared > table[key].shared
+    }
+    assert grown == {}, "as intended? python tests/cuda_resources.py rewrites the table"

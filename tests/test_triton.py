@@ -1,0 +1,308 @@
+"""The Triton kernels, in Triton's interpreter, against the compiled ones of the CPU."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import triton_interpreter
+from accuracy import Subject, errors, table
+from cases import ONE_PER_OP, Case, label_of
+from compare import run, same_bits, upstream_for
+from raw_launch import DTYPES, Kernel, Launch
+from test_accuracy import LIMIT
+from test_noise import KNOWN_ANSWERS, _signed
+from torch import Tensor
+
+import vaekern as vk
+from vaekern import _backend, _core, _cpu
+from vaekern._launch import Noise, Output, Source
+
+triton = pytest.importorskip("triton")
+
+if triton_interpreter.why_not() == "":
+    import triton.language as tl
+    from triton.runtime.interpreter import InterpreterBuilder
+
+    from vaekern.triton import plan
+    from vaekern.triton.ops import KERNELS
+    from vaekern.triton.philox import philox
+
+BACKEND = triton_interpreter.backend()
+
+GUARD = 256  # bytes beside a tensor, of which raw_launch keeps more free
+
+#: Shapes, and how many of their dimensions make rows.
+SHAPES = (
+    ((1,), 0),
+    ((5, 1), 1),
+    ((3, 2500), 1),
+    ((1, 20_000), 1),
+    ((1030, 3), 1),
+    ((2, 3, 4, 5), 2),
+    ((2, 3, 1, 20), 3),
+    ((70, 40), 1),
+)
+
+
+@pytest.fixture(autouse=True)
+def _interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_backend.emulated, "triton", BACKEND)
+
+
+def test_the_list_is_that_of_the_compiled_kernels() -> None:
+    compiled = {(op, scale, variant): tuple(rest) for op, scale, variant, *rest in _core.kernels()}
+    assert {key: (k.n_inputs, k.n_outputs) for key, k in KERNELS.items()} == compiled
+
+
+# --- any launch ---------------------------------------------------------------------------------
+
+
+def _run(launch: Launch) -> None:
+    """A launch of raw addresses, on the tensors that they are the addresses of."""
+    memory = {m.tensor.data_ptr(): m.tensor for m in launch.memory}
+    shape = torch.Size(launch.shape)
+
+    def source(spec: object) -> Source:
+        if isinstance(spec, float):
+            return spec
+        assert isinstance(spec, tuple)
+        tensor = memory[spec[0]]
+        if len(spec) == 1:
+            return Noise(tensor)
+        return tensor.view(shape) if spec[2] is None else tensor.as_strided(shape, spec[2])
+
+    def output(spec: object) -> Output | None:
+        if spec is None:
+            return None
+        assert isinstance(spec, tuple)
+        return Output(spec[0], memory[spec[1]], spec[4])
+
+    BACKEND.run(
+        launch.kernel[:3],
+        launch.in_double,
+        shape,
+        launch.row_dims,
+        [source(spec) for spec in launch.inputs],
+        [output(spec) for spec in launch.outputs()],
+    )
+
+
+def _check(kernel: Kernel, number: int) -> None:
+    shape, row_dims = SHAPES[number % len(SHAPES)]
+    launch = Launch(kernel, number % 5 == 4, shape, row_dims, seed=number)
+    loaded = _run_recording(launch)
+    launch.check()
+    for memory in launch.memory:
+        first, end = memory.tensor.data_ptr(), memory.tensor.data_ptr() + memory.tensor.nbytes
+        beside = (loaded >= first - GUARD) & (loaded < end + GUARD)
+        assert not (beside & ((loaded < first) | (loaded >= end))).any(), (
+            "read outside of its memory"
+        )
+
+
+def _run_recording(launch: Launch) -> np.ndarray:
+    """The addresses that were loaded from."""
+    loaded: list[np.ndarray] = []
+    of_triton = InterpreterBuilder.create_masked_load
+
+    def recording(builder: Any, pointers: Any, mask: Any, *rest: Any) -> Any:
+        loaded.append(pointers.data[mask.data])
+        return of_triton(builder, pointers, mask, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(InterpreterBuilder, "create_masked_load", recording)
+        _run(launch)
+    return np.unique(np.concatenate([pointers.ravel() for pointers in loaded] or [np.empty(0)]))
+
+
+@pytest.mark.parametrize("number", range(len(_core.kernels())))
+def test_random_launches(number: int) -> None:
+    """Mixed dtypes, constants, noise, any strides, all kinds of results and none, unaligned memory
+    and nothing written beside it."""
+    _check(_core.kernels()[number], number)
+
+
+@pytest.mark.parametrize("number", range(100, 124))
+def test_random_launches_of_one_kernel(number: int) -> None:
+    kernel = "bernoulli_log_likelihood", "", "value_and_vjp"
+    _check(next(k for k in _core.kernels() if k[:3] == kernel), number)
+
+
+def test_many_partial_sums_are_added_up_in_several_steps() -> None:
+    """Rows that cannot be joined, because an input is constant over each, and share numbers."""
+    shape = torch.Size((3, 9000, 2))
+    logits, x = torch.randn(shape), torch.rand(3, 9000, 1)
+    got = torch.empty(3)
+    kernel = "bernoulli_log_likelihood", "", "value"
+    layouts = (None, (9000, 1, 0)), ((1, (1, 0)),)
+    assert len(plan.plan_for(tuple(shape), 2, *layouts).add_up[0]) == 2
+    BACKEND.run(kernel, False, shape, 2, [logits, x], [Output(1, got, (1, 0))])
+    want = vk.reference.bernoulli_log_likelihood(logits.double(), x.double().expand(shape))
+    torch.testing.assert_close(got.double(), want, rtol=1e-6, atol=0.0)
+
+
+@pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
+def test_indices_of_64_bits(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As beyond 2^31 elements, which no test can hold."""
+    tensors = case.make((3, 5, 44), layout=lambda t: t.transpose(0, 1).contiguous().transpose(0, 1))
+    upstream = upstream_for(case, tensors)
+    narrow = run(case, tensors, upstream, backend="triton")
+    monkeypatch.setattr(plan, "NARROW", 0)
+    plan.plan_for.cache_clear()
+    wide = run(case, tensors, upstream, backend="triton")
+    plan.plan_for.cache_clear()
+    for a, b in zip(narrow.results, wide.results, strict=True):
+        assert same_bits(a, b)
+    for a, b in zip(narrow.gradients, wide.gradients, strict=True):
+        assert a is b is None or same_bits(a, b)
+
+
+@pytest.mark.parametrize("cols", [3, 1025, 9000])
+def test_a_datapoint_alone_and_in_a_batch(cols: int) -> None:
+    mu, logvar = torch.randn(9, cols), torch.randn(9, cols)
+    with vk.backend("triton"):
+        batch = vk.gaussian_kl(mu, logvar)
+        for part in (slice(0, 1), slice(3, 9)):
+            assert same_bits(vk.gaussian_kl(mu[part], logvar[part]), batch[part])
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:4], ids=str)
+@pytest.mark.parametrize("factor", [1.0, -0.3])
+def test_scaling_in_place(dtype: torch.dtype, factor: float) -> None:
+    tensors = [torch.randn(n).to(dtype) for n in (1, 1024, 9001)]
+    want = [t * torch.tensor(factor) for t in tensors]
+    BACKEND.scale(tensors, torch.tensor(factor))
+    assert all(same_bits(a, b) for a, b in zip(tensors, want, strict=True))
+
+
+# --- the mathematics ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", range(len(_core.kernels())))
+def test_elements_are_those_of_the_cpu_bit_for_bit(number: int, isa: str) -> None:
+    """In float32, where the processor has fused multiply-adds: the same steps in the same order."""
+    *kernel, n_inputs, n_outputs = _core.kernels()[number]
+    if isa == "x86_64_v2":
+        pytest.skip("rounds twice where a GPU rounds once")
+    inputs: list[Source] = list(torch.rand(n_inputs, 1, 1200) + 0.2)
+    found = []
+    for backend in (BACKEND, _cpu.BACKEND):
+        elements = torch.empty(n_outputs, 1, 1200)
+        outputs = [Output(0, each, None) for each in elements]
+        backend.run((kernel[0], kernel[1], kernel[2]), False, elements[0].shape, 1, inputs, outputs)
+        found.append(elements)
+    assert same_bits(*found)
+
+
+def _id(value: object) -> str:
+    return value.name if isinstance(value, Subject) else str(value)
+
+
+@pytest.mark.parametrize(("subject", "scale"), list(table()), ids=_id)
+def test_every_output_within_ulps(subject: Subject, scale: str) -> None:
+    with vk.backend("triton"):
+        worst = {output: float(off.max()) for output, off in errors(subject, scale).items()}
+    assert max(worst.values()) <= LIMIT, worst
+
+
+# --- the noise ------------------------------------------------------------------------------------
+
+
+@triton.jit
+def _store_words(out, seed, first, N: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
+    counter = tl.load(first) + tl.arange(0, N)[None, :]
+    words = philox(counter, seed)
+    for k in tl.static_range(4):
+        tl.store(out + 4 * tl.arange(0, N)[None, :] + k, words[k].to(tl.int64))
+
+
+def _words(first: int, n: int, seed: int, stream: int) -> list[int]:
+    out = torch.empty(4 * n, dtype=torch.int64)
+    _store_words[(1,)](out, torch.tensor([seed, stream]), torch.tensor([first]), N=n)
+    return out.tolist()
+
+
+@pytest.mark.parametrize(("counter", "key", "words"), KNOWN_ANSWERS)
+def test_known_answers(
+    counter: tuple[int, ...], key: tuple[int, int], words: tuple[int, ...]
+) -> None:
+    first, stream, seed = _signed(*counter[:2]), _signed(*counter[2:]), _signed(*key)
+    assert tuple(_words(first, 1, seed, stream)) == words
+
+
+@pytest.mark.parametrize("first", [0, 2**32 - 30, 2**40 + 5])
+def test_words_are_those_of_the_cpu(first: int) -> None:
+    key = -123456789012345, 987654321098
+    assert _words(first, 64, *key) == _core.philox_words(first, 64, *key)
+
+
+def _normals(shape: tuple[int, ...], dtype: torch.dtype, row_dims: int, backend: str) -> Tensor:
+    zeros = torch.zeros(shape, dtype=dtype)
+    seed = torch.tensor([-5, 2**40 + 3])
+    with vk.backend(backend):
+        return vk.reparameterize(zeros, zeros, seed=seed, batch_dims=row_dims)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("shape", [(1,), (3, 1), (5, 3), (7, 20), (2, 1030), (4099,), (4100,)])
+def test_normals_are_those_of_the_cpu(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """To 4 ulp, of 2^-20 at least; whole quads and single elements."""
+    got = _normals(shape, dtype, 1, "triton")
+    want = _normals(shape, dtype, 1, "cpu")
+    ulp = torch.finfo(dtype).eps * torch.exp2(torch.floor(torch.log2(want.abs().clamp(2.0**-20))))
+    assert ((got - want).abs() <= 4 * ulp).all()
+
+
+@pytest.mark.parametrize("cols", [44, 45])
+def test_noise_does_not_depend_on_what_else_is_computed(cols: int) -> None:
+    """The sums of a kl cut the elements into other tiles than a sample alone."""
+    mu, logvar, seed = torch.randn(30, cols), torch.randn(30, cols), torch.tensor([1, 2])
+    with vk.backend("triton"):
+        alone = vk.reparameterize(mu, logvar, seed=seed)
+        together, _ = vk.sample_with_kl(mu, logvar, seed=seed)
+    torch.testing.assert_close(together, alone, rtol=1e-6, atol=1e-6)
+
+
+# --- importing ------------------------------------------------------------------------------------
+
+
+def test_a_missing_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "vaekern.triton")
+    monkeypatch.setitem(sys.modules, "triton", None)
+    with pytest.raises(ImportError, match="pip install 'triton"):
+        importlib.import_module("vaekern.triton")
+
+
+def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "vaekern.triton")
+    monkeypatch.setattr(triton, "__version__", "3.3.1")
+    with pytest.raises(ImportError, match=r"3\.4 or later.*3\.3\.1"):
+        importlib.import_module("vaekern.triton")
+
+
+WITHOUT_INTERPRETER = """
+import sys, torch, vaekern
+assert "triton" not in sys.modules
+from vaekern._launch import Output
+from vaekern.triton import BACKEND
+kernel = "standard_kl", "logvar", "value"
+mu = torch.zeros(2, 3)
+try:
+    BACKEND.run(kernel, False, mu.shape, 1, [mu, mu], [Output(1, torch.empty(2), None)])
+except RuntimeError as error:
+    assert "TRITON_INTERPRET=1" in str(error)
+else:
+    raise SystemExit("ran")
+"""
+
+
+def test_on_cpu_tensors_it_needs_the_interpreter() -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    subprocess.run([sys.executable, "-c", WITHOUT_INTERPRETER], check=True, env=environment)

@@ -1,0 +1,80 @@
+"""The list of operations, that of ``csrc/ops.h``."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, NamedTuple
+
+from vaekern.triton.math.bernoulli import bernoulli_log_likelihood, bernoulli_log_likelihood_vjp
+from vaekern.triton.math.gaussian import gaussian_log_likelihood, gaussian_log_likelihood_vjp
+from vaekern.triton.math.gaussian_kl import (
+    gaussian_kl,
+    gaussian_kl_vjp,
+    standard_kl,
+    standard_kl_vjp,
+)
+from vaekern.triton.math.reparameterize import (
+    reparameterize,
+    reparameterize_vjp,
+    sample_with_gaussian_kl,
+    sample_with_gaussian_kl_vjp,
+    sample_with_standard_kl,
+    sample_with_standard_kl_vjp,
+)
+
+SCALES = ("logvar", "log_std", "std")
+
+
+class Op(NamedTuple):
+    """A pointwise function and its derivative, and how many numbers each of them returns."""
+
+    value: Any
+    n_results: int
+    vjp: Any
+    n_gradients: int
+    scales: tuple[str, ...] = SCALES
+
+
+OPS = (
+    Op(bernoulli_log_likelihood, 1, bernoulli_log_likelihood_vjp, 2, scales=("",)),
+    Op(gaussian_log_likelihood, 1, gaussian_log_likelihood_vjp, 3),
+    Op(standard_kl, 1, standard_kl_vjp, 2),
+    Op(gaussian_kl, 1, gaussian_kl_vjp, 4),
+    Op(reparameterize, 1, reparameterize_vjp, 2),
+    Op(sample_with_standard_kl, 2, sample_with_standard_kl_vjp, 3),
+    Op(sample_with_gaussian_kl, 2, sample_with_gaussian_kl_vjp, 5),
+)
+
+
+class Kernel(NamedTuple):
+    """What a launch applies to each element: ``value``, ``vjp``, or both, of which the first takes
+    all inputs but the gradient that stands before them."""
+
+    value: Any  # None: not wanted
+    vjp: Any
+    scale: str
+    n_inputs: int
+    n_outputs: int
+
+
+def _n_arguments(function: Any) -> int:
+    return len(inspect.signature(function.fn).parameters) - 1  # the last one is the scale
+
+
+def _kernels() -> dict[tuple[str, str, str], Kernel]:
+    found: dict[tuple[str, str, str], Kernel] = {}
+    for op in OPS:
+        name = op.value.fn.__name__
+        n_value, n_vjp = _n_arguments(op.value), _n_arguments(op.vjp)
+        for scale in op.scales:
+            found[name, scale, "value"] = Kernel(op.value, None, scale, n_value, op.n_results)
+            found[name, scale, "vjp"] = Kernel(None, op.vjp, scale, n_vjp, op.n_gradients)
+            if op.n_results == 1 and n_vjp == 1 + n_value:
+                found[name, scale, "value_and_vjp"] = Kernel(
+                    op.value, op.vjp, scale, n_vjp, 1 + op.n_gradients
+                )
+    return found
+
+
+#: (operation, scale, variant) -> what runs
+KERNELS = _kernels()

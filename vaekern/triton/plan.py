@@ -1,0 +1,219 @@
+"""How a launch is cut into tiles, and how its partial sums are added up.
+
+A plan depends on shapes and strides alone, never on the device, and the cut of a row on its length
+alone: a datapoint has the same sum in any batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
+
+ELEMENTS, ROW_SUM, COLUMN_SUM = 0, 1, 2
+
+TILE = 1024  # elements; with 4 warps two 16-byte loads of float per thread and operand
+COLUMN_TILE = 256  # widest tile where columns are summed
+STEPS = 8  # most tiles of a program
+
+#: Indices up to here fit 32 bits, those of the last tile's masked elements included.
+NARROW = 2**31 - 2**16
+
+#: Of an input: its strides, None if dense, or "constant" or "noise".
+InputLayout: TypeAlias = "tuple[int, ...] | str | None"
+#: Of an output: its kind and, for sums of rows that share a number, the strides of the rows.
+OutputLayout: TypeAlias = "tuple[int, tuple[int, ...] | None] | None"
+
+
+class Dims(NamedTuple):
+    """Row-major dimensions, merged where possible; a stride of 0 broadcasts."""
+
+    sizes: tuple[int, ...]
+    strides: tuple[tuple[int, ...], ...]  # one tuple for each view
+
+
+class AddUp(NamedTuple):
+    """One launch of ``loops.add_up``."""
+
+    kept: Dims
+    summed: Dims
+    n_kept: int
+    n_summed: int
+    chunk: int
+    n_block: int
+    s_block: int
+    splits: int
+    programs: int
+
+
+class Plan(NamedTuple):
+    """One launch of ``loops.visit``, and what follows it."""
+
+    rows: int
+    cols: int
+    sizes: tuple[int, ...]
+    row_dims: int
+    strides: tuple[tuple[int, ...], ...]  # for each input; none of one that is not strided
+    varies: tuple[int, ...]  # for each input: bit d says whether it has a stride in dimension d
+    input_kinds: tuple[str, ...]
+    output_kinds: tuple[str, ...]
+    summed: tuple[int, ...]
+    add_up: tuple[tuple[AddUp, ...], ...]  # for each output
+    partials: tuple[int, ...]  # for each output, how many partial sums; 0: it needs none
+    down: bool
+    tile_rows: int
+    tile_cols: int
+    steps: int
+    multiple: int
+    programs: int
+    wide_index: bool
+
+
+def _power_of_two(n: int) -> int:
+    return 1 << (n - 1).bit_length()
+
+
+def _ceil_div(n: int, d: int) -> int:
+    return -(-n // d)
+
+
+def merged(sizes: Sequence[int], views: Sequence[Sequence[int]]) -> Dims:
+    """Neighbouring dimensions become one where all views allow it. At least one is left."""
+    kept: list[tuple[int, list[int]]] = []
+    for d, size in enumerate(sizes):
+        strides = [view[d] for view in views]
+        if size == 1:
+            continue
+        if kept and all(o == s * size for o, s in zip(kept[-1][1], strides, strict=True)):
+            kept[-1] = (kept[-1][0] * size, strides)
+        else:
+            kept.append((size, strides))
+    if not kept:
+        kept = [(1, [0] * len(views))]
+    return Dims(
+        tuple(size for size, _ in kept),
+        tuple(tuple(strides[k] for _, strides in kept) for k in range(len(views))),
+    )
+
+
+def _row_dims(
+    shape: tuple[int, ...],
+    row_dims: int,
+    views: list[tuple[int, ...]],
+    sums: list[tuple[int, tuple[int, ...] | None]],
+) -> int:
+    """How many dimensions to take for rows. Without sums, all but those that merge with the
+    innermost. With sums of rows alone, dimensions are moved from rows to columns where all sums go
+    over them and no input becomes harder to read."""
+    if any(kind == COLUMN_SUM for kind, _ in sums):
+        return row_dims
+    least = 1 if not sums else len(merged(shape[row_dims:], [v[row_dims:] for v in views]).sizes)
+    for r in range(0, len(shape) if not sums else row_dims):
+        over_all = all(strides is not None and not any(strides[r:row_dims]) for _, strides in sums)
+        if over_all and len(merged(shape[r:], [v[r:] for v in views]).sizes) <= least:
+            return r
+    return row_dims
+
+
+def _steps_of_add_up(kept: Dims, summed: Dims) -> tuple[AddUp, ...]:
+    n_kept, n_summed = math.prod(kept.sizes), math.prod(summed.sizes)
+    n_block = min(32, _power_of_two(n_kept))
+    s_block = TILE // n_block
+    chunk = min(_ceil_div(n_summed, s_block), 2 * STEPS) * s_block
+    splits = _ceil_div(n_summed, chunk)
+    programs = _ceil_div(n_kept, n_block) * splits
+    step = AddUp(kept, summed, n_kept, n_summed, chunk, n_block, s_block, splits, programs)
+    if splits == 1:
+        return (step,)
+    rest = _steps_of_add_up(merged((n_kept,), [(splits,)]), merged((splits,), [(1,)]))
+    return (step, *rest)
+
+
+def _row_sums(
+    sizes: tuple[int, ...], row_strides: tuple[int, ...] | None, across: int
+) -> tuple[AddUp, ...]:
+    """From [rows, across] partial sums to those of rows that share a number."""
+    steps = [math.prod(sizes[d + 1 :]) * across for d in range(len(sizes))]
+    shared = [row_strides is not None and row_strides[d] == 0 for d in range(len(sizes))]
+    kept = [d for d in range(len(sizes)) if not shared[d]]
+    summed = [d for d in range(len(sizes)) if shared[d]]
+    if across == 1 and all(sizes[d] == 1 for d in summed):
+        return ()
+    return _steps_of_add_up(
+        merged([sizes[d] for d in kept], [[steps[d] for d in kept]]),
+        merged([*(sizes[d] for d in summed), across], [[*(steps[d] for d in summed), 1]]),
+    )
+
+
+def _kind(layout: InputLayout) -> str:
+    return "dense" if layout is None else layout if isinstance(layout, str) else "strided"
+
+
+@lru_cache(maxsize=4096)
+def plan_for(
+    shape: tuple[int, ...],
+    row_dims: int,
+    inputs: tuple[InputLayout, ...],
+    outputs: tuple[OutputLayout, ...],
+) -> Plan:
+    views = [layout for layout in inputs if isinstance(layout, tuple)]
+    sums = [output for output in outputs if output is not None and output[0] != ELEMENTS]
+    row_dims = _row_dims(shape, row_dims, views, sums)
+    rows, cols = math.prod(shape[:row_dims]), math.prod(shape[row_dims:])
+    of_rows = merged(shape[:row_dims], [v[:row_dims] for v in views])
+    of_cols = merged(shape[row_dims:], [v[row_dims:] for v in views])
+    of_views = iter([r + c for r, c in zip(of_rows.strides, of_cols.strides, strict=True)])
+    strides = [next(of_views) if _kind(layout) == "strided" else () for layout in inputs]
+
+    down = any(kind == COLUMN_SUM for kind, _ in sums)
+    tile_cols = min(_power_of_two(cols), COLUMN_TILE if down else TILE)
+    tile_rows = TILE // tile_cols
+    tiles = _ceil_div(rows, tile_rows) if down else _ceil_div(cols, tile_cols)
+    steps = min(STEPS, tiles) if sums else 1
+    across = _ceil_div(cols, tile_cols if down else tile_cols * steps)
+    groups = _ceil_div(rows, tile_rows * steps if down else tile_rows)
+
+    add_up: list[tuple[AddUp, ...]] = []
+    partials: list[int] = []
+    for output in outputs:
+        following: tuple[AddUp, ...] = ()
+        n = 0
+        if output is not None and output[0] == ROW_SUM:
+            row_strides = None if output[1] is None else output[1][:row_dims]
+            following, n = _row_sums(shape[:row_dims], row_strides, across), rows * across
+        elif output is not None and output[0] == COLUMN_SUM and groups > 1:
+            n = groups * cols
+            following = _steps_of_add_up(merged((cols,), [(1,)]), merged((groups,), [(cols,)]))
+        add_up.append(following)
+        partials.append(n if following else 0)
+
+    names = {ELEMENTS: "elements", ROW_SUM: "row_sum", COLUMN_SUM: "column_sum"}
+    output_kinds = tuple("discard" if o is None else names[o[0]] for o in outputs)
+    farthest = max(
+        (sum(s * (n - 1) for s, n in zip(v, shape, strict=True)) for v in views), default=0
+    )
+    return Plan(
+        rows=rows,
+        cols=cols,
+        sizes=of_rows.sizes + of_cols.sizes,
+        row_dims=len(of_rows.sizes),
+        strides=tuple(strides),
+        varies=tuple(sum(1 << d for d, step in enumerate(own) if step) for own in strides),
+        input_kinds=tuple(map(_kind, inputs)),
+        output_kinds=output_kinds,
+        summed=tuple(
+            k
+            for k, kind in enumerate(output_kinds)
+            if kind == ("column_sum" if down else "row_sum")
+        ),
+        add_up=tuple(add_up),
+        partials=tuple(partials),
+        down=down,
+        tile_rows=tile_rows,
+        tile_cols=tile_cols,
+        steps=steps,
+        multiple=math.gcd(cols, 16),
+        programs=across * groups,
+        wide_index=max(rows * cols, farthest) > NARROW,
+    )
