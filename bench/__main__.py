@@ -1,35 +1,146 @@
-"""``python -m bench [steps | kernels | memory]``"""
+"""``python -m bench [steps | kernels | memory | sweep | train | overhead | compare] ...``"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
-from bench import kernels, memory, steps
-from bench.providers import PROVIDERS
-from bench.report import Results, print_environment
+from bench import compare, kernels, memory, overhead, plot, steps, sweep, train
+from bench.families import OPS
+from bench.measure import Effort
+from bench.models import MODELS
+from bench.providers import BACKENDS, PEERS, Provider, selected
+from bench.report import RESULTS, Results, print_environment
 from bench.workloads import WORKLOADS
 from vaekern import _native
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
+_Options = argparse.Namespace
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    add = parser.add_argument
-    add("suite", nargs="?", choices=("steps", "kernels", "memory"), default="steps")
-    add("--workloads", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
-    default = [name for name, provider in PROVIDERS.items() if provider.default]
-    add("--providers", nargs="+", choices=list(PROVIDERS), default=default)
-    add("--dtype", nargs="+", choices=list(_DTYPES), default=list(_DTYPES))
-    add("--threads", nargs="+", type=int, help="one run for each number")
-    add("--rounds", type=int, default=50, help="samples of each candidate, at most")
-    add("--seconds", type=float, default=15.0, help="soft limit of a table's measurement")
-    add("--csv", action="store_true", help="append the results to bench/results/")
-    return parser.parse_args()
+
+def _effort(options: _Options) -> Effort:
+    return Effort(options.rounds, options.seconds)
+
+
+def _dtypes(options: _Options) -> list[torch.dtype]:
+    return [_DTYPES[name] for name in options.dtypes]
+
+
+def _providers(options: _Options) -> list[Provider]:
+    return selected(options.peers, options.backends)
+
+
+def _steps(o: _Options, results: Results) -> None:
+    steps.run(o.workloads, _providers(o), _dtypes(o), _effort(o), results)
+
+
+def _kernels(o: _Options, results: Results) -> None:
+    kernels.run(o.ops, o.shape, _effort(o), results)
+
+
+def _memory(o: _Options, results: Results) -> None:
+    memory.run(o.workloads, _providers(o), _dtypes(o), results)
+
+
+def _sweep(o: _Options, results: Results) -> None:
+    sweep.run(o.ops, o.exponents, _providers(o), _dtypes(o), _effort(o), results)
+
+
+def _train(o: _Options, results: Results) -> None:
+    train.run(o.models, o.candidates, o.batch_size, _effort(o), results)
+
+
+def _overhead(o: _Options, results: Results) -> None:
+    overhead.run(o.calls, _providers(o), _effort(o), results)
+
+
+_Run = Callable[[_Options, Results], None]
+
+# --- options --------------------------------------------------------------------------------------
+
+
+def _choice(parser: argparse.ArgumentParser, name: str, all_: Sequence[str], *few: str) -> None:
+    """Some of ``all_``; all of them, or the ``few``, unless told."""
+    default = list(few or all_)
+    parser.add_argument(f"--{name}", nargs="*", choices=all_, default=default, metavar="NAME")
+    parser.epilog = f"{parser.epilog or ''} {name}: {', '.join(all_)}."
+
+
+def _provider_options(parser: argparse.ArgumentParser, *peers: str) -> None:
+    _choice(parser, "peers", list(PEERS), *peers)
+    _choice(parser, "backends", BACKENDS, "best")
+
+
+def _effort_options(parser: argparse.ArgumentParser, seconds: float) -> None:
+    parser.add_argument("--rounds", type=int, default=50, help="samples of a candidate, at most")
+    parser.add_argument("--seconds", type=float, default=seconds, help="soft limit of each table")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench")
+    suites = parser.add_subparsers(required=True, metavar="SUITE")
+
+    def suite(name: str, run: _Run, what: str) -> argparse.ArgumentParser:
+        own = suites.add_parser(name, help=what, description=what)
+        own.set_defaults(run=run, suite=name)
+        own.add_argument("--threads", nargs="+", type=int, help="one run for each number")
+        own.add_argument("--csv", action="store_true", help="append the results to bench/results/")
+        own.add_argument("--plot", type=Path, metavar="FOLDER", help="draw them into PNGs there")
+        return own
+
+    own = suite("steps", _steps, "whole steps of the workloads: the default")
+    _choice(own, "workloads", list(WORKLOADS))
+    _choice(own, "dtypes", list(_DTYPES))
+    _provider_options(own)
+    _effort_options(own, 15.0)
+
+    own = suite("kernels", _kernels, "kernels alone, for each instruction set")
+    _choice(own, "ops", OPS)
+    own.add_argument("--shape", nargs=2, type=int, default=kernels.SHAPE)
+    _effort_options(own, 15.0)
+
+    own = suite("memory", _memory, "what a step saves for the backward, and its peak")
+    _choice(own, "workloads", list(WORKLOADS))
+    _choice(own, "dtypes", list(_DTYPES))
+    _provider_options(own)
+
+    own = suite("sweep", _sweep, "every operation by itself over sizes")
+    _choice(own, "ops", OPS)
+    own.add_argument("--exponents", nargs="+", type=int, default=range(8, 27, 2), help="of 2")
+    _choice(own, "dtypes", list(_DTYPES), "fp32")
+    _provider_options(own, "eager", "compile-eager")
+    _effort_options(own, 2.0)
+
+    own = suite("train", _train, "training steps of whole models, and the loss's share of them")
+    _choice(own, "models", list(MODELS))
+    _choice(own, "candidates", list(train.CANDIDATES))
+    own.add_argument("--batch-size", type=int, help="default: the model's")
+    _effort_options(own, 30.0)
+
+    own = suite("overhead", _overhead, "microseconds of every public call on small tensors")
+    _choice(own, "calls", overhead.CALLS)
+    _provider_options(own, "eager")
+    _effort_options(own, 2.0)
+
+    own = suites.add_parser("compare", help="two commits, or two CSV files, side by side")
+    own.set_defaults(suite="compare")
+    own.add_argument("a", help="a CSV file, or how a commit begins that has results")
+    own.add_argument("b", help="likewise")
+    own.add_argument("--files", nargs="*", type=Path, default=[], help="where to find commits")
+    return parser
+
+
+def _parse(arguments: Sequence[str]) -> _Options:
+    """Options alone are those of the first suite."""
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        arguments = ["steps", *arguments]
+    return _parser().parse_args(arguments)
 
 
 def _default_threads(suite: str) -> list[int]:
@@ -39,30 +150,23 @@ def _default_threads(suite: str) -> list[int]:
 
 
 def main() -> None:
-    options = _arguments()
+    options = _parse(sys.argv[1:])
+    if options.suite == "compare":
+        return compare.run(options.a, options.b, options.files)
     if _native.core is None:
         sys.exit(f"nothing to measure: {_native.why_missing}")
-    dtypes = [_DTYPES[name] for name in options.dtype]
-    results = Results("memory" if options.suite == "memory" else "")
+    if options.plot is not None:
+        plot.require_matplotlib()
+    results = Results("memory" if options.suite == "memory" else "", RESULTS)
     for threads in options.threads or _default_threads(options.suite):
         torch.set_num_threads(threads)
         print_environment()
         print(f"load average before the run: {os.getloadavg()[0]:.2f}")
-        if options.suite == "kernels":
-            kernels.run(options.rounds, options.seconds, results)
-        elif options.suite == "memory":
-            memory.run(options.workloads, options.providers, dtypes, results)
-        else:
-            steps.run(
-                options.workloads,
-                options.providers,
-                dtypes,
-                options.rounds,
-                options.seconds,
-                results,
-            )
+        options.run(options, results)
     if options.csv:
         results.save()
+    if options.plot is not None:
+        plot.draw(results.rows, options.plot)
 
 
 if __name__ == "__main__":

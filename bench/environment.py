@@ -15,23 +15,34 @@ import torch
 import vaekern as vk
 from vaekern import _native
 
-_ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent
+
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
-def describe() -> dict[str, str]:
-    """The columns that every result has."""
-    commit = _git("rev-parse", "--short=12", "HEAD")
+def versions() -> dict[str, str]:
+    """The columns that say of what, and when, a result is."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%MZ"),
-        "commit": commit + ("-dirty" if _git("status", "--porcelain") else ""),
+        "commit": commit(),
         "vaekern": vk.__version__,
         "torch": torch.__version__,
+    }
+
+
+def describe() -> dict[str, str]:
+    """The columns that every result of a CPU has."""
+    return versions() | {
         "cpu": cpu_model(),
         "isa": _native.core.isa() if _native.core is not None else "",
         "threads": str(torch.get_num_threads()),
         "huge_pages": os.environ.get("THP_MEM_ALLOC_ENABLE", "0"),
     }
+
+
+def commit() -> str:
+    hash_ = _git("rev-parse", "--short=12", "HEAD")
+    return hash_ + ("-dirty" if _git("status", "--porcelain") else "")
 
 
 def cpu_model() -> str:
@@ -49,5 +60,5 @@ def last_level_cache_bytes() -> int:
 
 @functools.cache
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True)
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     return done.stdout.strip() if done.returncode == 0 else ""

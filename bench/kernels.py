@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.bandwidth import uncached_sets
-from bench.report import Results, print_table
-from bench.steps import result_row
-from bench.timing import Call, Timing, interleaved, rotating
-from vaekern import _native
-from vaekern._native import Noise, PerDatapoint, launch
+from bench.measure import Effort
+from bench.report import Results, dtype_name, print_table, timing_columns
+from bench.timing import Call, HostClock, Timings, interleaved, rotating
+from vaekern import _cpu, _native
+from vaekern._launch import Noise, PerDatapoint, launch
 
-_SHAPE = torch.Size((512, 3136))
-_NUMEL = math.prod(_SHAPE)
-_FEWEST_SETS, _MOST_STREAMS = 6, 5
+SHAPE = (512, 3136)
+
+_FEWEST_SETS, _MOST_STREAMS = 6, 5  # a kernel reads or writes so many at most
 
 
 class _Buffers:
     """Full-size tensors for any number of calls: apart to read and to write, so that no call
     changes what another one reads, and each kind enough to leave the caches before it is reused."""
 
-    def __init__(self) -> None:
-        count = max(_FEWEST_SETS * _MOST_STREAMS, uncached_sets(_NUMEL * 4))
+    def __init__(self, shape: torch.Size) -> None:
+        self.shape = shape
+        count = max(_FEWEST_SETS * _MOST_STREAMS, uncached_sets(shape.numel() * 4))
         self._read, self._written = (
-            itertools.cycle([torch.rand(_SHAPE) for _ in range(count)]) for _ in range(2)
+            itertools.cycle([torch.rand(shape) for _ in range(count)]) for _ in range(2)
         )
 
     def read(self) -> Tensor:
@@ -43,15 +44,15 @@ class _Buffers:
 class _Operand:
     """Makes one input or output of a kernel; ``streams`` counts its full-size memory traffic."""
 
-    make: Callable[[_Buffers], object]
+    make: Callable[[_Buffers], Any]
     streams: int = 0
 
 
 _READ = _Operand(_Buffers.read, streams=1)
 _WRITTEN = _Operand(_Buffers.written, streams=1)
-_ROW = _Operand(lambda _: PerDatapoint(torch.rand(_SHAPE[:1])))
+_ROW = _Operand(lambda buffers: PerDatapoint(torch.rand(buffers.shape[:1])))
 _SCALAR = _Operand(lambda _: torch.rand(()))
-_WEIGHT = _Operand(lambda _: -1.0 / _SHAPE[0])
+_WEIGHT = _Operand(lambda buffers: -1.0 / buffers.shape[0])
 _NOISE = _Operand(lambda _: Noise(torch.randint(2**62, (2,))))
 _NONE = _Operand(lambda _: None)
 
@@ -61,6 +62,7 @@ class Case:
     """A call whose buffers can be made any number of times."""
 
     name: str
+    op: str
     streams: int
     make: Callable[[_Buffers], Call]
 
@@ -75,10 +77,11 @@ def _kernel(
     def make(buffers: _Buffers) -> Call:
         sources = [operand.make(buffers) for operand in inputs]
         results = [operand.make(buffers) for operand in outputs]
-        return lambda: launch((op, scale, variant), _SHAPE, 1, sources, results)
+        kernel = (op, scale, variant)
+        return lambda: launch(_cpu.BACKEND, kernel, buffers.shape, 1, sources, results)
 
     streams = sum(operand.streams for operand in (*inputs, *outputs))
-    return Case(f"{op} {variant}", streams, make)
+    return Case(f"{op} {variant}", op, streams, make)
 
 
 def _torch(name: str, streams: int, call: Callable[..., object]) -> Case:
@@ -88,78 +91,95 @@ def _torch(name: str, streams: int, call: Callable[..., object]) -> Case:
         tensors = [buffers.written(), *[buffers.read() for _ in range(streams - 1)]]
         return lambda: call(*tensors)
 
-    return Case(name, streams, make)
+    return Case(name, "", streams, make)
 
 
 _BERNOULLI, _GAUSSIAN = "bernoulli_log_likelihood", "gaussian_log_likelihood"
-_SAMPLE, _SAMPLE_KL = "reparameterize", "sample_with_standard_kl"
+_KL, _PRIOR_KL, _SAMPLE = "standard_kl", "gaussian_kl", "reparameterize"
+_SAMPLE_KL, _SAMPLE_PRIOR_KL = "sample_with_standard_kl", "sample_with_gaussian_kl"
+_LOGITS_X = (_READ, _READ)
 _MEAN_LOGVAR_X = (_READ, _SCALAR, _READ)
+_POSTERIOR = (_READ, _READ)
+_BOTH = (_READ, _READ, _READ, _READ)  # the prior's parameters, too
+_TWO, _FOUR = (_WRITTEN,) * 2, (_WRITTEN,) * 4
 
 CASES = (
-    _kernel(_BERNOULLI, "value", (_READ, _READ), (_ROW,), scale=""),
-    _kernel(_BERNOULLI, "vjp", (_ROW, _READ, _READ), (_WRITTEN, _NONE), scale=""),
-    _kernel(
-        _BERNOULLI, "value_and_vjp", (_WEIGHT, _READ, _READ), (_ROW, _WRITTEN, _NONE), scale=""
-    ),
+    _kernel(_BERNOULLI, "value", _LOGITS_X, (_ROW,), scale=""),
+    _kernel(_BERNOULLI, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
+    _kernel(_BERNOULLI, "value_and_vjp", (_WEIGHT, *_LOGITS_X), (_ROW, _WRITTEN, _NONE), scale=""),
     _kernel(_GAUSSIAN, "value", _MEAN_LOGVAR_X, (_ROW,)),
     _kernel(_GAUSSIAN, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE)),
     _kernel(
         _GAUSSIAN, "value_and_vjp", (_WEIGHT, *_MEAN_LOGVAR_X), (_ROW, _WRITTEN, _SCALAR, _NONE)
     ),
-    _kernel(_SAMPLE, "value", (_READ, _READ, _NOISE), (_WRITTEN,)),
+    _kernel(_KL, "value", _POSTERIOR, (_ROW,)),
+    _kernel(_KL, "vjp", (_ROW, *_POSTERIOR), _TWO),
+    _kernel(_KL, "value_and_vjp", (_WEIGHT, *_POSTERIOR), (_ROW, *_TWO)),
+    _kernel(_PRIOR_KL, "value", _BOTH, (_ROW,)),
+    _kernel(_PRIOR_KL, "vjp", (_ROW, *_BOTH), _FOUR),
+    _kernel(_SAMPLE, "value", (*_POSTERIOR, _NOISE), (_WRITTEN,)),
     _kernel(_SAMPLE, "vjp", (_READ, _READ, _NOISE), (_WRITTEN, _NONE)),
-    _kernel(_SAMPLE_KL, "value", (_READ, _READ, _NOISE), (_WRITTEN, _ROW)),
-    _kernel(_SAMPLE_KL, "vjp", (_READ, _ROW, _READ, _READ, _NOISE), (_WRITTEN, _WRITTEN, _NONE)),
-    _torch("torch.randn(out=)", 1, lambda out: torch.randn(_SHAPE, out=out)),
+    _kernel(_SAMPLE_KL, "value", (*_POSTERIOR, _NOISE), (_WRITTEN, _ROW)),
+    _kernel(_SAMPLE_KL, "vjp", (_READ, _ROW, *_POSTERIOR, _NOISE), (*_TWO, _NONE)),
+    _kernel(_SAMPLE_PRIOR_KL, "value", (*_BOTH, _NOISE), (_WRITTEN, _ROW)),
+    _kernel(_SAMPLE_PRIOR_KL, "vjp", (_READ, _ROW, *_BOTH, _NOISE), (*_FOUR, _NONE)),
+    _torch("torch.randn(out=)", 1, lambda out: torch.randn(out.shape, out=out)),
     _torch("copy_", 2, lambda out, a: out.copy_(a)),
     _torch("add(out=)", 3, lambda out, a, b: torch.add(a, b, out=out)),
 )
 
 
-def run(rounds: int, seconds: float, results: Results) -> None:
-    """Every case with every usable instruction set, with cached and with uncached buffers."""
+def run(ops: Sequence[str], shape: Sequence[int], effort: Effort, results: Results) -> None:
+    """Every case of these operations with every usable instruction set, with cached and with
+    uncached buffers."""
     assert _native.core is not None
+    cases = [case for case in CASES if case.op in ("", *ops)]
     before = _native.core.isa()
     try:
         for isa in _native.core.usable_isas():
             _native.core.use_isa(isa)
-            print(f"\n{isa}, {torch.get_num_threads()} threads, {_SHAPE[0]}x{_SHAPE[1]} float32")
-            _run_all(rounds, seconds, results)
+            sizes = "x".join(map(str, shape))
+            print(f"\n{isa}, {torch.get_num_threads()} threads, {sizes} float32")
+            _run_all(cases, torch.Size(shape), effort, results)
     finally:
         _native.core.use_isa(before)
 
 
-def _run_all(rounds: int, seconds: float, results: Results) -> None:
-    buffers = _Buffers()
-    one_set = {case.name: case.make(buffers) for case in CASES}
-    many_sets = {case.name: _uncached(case, buffers) for case in CASES}
-    cached = interleaved(one_set, rounds, seconds, lead_in=True)
-    uncached = interleaved(many_sets, rounds, seconds)
+def _run_all(cases: Sequence[Case], shape: torch.Size, effort: Effort, results: Results) -> None:
+    buffers = _Buffers(shape)
+    one_set = {case.name: case.make(buffers) for case in cases}
+    many_sets = {case.name: _uncached(case, buffers) for case in cases}
+    cached = interleaved(one_set, effort.rounds, effort.seconds, HostClock(lead_in=True))
+    uncached = interleaved(many_sets, effort.rounds, effort.seconds)
     rows = []
-    for case in CASES:
-        rows.append([case.name, *_cells(case, cached), *_cells(case, uncached)])
+    for case in cases:
+        numel = shape.numel()
+        cells = [*_cells(case, numel, cached), *_cells(case, numel, uncached)]
+        rows.append([case.name, *cells])
         for label, timings in (("cached", cached), ("uncached", uncached)):
-            workload = f"kernel, {label}"
-            bytes_moved = case.streams * _NUMEL * 4
-            results.add(
-                result_row(workload, torch.float32, case.name, timings[case.name], bytes_moved)
-            )
-    columns = ["ms", "M/s", "GB/s"]
+            what = {"workload": f"kernel, {label}", "dtype": dtype_name(torch.float32)}
+            moved = _bytes_moved(case, numel)
+            columns = timing_columns(timings[case.name]["both"], moved)
+            results.add(what | {"provider": case.name} | columns)
+    units = ["ms", "M/s", "GB/s"]
     print_table(
-        ["kernel", *[f"cached {c}" for c in columns], *[f"uncached {c}" for c in columns]], rows
+        ["kernel", *[f"cached {u}" for u in units], *[f"uncached {u}" for u in units]], rows
     )
 
 
+def _bytes_moved(case: Case, numel: int) -> int:
+    return case.streams * numel * torch.float32.itemsize
+
+
 def _uncached(case: Case, buffers: _Buffers) -> Call:
-    sets = uncached_sets(case.streams * _NUMEL * 4, at_least=_FEWEST_SETS)
+    sets = uncached_sets(_bytes_moved(case, buffers.shape.numel()), at_least=_FEWEST_SETS)
     return rotating([case.make(buffers) for _ in range(sets)])
 
 
-def _cells(case: Case, timings: dict[str, Timing]) -> list[str]:
-    seconds = timings[case.name].median
-    elements = _NUMEL / seconds
+def _cells(case: Case, numel: int, timings: dict[str, Timings]) -> list[str]:
+    seconds = timings[case.name]["both"].median
     return [
         f"{seconds * 1e3:.3f}",
-        f"{elements / 1e6:.0f}",
-        f"{elements * case.streams * 4e-9:.1f}",
+        f"{numel / seconds / 1e6:.0f}",
+        f"{_bytes_moved(case, numel) / seconds * 1e-9:.1f}",
     ]

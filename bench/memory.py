@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
-from bench.providers import PROVIDERS
-from bench.report import Results, print_table
-from bench.steps import dtype_name
-from bench.workloads import WORKLOADS, Form, Problem
+import vaekern._cpu
+from bench.families import Form
+from bench.providers import Provider
+from bench.report import Results, Row, dtype_name, print_table
+from bench.workloads import WORKLOADS, Problem
 
 _MIB = 2**20
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Bytes."""
+
+    saved: int
+    peak_extra: int
+
+    def columns(self) -> Row:
+        return {
+            "saved_mib": f"{self.saved / _MIB:.4f}",
+            "peak_extra_mib": f"{self.peak_extra / _MIB:.4f}",
+        }
+
+    def __str__(self) -> str:
+        return f"{self.saved / _MIB:.2f} / {self.peak_extra / _MIB:.2f}"
+
+
+def of_step(problem: Problem, form: Form) -> Memory:
+    return Memory(saved_bytes(problem, form), _peak_extra_bytes(problem, form))
+
+
 def run(
     workloads: Sequence[str],
-    providers: Sequence[str],
+    providers: Sequence[Provider],
     dtypes: Sequence[torch.dtype],
     results: Results,
 ) -> None:
@@ -34,34 +59,27 @@ def run(
             columns[name] = _measure(name, dtype, providers, results)
             torch.compiler.reset()
         rows = [
-            [provider, *[columns[name].get(provider, "") for name in workloads]]
+            [provider.name, *[columns[name].get(provider.name, "") for name in workloads]]
             for provider in providers
         ]
         print_table(["provider", *workloads], rows)
 
 
 def _measure(
-    name: str, dtype: torch.dtype, providers: Sequence[str], results: Results
+    name: str, dtype: torch.dtype, providers: Sequence[Provider], results: Results
 ) -> dict[str, str]:
     workload = WORKLOADS[name]
     problem = workload.make(dtype)
     cells = {}
     for provider in providers:
-        form = PROVIDERS[provider].form(workload.family)
+        form = provider.form(workload.family_name)
         if form is None:
             continue
         problem.step(form)  # compiles
-        saved, peak = saved_bytes(problem, form) / _MIB, peak_extra_bytes(problem, form) / _MIB
-        cells[provider] = f"{saved:.2f} / {peak:.2f}"
-        results.add(
-            {
-                "workload": name,
-                "dtype": dtype_name(dtype),
-                "provider": provider,
-                "saved_mib": f"{saved:.4f}",
-                "peak_extra_mib": f"{peak:.4f}",
-            }
-        )
+        memory = of_step(problem, form)
+        cells[provider.name] = str(memory)
+        what = {"workload": name, "dtype": dtype_name(dtype), "provider": provider.name}
+        results.add(what | memory.columns())
     return cells
 
 
@@ -79,11 +97,15 @@ def saved_bytes(problem: Problem, form: Form) -> int:
     return sum(t.untyped_storage().nbytes() for at, t in kept.items() if at not in inputs)
 
 
-def peak_extra_bytes(problem: Problem, form: Form) -> int:
+def _peak_extra_bytes(problem: Problem, form: Form) -> int:
     """The most that a step holds at once of what it allocates: results and gradients included,
-    inputs not. From the allocator's own log."""
+    inputs not. From the log of torch's allocator, so vaekern's large results come from there, too,
+    instead of its pool: as many bytes, but counted."""
     problem.forget_gradients()
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    with (
+        mock.patch.object(vaekern._cpu, "_POOLED", math.inf),
+        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded,
+    ):
         results = problem.step(form)
     del results
     with tempfile.TemporaryDirectory() as folder:

@@ -10,11 +10,26 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 Call = Callable[[], object]
 
+#: Seconds of one call by what was timed: "both", and for a step its "forward" and "backward".
+Laps = dict[str, float]
+
 _MIN_ROUNDS = 5
 _MIN_SAMPLE_SECONDS = 1e-3
+
+
+@dataclass(frozen=True)
+class Step:
+    """A call of two parts, which are timed apart as well: the second takes what the first gives."""
+
+    forward: Callable[[], Any]
+    backward: Callable[[Any], object]
+
+    def __call__(self) -> None:
+        self.backward(self.forward())
 
 
 @dataclass(frozen=True)
@@ -32,29 +47,59 @@ class Timing:
         return Timing(statistics.median(samples), p20, p80, len(samples))
 
 
-def interleaved(
-    calls: Mapping[str, Call], rounds: int, budget_seconds: float, *, lead_in: bool = False
-) -> dict[str, Timing]:
-    """Each round takes one sample of every call, in random order.
+#: A candidate's timings, by the keys of its laps.
+Timings = dict[str, Timing]
+
+
+class Clock(Protocol):
+    def prepare(self, name: str, call: Call) -> None:
+        """Warms the call up; everything that it does once is done after this."""
+
+    def laps(self, name: str, call: Call) -> Laps:
+        """One sample."""
+
+
+class HostClock:
+    """Times calls that are over when they return.
 
     A sample of a short call is the mean of several in a row, enough for a millisecond. With
-    ``lead_in``, one untimed call precedes each sample and brings its data into the caches. Stops
-    after ``rounds``, or when the budget is spent, but not before a few rounds.
+    ``lead_in``, one untimed call precedes each sample and brings its data into the caches.
     """
-    repeats = {name: _repeats(call) for name, call in calls.items()}
-    samples: dict[str, list[float]] = {name: [] for name in calls}
+
+    def __init__(self, *, lead_in: bool = False) -> None:
+        self._lead_in = lead_in
+        self._repeats: dict[str, int] = {}
+
+    def prepare(self, name: str, call: Call) -> None:
+        call()
+        once = _laps(call, 1)["both"]
+        self._repeats[name] = math.ceil(_MIN_SAMPLE_SECONDS / max(once, 1e-5))
+
+    def laps(self, name: str, call: Call) -> Laps:
+        if self._lead_in:
+            call()
+        return _laps(call, self._repeats[name])
+
+
+def interleaved(
+    calls: Mapping[str, Call], rounds: int, budget_seconds: float, clock: Clock | None = None
+) -> dict[str, Timings]:
+    """Each round takes one sample of every call, in random order. Stops after ``rounds``, or when
+    the budget is spent, but not before a few rounds."""
+    clock = clock or HostClock()
+    for name, call in calls.items():
+        clock.prepare(name, call)
+    samples: dict[str, list[Laps]] = {name: [] for name in calls}
     order, shuffle = list(calls), random.Random(0).shuffle
     deadline = time.perf_counter() + budget_seconds
-    for done in range(rounds):
+    for done in range(max(rounds, _MIN_ROUNDS)):
         if done >= _MIN_ROUNDS and time.perf_counter() > deadline:
             break
         shuffle(order)
         with _without_gc():
             for name in order:
-                if lead_in:
-                    calls[name]()
-                samples[name].append(_seconds(calls[name], repeats[name]))
-    return {name: Timing.of(taken) for name, taken in samples.items()}
+                samples[name].append(clock.laps(name, calls[name]))
+    return {name: _timings(taken) for name, taken in samples.items()}
 
 
 def rotating(calls: Iterable[Call]) -> Call:
@@ -63,16 +108,31 @@ def rotating(calls: Iterable[Call]) -> Call:
     return lambda: next(following)()
 
 
-def _seconds(call: Call, repeats: int) -> float:
+def _timings(samples: list[Laps]) -> Timings:
+    return {lap: Timing.of([laps[lap] for laps in samples]) for lap in samples[0]}
+
+
+def _laps(call: Call, repeats: int) -> Laps:
+    if isinstance(call, Step):
+        return _step_laps(call, repeats)
     start = time.perf_counter()
     for _ in range(repeats):
         call()
-    return (time.perf_counter() - start) / repeats
+    return {"both": (time.perf_counter() - start) / repeats}
 
 
-def _repeats(call: Call) -> int:
-    call()
-    return math.ceil(_MIN_SAMPLE_SECONDS / max(_seconds(call, 1), 1e-5))
+def _step_laps(step: Step, repeats: int) -> Laps:
+    now, forward = time.perf_counter, 0.0
+    start = now()
+    for _ in range(repeats):
+        before = now()
+        results = step.forward()
+        forward += now() - before
+        step.backward(results)
+        del results
+    whole = now() - start
+    laps = {"both": whole, "forward": forward, "backward": whole - forward}
+    return {name: seconds / repeats for name, seconds in laps.items()}
 
 
 class _without_gc:  # noqa: N801 - reads as a statement

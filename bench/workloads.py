@@ -1,20 +1,21 @@
-"""The workloads: what a VAE's training step computes around its networks, forward and backward.
+"""The workloads: families at a size, and their tensors.
 
 One set-up per workload, the same for every provider: random inputs, which of them want gradients,
-and the upstream gradients of the two results. Everything else here follows from the table.
+and the upstream gradients of the results.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-#: A provider's code for one family of workloads: inputs -> (z, loss or KL per datapoint).
-Form = Callable[..., tuple[Tensor, Tensor]]
+from bench.families import FAMILIES, Family, Form, Operand, Random, Shape
+from bench.timing import Step
+
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,26 @@ class Problem:
 
     inputs: tuple[Tensor, ...]
     leaves: dict[str, Tensor]
-    z_gradient: Tensor
-    out_gradients: dict[torch.dtype, Tensor]  # results come in the inputs' dtype or in float32
+    upstream: tuple[dict[torch.dtype, Tensor], ...]  # results come in the inputs' dtype or float32
 
-    def step(self, form: Form) -> tuple[Tensor, Tensor]:
-        """One forward and one backward, into fresh gradients."""
+    def forward(self, form: Form) -> tuple[Tensor, ...]:
         self.forget_gradients()
-        z, out = form(*self.inputs)
-        torch.autograd.backward([out, z], [self.out_gradients[out.dtype], self.z_gradient])
-        return z, out
+        results = form(*self.inputs)
+        return results if isinstance(results, tuple) else (results,)
+
+    def backward(self, results: tuple[Tensor, ...]) -> None:
+        """Into fresh gradients."""
+        gradients = [g[r.dtype] for g, r in zip(self.upstream, results, strict=True)]
+        torch.autograd.backward(results, gradients)
+
+    def step(self, form: Form) -> tuple[Tensor, ...]:
+        """One forward and one backward."""
+        results = self.forward(form)
+        self.backward(results)
+        return results
+
+    def timed_step(self, form: Form) -> Step:
+        return Step(lambda: self.forward(form), self.backward)
 
     def forget_gradients(self) -> None:
         for leaf in self.leaves.values():
@@ -40,107 +52,100 @@ class Problem:
 
 @dataclass(frozen=True)
 class Workload:
-    """``family`` says which inputs and results: see ``_FAMILIES``."""
-
     name: str
     what: str
-    family: str
-    latent: tuple[int, ...]
-    data: tuple[int, ...] = ()
+    family_name: str
+    latent: Shape = ()
+    data: Shape = ()
 
-    def bytes_to_move(self, dtype: torch.dtype) -> int:
-        """The least memory traffic of a step, if each tensor is read and written as rarely as can
-        be: nothing is stored between forward and backward, noise is made in the kernels."""
-        if self.family == "gaussian_kl":
-            # forward: mu, logvar, prior_mu, prior_logvar -> z; backward: those, gz -> 4 gradients
-            elements = 14 * math.prod(self.latent)
-        else:
-            # likelihood: output, x -> gradient, in one pass; latent: mu, logvar -> z in the
-            # forward and mu, logvar, gz -> 2 gradients in the backward
-            elements = 3 * math.prod(self.data) + 8 * math.prod(self.latent)
-        return elements * dtype.itemsize
+    @property
+    def family(self) -> Family:
+        return FAMILIES[self.family_name]
 
-    def make(self, dtype: torch.dtype, seed: int = 0) -> Problem:
-        """Random inputs: the same values, rounded, for each dtype."""
-        random = _Random(dtype, seed)
-        inputs, out_shape = _FAMILIES[self.family](self, random)
-        leaves = {name: t.requires_grad_() for name, t in inputs.items() if name != "x"}
-        # A gradient of z as large as that of a mean over the batch, or an error in the small one
-        # of the KL divergence would drown in it.
-        scale = 1.0 if out_shape else 1.0 / self.latent[0]
-        out_gradient = random.uniform(out_shape) if out_shape else torch.ones(())
+    @property
+    def elements(self) -> int:
+        """Of the largest tensor."""
+        return max(math.prod(self.shape_of(operand)) for operand in self.family.operands)
+
+    @property
+    def sizes(self) -> str:
+        shapes = {o.on: self.shape_of(o) for o in self.family.operands if o.on != "scalar"}
+        return ", ".join(f"{on} {'x'.join(map(str, shape))}" for on, shape in shapes.items())
+
+    def shape_of(self, operand: Operand) -> Shape:
+        return {"latent": self.latent, "data": self.data, "scalar": ()}[operand.on]
+
+    def bytes_to_move(self, dtype: torch.dtype, part: str = "both") -> int | None:
+        """The least memory traffic; None for a part that has no bound of its own."""
+        streams = self.family.streams.get(part)
+        if streams is None:
+            return None
+        numbers = {"latent": math.prod(self.latent), "data": math.prod(self.data)}
+        return sum(count * numbers[on] for on, count in streams.items()) * dtype.itemsize
+
+    def times_batch(self, factor: int) -> Workload:
+        """The same with ``factor`` times as many datapoints."""
+
+        def larger(shape: Shape) -> Shape:
+            return (shape[0] * factor, *shape[1:]) if shape else ()
+
+        return replace(
+            self,
+            name=f"{self.name} x{factor}",
+            latent=larger(self.latent),
+            data=larger(self.data),
+        )
+
+    def make(self, dtype: torch.dtype, seed: int = 0, device: torch.device = _CPU) -> Problem:
+        random = Random(dtype, device, seed)
+        inputs = {o.name: o.draw(random, self.shape_of(o)) for o in self.family.operands}
+        leaves = {o.name: inputs[o.name] for o in self.family.operands if o.is_leaf}
+        for leaf in leaves.values():
+            leaf.requires_grad_()
         return Problem(
             inputs=tuple(inputs.values()),
             leaves=leaves,
-            z_gradient=random.normal(self.latent, std=scale),
-            out_gradients={d: out_gradient.to(d) for d in (torch.float32, dtype)},
+            upstream=tuple(self._upstream(result, random) for result in self.family.results),
         )
 
+    def _upstream(self, result: str, random: Random) -> dict[torch.dtype, Tensor]:
+        if result == "z":
+            # As large as that of a mean over the batch where there is one, or an error in the
+            # small gradient of the KL divergence would drown in it.
+            is_mean = "mean" in self.family.results
+            gradient = random.normal(self.latent, std=1.0 / self.latent[0] if is_mean else 1.0)
+        elif result == "mean":
+            gradient = random.constant(1.0)
+        else:
+            gradient = random.uniform((self.data or self.latent)[:1])
+        return {dtype: gradient.to(dtype) for dtype in (torch.float32, random.dtype)}
 
-class _Random:
-    def __init__(self, dtype: torch.dtype, seed: int) -> None:
-        self.dtype = dtype
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def normal(self, shape: tuple[int, ...], mean: float = 0.0, std: float = 1.0) -> Tensor:
-        return torch.randn(shape, generator=self.generator).mul_(std).add_(mean).to(self.dtype)
-
-    def uniform(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.rand(shape, generator=self.generator).to(self.dtype)
-
-
-def _posterior(workload: Workload, random: _Random) -> dict[str, Tensor]:
-    return {
-        "mu": random.normal(workload.latent),
-        "logvar": random.normal(workload.latent, mean=-1.0, std=0.5),
-    }
-
-
-def _bernoulli(workload: Workload, random: _Random) -> tuple[dict[str, Tensor], tuple[int, ...]]:
-    # Logits of standard deviation 1 stay below 6, where a bfloat16 sigmoid becomes 1 and peers
-    # that take probabilities lose their gradient.
-    data = {"logits": random.normal(workload.data), "x": random.uniform(workload.data)}
-    return data | _posterior(workload, random), ()
-
-
-def _gaussian(workload: Workload, random: _Random) -> tuple[dict[str, Tensor], tuple[int, ...]]:
-    # x is no sample of the model, or the derivative of the shared logvar would be a difference of
-    # two nearly equal sums, which no provider in bfloat16 gets right.
-    data = {
-        "mean": random.normal(workload.data),
-        "x_logvar": torch.full((), -1.0, dtype=random.dtype),
-        "x": random.normal(workload.data),
-    }
-    return data | _posterior(workload, random), ()
-
-
-def _gaussian_kl(workload: Workload, random: _Random) -> tuple[dict[str, Tensor], tuple[int, ...]]:
-    q = _posterior(workload, random)
-    p = {f"prior_{name}": tensor for name, tensor in _posterior(workload, random).items()}
-    return q | p, workload.latent[:1]
-
-
-#: family -> inputs in the order that forms take them, and the shape of the result beside z
-_FAMILIES = {"bernoulli": _bernoulli, "gaussian": _gaussian, "gaussian_kl": _gaussian_kl}
 
 WORKLOADS = {
     w.name: w
     for w in (
-        Workload("W1", "MNIST MLP, Bernoulli", "bernoulli", (128, 20), (128, 784)),
-        Workload("W2", "larger MLP, Bernoulli", "bernoulli", (512, 64), (512, 3136)),
-        Workload("W3", "images, Bernoulli", "bernoulli", (64, 128), (64, 3, 64, 64)),
+        Workload("W1", "MNIST MLP, Bernoulli", "bernoulli_elbo", (128, 20), (128, 784)),
+        Workload("W2", "larger MLP, Bernoulli", "bernoulli_elbo", (512, 64), (512, 3136)),
+        Workload("W3", "images, Bernoulli", "bernoulli_elbo", (64, 128), (64, 3, 64, 64)),
         Workload(
             "W4",
             "latent diffusion, Gaussian with a learned scalar logvar",
-            "gaussian",
+            "gaussian_elbo",
             (8, 4, 32, 32),
             (8, 3, 256, 256),
         ),
         Workload(
             "W5",
             "world model, sample and KL of two diagonal Gaussians",
-            "gaussian_kl",
+            "sample_with_gaussian_kl",
             (16384, 1024),
         ),
     )
 }
+
+
+def op_workload(op: str, elements: int) -> Workload:
+    """An operation by itself on about as many elements, in rows of at most 1,024."""
+    cols = min(1024, max(1, math.isqrt(elements)))
+    shape = (elements // cols, cols)
+    return Workload(op, "one operation", op, latent=shape, data=shape)

@@ -1,0 +1,192 @@
+"""What is measured: computations with their inputs, results, right answers and memory traffic.
+
+A family is a training step's loss, or one operation of the library by itself. Everything that
+measures or checks follows from this table; a provider has a form for each family that it can do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_LOG_2PI = math.log(2.0 * math.pi)
+
+Shape = tuple[int, ...]
+Draw = Callable[["Random", Shape], Tensor]
+
+#: A provider's code for one family: operands -> its result, or results as a tuple.
+Form = Callable[..., "Tensor | tuple[Tensor, ...]"]
+
+# --- inputs ---------------------------------------------------------------------------------------
+
+
+class Random:
+    """Random numbers of a seed on a device: the same values, rounded, for each dtype."""
+
+    def __init__(self, dtype: torch.dtype, device: torch.device, seed: int) -> None:
+        self.dtype = dtype
+        self.device = device
+        self.generator = torch.Generator(device).manual_seed(seed)
+
+    def normal(self, shape: Shape, mean: float = 0.0, std: float = 1.0) -> Tensor:
+        numbers = torch.randn(shape, generator=self.generator, device=self.device)
+        return numbers.mul_(std).add_(mean).to(self.dtype)
+
+    def uniform(self, shape: Shape) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.device).to(self.dtype)
+
+    def constant(self, number: float) -> Tensor:
+        return torch.full((), number, dtype=self.dtype, device=self.device)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An input; ``on`` names its shape, of those that a workload has. ``x`` gets no gradient."""
+
+    name: str
+    on: str
+    draw: Draw
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.name != "x"
+
+
+def _normal(random: Random, shape: Shape) -> Tensor:
+    return random.normal(shape)
+
+
+def _logvar(random: Random, shape: Shape) -> Tensor:
+    return random.normal(shape, mean=-1.0, std=0.5)
+
+
+# Logits of standard deviation 1 stay below 6, where a bfloat16 sigmoid becomes 1 and peers that
+# take probabilities lose their gradient.
+_BERNOULLI = (
+    Operand("logits", "data", _normal),
+    Operand("x", "data", Random.uniform),
+)
+# x is no sample of the model, or the derivative of the shared logvar would be a difference of two
+# nearly equal sums, which no provider in bfloat16 gets right.
+_GAUSSIAN = (
+    Operand("mean", "data", _normal),
+    Operand("x_logvar", "scalar", lambda random, _: random.constant(-1.0)),
+    Operand("x", "data", _normal),
+)
+_POSTERIOR = (Operand("mu", "latent", _normal), Operand("logvar", "latent", _logvar))
+_PRIOR = (Operand("prior_mu", "latent", _normal), Operand("prior_logvar", "latent", _logvar))
+
+# --- right answers, in float64 --------------------------------------------------------------------
+
+
+def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    return _per_datapoint(x * logits - functional.softplus(logits, threshold=1000.0))
+
+
+def _gaussian(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
+    return _per_datapoint(-0.5 * ((x - mean).square() * torch.exp(-x_logvar) + x_logvar + _LOG_2PI))
+
+
+def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
+    return _per_datapoint(0.5 * (mu.square() + torch.expm1(logvar) - logvar))
+
+
+def _gaussian_kl(mu: Tensor, logvar: Tensor, prior_mu: Tensor, prior_logvar: Tensor) -> Tensor:
+    delta = logvar - prior_logvar
+    distance = (mu - prior_mu).square() * torch.exp(-prior_logvar)
+    return _per_datapoint(0.5 * (distance + torch.expm1(delta) - delta))
+
+
+def _bernoulli_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    return (_standard_kl(mu, logvar) - _bernoulli(logits, x)).mean()
+
+
+def _gaussian_elbo(mean: Tensor, x_logvar: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    return (_standard_kl(mu, logvar) - _gaussian(mean, x_logvar, x)).mean()
+
+
+def _per_datapoint(elements: Tensor) -> Tensor:
+    return elements.flatten(1).sum(1)
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+#: How many tensors of each shape move through memory at least.
+Streams = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Family:
+    """``operands`` in the order that forms take them. ``results`` in the order that they return
+    them: "z", one number per element of the latent shape, then "per datapoint" or "mean".
+
+    ``oracle`` is the result beside z. ``streams``, for "forward", "backward" and "both", are what
+    must move if each tensor is read and written as rarely as can be: nothing is stored between
+    forward and backward, and noise is made in the kernels.
+    """
+
+    name: str
+    operands: tuple[Operand, ...]
+    results: tuple[str, ...]
+    oracle: Callable[..., Tensor] | None
+    streams: Mapping[str, Streams]
+
+    @property
+    def is_op(self) -> bool:
+        """An operation by itself rather than a loss around networks."""
+        return "mean" not in self.results
+
+
+def _apart(on: str, forward: int, backward: int) -> Mapping[str, Streams]:
+    both = forward + backward
+    return {"forward": {on: forward}, "backward": {on: backward}, "both": {on: both}}
+
+
+# Likelihood: output, x -> gradient, all in one pass. Latent: mu, logvar -> z in the forward,
+# mu, logvar, gz -> 2 gradients in the backward. The split between the two is a provider's choice.
+_ELBO = {"both": {"data": 3, "latent": 8}}
+
+_DATAPOINT, _SAMPLE, _SAMPLE_KL = ("per datapoint",), ("z",), ("z", "per datapoint")
+
+FAMILIES = {
+    family.name: family
+    for family in (
+        Family("bernoulli_elbo", _BERNOULLI + _POSTERIOR, ("z", "mean"), _bernoulli_elbo, _ELBO),
+        Family("gaussian_elbo", _GAUSSIAN + _POSTERIOR, ("z", "mean"), _gaussian_elbo, _ELBO),
+        Family(  # vaekern.elbo_loss, with the Bernoulli likelihood
+            "elbo_loss",
+            _BERNOULLI + _POSTERIOR,
+            ("mean",),
+            _bernoulli_elbo,
+            {"both": {"data": 3, "latent": 4}},
+        ),
+        # The operations, by their names in vaekern's table.
+        Family(
+            "bernoulli_log_likelihood", _BERNOULLI, _DATAPOINT, _bernoulli, _apart("data", 2, 3)
+        ),
+        Family("gaussian_log_likelihood", _GAUSSIAN, _DATAPOINT, _gaussian, _apart("data", 2, 3)),
+        Family("standard_kl", _POSTERIOR, _DATAPOINT, _standard_kl, _apart("latent", 2, 4)),
+        Family(
+            "gaussian_kl", _POSTERIOR + _PRIOR, _DATAPOINT, _gaussian_kl, _apart("latent", 4, 8)
+        ),
+        # The gradient of mu is that of z as it is.
+        Family("reparameterize", _POSTERIOR, _SAMPLE, None, _apart("latent", 3, 3)),
+        Family(
+            "sample_with_standard_kl", _POSTERIOR, _SAMPLE_KL, _standard_kl, _apart("latent", 3, 5)
+        ),
+        Family(
+            "sample_with_gaussian_kl",
+            _POSTERIOR + _PRIOR,
+            _SAMPLE_KL,
+            _gaussian_kl,
+            _apart("latent", 5, 9),
+        ),
+    )
+}
+
+OPS = tuple(name for name, family in FAMILIES.items() if family.is_op)

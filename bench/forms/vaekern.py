@@ -1,0 +1,41 @@
+"""vaekern's public functions."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+import vaekern as vk
+from bench.families import Form
+
+
+def bernoulli_loss(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    return vk.elbo_loss(logits, x, mu, logvar, likelihood="bernoulli")
+
+
+def _bernoulli_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
+    return vk.reparameterize(mu, logvar), bernoulli_loss(logits, x, mu, logvar)
+
+
+def _gaussian_elbo(
+    mean: Tensor, x_logvar: Tensor, x: Tensor, mu: Tensor, logvar: Tensor
+) -> tuple[Tensor, Tensor]:
+    z = vk.reparameterize(mu, logvar)
+    return z, vk.elbo_loss((mean, x_logvar), x, mu, logvar, likelihood="gaussian")
+
+
+def _gaussian(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
+    return vk.gaussian_log_likelihood(mean, x, x_logvar)
+
+
+FORMS: dict[str, Form] = {
+    "bernoulli_elbo": _bernoulli_elbo,
+    "gaussian_elbo": _gaussian_elbo,
+    "elbo_loss": bernoulli_loss,
+    "bernoulli_log_likelihood": vk.bernoulli_log_likelihood,
+    "gaussian_log_likelihood": _gaussian,
+    "standard_kl": vk.gaussian_kl,
+    "gaussian_kl": vk.gaussian_kl,
+    "reparameterize": vk.reparameterize,
+    "sample_with_standard_kl": vk.sample_with_kl,
+    "sample_with_gaussian_kl": vk.sample_with_kl,
+}

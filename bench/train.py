@@ -1,0 +1,144 @@
+"""Whole training steps of a model, and the loss's share of them: networks, sample, loss, backward
+and optimizer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import vaekern as vk
+from bench.forms import eager, functional, vaekern
+from bench.measure import Effort
+from bench.models import MODELS, Model, Networks
+from bench.providers import OURS
+from bench.report import Results, dtype_name, print_table, timing_columns
+from bench.timing import Call, interleaved
+
+_TOLERANCE = 1e-5  # of the losses, which take the same tensors
+_NETWORKS = "networks alone"
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """What one writes around the networks. ``loss`` takes logits, x, mu, logvar; x is uint8 where
+    the loss reads that, else in [0, 1]."""
+
+    sample: Callable[[Tensor, Tensor], Tensor]
+    loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    reads_uint8: bool = False
+
+    def target(self, x: Tensor) -> Tensor:
+        return x if self.reads_uint8 else x.float() / 255
+
+
+_LOSSES = {
+    "eager": _Loss(eager.sample, eager.bernoulli_loss),
+    "functional": _Loss(eager.sample, functional.bernoulli_loss),
+    OURS: _Loss(vk.reparameterize, vaekern.bernoulli_loss, reads_uint8=True),
+}
+
+_Forward = Callable[[Networks, Tensor], Tensor]
+
+
+def _forward(loss: _Loss) -> _Forward:
+    def run(networks: Networks, x: Tensor) -> Tensor:
+        mu, logvar = networks.encode(x)
+        logits = networks.decoder(loss.sample(mu, logvar))
+        return loss.loss(logits, loss.target(x), mu, logvar)
+
+    return run
+
+
+def _compiled(forward: _Forward) -> _Forward:
+    return torch.compile(forward, dynamic=False, options={"fallback_random": True})
+
+
+CANDIDATES = {name: _forward(loss) for name, loss in _LOSSES.items()} | {
+    f"compile-{name}": _compiled(_forward(_LOSSES[name])) for name in ("eager", OURS)
+}
+
+
+class _Training:
+    """A model's own copy for one candidate, so that all take the same steps."""
+
+    def __init__(self, networks: Networks, x: Tensor) -> None:
+        self.networks = copy.deepcopy(networks)
+        self.optimizer = torch.optim.Adam(self.networks.parameters(), lr=1e-4)
+        self.x = x
+        logits, mu, _ = self._through()
+        # What a backward brings from a loss, for the candidate without one.
+        generator = torch.Generator().manual_seed(0)
+        self._upstream = [
+            torch.randn(t.shape, generator=generator) / t.numel() for t in (logits, mu, mu)
+        ]
+
+    def step(self, forward: _Forward) -> Call:
+        return lambda: self._update(lambda: forward(self.networks, self.x).backward())
+
+    def networks_alone(self) -> Call:
+        """The step without sample and loss: z is mu, and gradients come from nowhere."""
+        return lambda: self._update(
+            lambda: torch.autograd.backward(self._through(), self._upstream)
+        )
+
+    def _through(self) -> tuple[Tensor, Tensor, Tensor]:
+        mu, logvar = self.networks.encode(self.x)
+        return self.networks.decoder(mu), mu, logvar
+
+    def _update(self, backward: Call) -> None:
+        self.optimizer.zero_grad()
+        backward()
+        self.optimizer.step()
+
+
+def run(
+    models: Sequence[str],
+    candidates: Sequence[str],
+    batch_size: int | None,
+    effort: Effort,
+    results: Results,
+) -> None:
+    _check_losses()
+    for name in models:
+        model = MODELS[name]
+        _run(model, candidates, batch_size or model.batch_size, effort, results)
+        torch.compiler.reset()
+
+
+def _run(
+    model: Model, candidates: Sequence[str], batch_size: int, effort: Effort, results: Results
+) -> None:
+    torch.manual_seed(0)
+    networks, x = model.make(), model.images(batch_size)
+    calls = {name: _Training(networks, x).step(CANDIDATES[name]) for name in candidates}
+    calls[_NETWORKS] = _Training(networks, x).networks_alone()
+    timings = {n: t["both"] for n, t in interleaved(calls, effort.rounds, effort.seconds).items()}
+    size = f"{batch_size}x{'x'.join(map(str, model.image))}"
+    print(f"\n{model.name}: {model.what}, {size}, {timings[_NETWORKS].samples} samples each")
+    alone = timings[_NETWORKS].median
+    rows = []
+    for name, t in timings.items():
+        times = [f"{seconds * 1e3:.3f}" for seconds in (t.median, t.p20, t.p80, t.median - alone)]
+        share = f"{100.0 * (1.0 - alone / t.median):.1f} %"
+        rows.append([name, *times, *([share] if name != _NETWORKS else [])])
+        what = {"workload": f"train {model.name} {size}", "dtype": dtype_name(torch.float32)}
+        results.add(what | {"provider": name} | timing_columns(t))
+    print_table(["step with", "median ms", "p20", "p80", "sample and loss", "share"], rows)
+
+
+def _check_losses() -> None:
+    """All losses are the same function of the same tensors."""
+    torch.manual_seed(0)
+    x = torch.randint(256, (7, 50), dtype=torch.uint8)
+    logits, mu, logvar = torch.randn(7, 50), torch.randn(7, 3), torch.randn(7, 3)
+    values = {
+        name: loss.loss(logits, loss.target(x), mu, logvar).item() for name, loss in _LOSSES.items()
+    }
+    first = values["eager"]
+    for name, value in values.items():
+        if not abs(value - first) <= _TOLERANCE * abs(first):
+            raise RuntimeError(f"train: the loss of {name} is {value}, of eager {first}")

@@ -1,0 +1,310 @@
+"""Every command of the benchmarks runs, at toy sizes, and what they count and compare is right.
+Nothing here looks at a time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from vaekern import _native
+from vaekern._ops import OPS as TABLE
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 300.0  # seconds
+
+if not (ROOT / "bench").exists():
+    pytest.skip("bench/ is not here", allow_module_level=True)
+if _native.core is None:
+    pytest.skip(_native.why_missing, allow_module_level=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _bench_is_importable() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT))
+        yield
+
+
+def command(module: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run from the repository root, as its README says."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+FEW = ("--rounds=5", "--seconds=0.1", "--threads", "1")
+PEERS = ("--peers", "eager", "functional", "distributions", "diffusers", "--dtypes", "fp32", "bf16")
+SUITES = {
+    "steps": ("--workloads", "W1", *PEERS, *FEW),
+    "kernels": ("--ops", "standard_kl", "--shape", "3", "5", *FEW),
+    "memory": ("--workloads", "W1", *PEERS, "--backends", "best", "reference"),
+    "sweep": ("--exponents", "4", *PEERS, *FEW),
+    "train": ("--models", "mlp", "--candidates", "eager", "vaekern", "--batch-size=2", *FEW),
+    "overhead": ("--calls", "elbo_loss", "reparameterize", *FEW),
+}
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_suite(suite: str) -> None:
+    run = command("bench", suite, *SUITES[suite])
+    assert run.returncode == 0, run.stderr
+    assert "vaekern" in run.stdout
+    assert "WRONG" not in run.stdout
+    assert "FAILED" not in run.stdout
+
+
+def test_gpu_dry_run() -> None:
+    run = command("bench.gpu", "--dry-run", "--quick")
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stdout.rstrip().endswith("no GPU figure was measured.")
+    assert "FAILED" not in run.stdout
+    assert "GB/s" not in run.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu() -> None:
+    run = command("bench.gpu")
+    assert run.returncode == 1
+    assert run.stdout == ""
+    assert run.stderr.count("\n") == 1
+    assert "finds no GPU" in run.stderr
+
+
+def test_figures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    options = ("--ops", "standard_kl", "--exponents", "4", "6", "--peers", "eager", *FEW)
+    run = command("bench", "sweep", *options, "--plot", str(tmp_path))
+    assert run.returncode == 0, run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["speed-standard-kl-float32.png"]
+
+
+# --- providers and their check --------------------------------------------------------------------
+
+
+def test_every_operation_is_measured() -> None:
+    from bench.families import OPS
+    from bench.kernels import CASES
+
+    names = {op.name for op in TABLE}
+    assert set(OPS) == names
+    assert {case.op for case in CASES} - {""} == names
+
+
+def _scaled(form, factor: float):
+    def wrong(*inputs: Tensor) -> tuple[Tensor, ...]:
+        results = form(*inputs)
+        results = results if isinstance(results, tuple) else (results,)
+        return tuple(result * factor for result in results)
+
+    return wrong
+
+
+@pytest.mark.parametrize("family", [op.name for op in TABLE] + ["bernoulli_elbo", "gaussian_elbo"])
+def test_a_wrong_provider_is_not_timed(family: str) -> None:
+    from bench.forms import eager
+    from bench.measure import check
+    from bench.providers import Provider
+    from bench.workloads import Workload
+
+    form = eager.FORMS[family]
+    providers = [
+        Provider("right", "", {family: form}),
+        Provider("wrong", "", {family: _scaled(form, 1.001)}),
+        Provider("absent", "", {}),
+    ]
+    shape = (64, 64)
+    checked = check(Workload(family, "", family, shape, shape), torch.float32, providers)
+    assert list(checked.forms) == ["right"]
+    assert "is off by" in checked.excluded["wrong"]
+
+
+def test_repeating_noise_is_wrong() -> None:
+    from bench.forms import vaekern
+    from bench.measure import check
+    from bench.providers import Provider
+    from bench.workloads import op_workload
+
+    def seeded(mu: Tensor, logvar: Tensor) -> Tensor:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return vaekern.FORMS["reparameterize"](mu, logvar)
+
+    workload = op_workload("reparameterize", 4096)
+    checked = check(workload, torch.float32, [Provider("seeded", "", {"reparameterize": seeded})])
+    assert "noise repeats" in checked.excluded["seeded"]
+
+
+def test_graph_and_stream_checks_find_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.gpu import checks
+    from bench.gpu.machine import stand_in
+
+    assert checks.graph_fault(stand_in(), "best") is None
+    assert checks.streams_fault(stand_in(), "best") is None
+
+    # A replay that runs nothing keeps its noise; one that forgets the backward has old gradients.
+    def frozen(step):
+        results = step()
+        return lambda: results
+
+    monkeypatch.setattr(checks, "_called_again", frozen)
+    assert "noise repeats" in checks.graph_fault(stand_in(), "best")
+
+    seeds = iter(range(1000))
+    outcome = checks._outcome
+    monkeypatch.setattr(checks, "_outcome", lambda problem, _: outcome(problem, next(seeds)))
+    assert "differ" in checks.streams_fault(stand_in(), "best")
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def test_peak_memory_counts_results_and_gradients() -> None:
+    """Large ones, too, which vaekern takes from a pool of its own."""
+    from bench import memory
+    from bench.providers import on_backend
+    from bench.workloads import Workload
+
+    shape = (1024, 1024)
+    workload = Workload("", "", "reparameterize", latent=shape)
+    form = on_backend("best").form("reparameterize")
+    assert form is not None
+    measured = memory.of_step(workload.make(torch.float32), form)
+    mib = measured.peak_extra / 2**20
+    assert 12.0 <= mib < 12.1  # z and two gradients
+    assert measured.saved < 1024  # the seed; the inputs do not count
+
+
+def test_bytes_that_must_move() -> None:
+    from bench.workloads import WORKLOADS, op_workload
+
+    w1 = WORKLOADS["W1"]
+    assert w1.bytes_to_move(torch.float32) == 4 * (3 * 128 * 784 + 8 * 128 * 20)
+    assert w1.bytes_to_move(torch.float32, "forward") is None
+    assert WORKLOADS["W5"].bytes_to_move(torch.bfloat16) == 2 * 14 * 16384 * 1024
+    kl = op_workload("standard_kl", 2**16)
+    assert [kl.bytes_to_move(torch.float32, p) for p in ("forward", "backward", "both")] == [
+        4 * n * 2**16 for n in (2, 4, 6)
+    ]
+    assert w1.times_batch(16).data == (2048, 784)
+
+
+def test_batches_shrink_to_fit_the_memory() -> None:
+    import dataclasses
+
+    from bench.gpu.machine import imagined
+    from bench.gpu.sizes import larger
+    from bench.workloads import WORKLOADS
+
+    w5, machine = WORKLOADS["W5"], imagined()
+    assert larger(w5, 16, machine, torch.float32).latent[0] == 16 * 16384
+    small = dataclasses.replace(machine, memory_bytes=24 * 2**30)
+    assert larger(w5, 16, small, torch.float32).name == "W5 x4"
+    assert larger(w5, 16, small, torch.bfloat16).name == "W5 x8"
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _row(**columns: str) -> dict[str, str]:
+    return {"date": "2026-01-01T00:00Z", "commit": "aaa", "workload": "W1", **columns}
+
+
+def test_rows_with_new_columns_join_old_ones(tmp_path: Path) -> None:
+    from bench.report import append_csv
+
+    path = tmp_path / "folder" / "results.csv"
+    append_csv(path, [_row(median_ms="1")])
+    append_csv(path, [_row(part="forward", median_ms="2", gb_per_s="3")])
+    with path.open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first == _row(part="", median_ms="1", gb_per_s="")
+    assert second == _row(part="forward", median_ms="2", gb_per_s="3")
+
+
+def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from bench import compare
+    from bench.report import append_csv
+
+    path = tmp_path / "results.csv"
+
+    def rows(commit: str, *bands: tuple[str, str, str]) -> list[dict[str, str]]:
+        return [
+            _row(commit=commit, provider=f"p{k}", median_ms=median, p20_ms=p20, p80_ms=p80)
+            for k, (p20, median, p80) in enumerate(bands)
+        ]
+
+    after = (("4", "5", "6"), ("0.1", "0.2", "0.3"), ("2.5", "3", "4"), ("0.5", "1", "2"))
+    append_csv(path, rows("aaa", *[("1", "2", "3") for _ in after]))
+    append_csv(path, rows("bbb", *after))
+    compare.run("aaa", "bbb", [path])
+    lines = capsys.readouterr().out.splitlines()
+    verdicts = [line.split()[-1] for line in lines if line.startswith("  p")]
+    assert verdicts == ["slower", "faster", "~", "~"]
+    with pytest.raises(SystemExit, match="neither"):
+        compare.run("aaa", "ccc", [path])
+
+
+def test_gpu_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With made-up times: the table, the JSON file and the rows."""
+    from bench.gpu.machine import stand_in
+    from bench.gpu.measure import COPY, Figures
+    from bench.gpu.report import Outcome, Run, print_figures
+    from bench.gpu.sizes import Table
+    from bench.timing import Timing
+    from bench.workloads import op_workload
+
+    def timings(*parts: str):
+        return {part: Timing(2e-6, 1e-6, 3e-6, 5) for part in parts}
+
+    table = Table(op_workload("standard_kl", 2**16), torch.float32, ())
+    steps = timings("both", "forward", "backward", "host")
+    figures = Figures(
+        table,
+        {"vaekern-cuda": steps, COPY: timings("both", "host")},
+        {"vaekern-cuda": 2**20},
+        {},
+        1e12,
+    )
+    print_figures(figures)
+    assert "1.0" in capsys.readouterr().out
+    outcomes = [Outcome("a", True), Outcome("b", None, "skipped since")]
+    found = Run({"device": "none"}, {}, {}, outcomes, 1e12, figures.rows(), [])
+    assert not found.failed
+    found.save(tmp_path, stand_in())
+    (report,) = tmp_path.glob("*.json")
+    assert len(json.loads(report.read_text())["rows"]) == 4
+    with (tmp_path / "dry-run.csv").open(newline="") as file:
+        whole = next(csv.DictReader(file))
+    assert math.isclose(float(whole["of_bandwidth"]), 6 * 4 * 2**16 / 2e-6 / 1e12, rel_tol=1e-2)
+
+
+def test_the_mlp_is_that_of_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("matplotlib", "sklearn", "tqdm"):
+        pytest.importorskip(package, reason="the example's packages")
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import train_mnist
+
+    from bench.models import MODELS
+
+    model = MODELS["mlp"]
+    options = ["train_mnist.py"]
+    monkeypatch.setattr(sys, "argv", options)
+    parsed = train_mnist.parse_options()
+    example = train_mnist.build_model(parsed, torch.zeros(2, *model.image, dtype=torch.uint8))
+    ours = [p.shape for p in model.make().parameters()]
+    assert ours == [p.shape for p in example.parameters()]
+    assert model.batch_size == parsed.batch_size
