@@ -10,7 +10,7 @@ VK_BEGIN
 constexpr int kScaleThreads = 256, kScalePerThread = 8;
 constexpr int64_t kScalePerBlock = kScaleThreads * kScalePerThread;
 
-inline int64_t scale_blocks(int64_t numel) { return (numel + kScalePerBlock - 1) / kScalePerBlock; }
+VK_FN int64_t scale_blocks(int64_t numel) { return (numel + kScalePerBlock - 1) / kScalePerBlock; }
 
 template <class T>
 __device__ void scale_block(const cuda::Scaling::Tensor& tensor, int64_t block, T factor) {
