@@ -58,7 +58,7 @@ def why_no_triton() -> str | None:
 
 
 def _best_for_gpu() -> str:
-    if _native.cuda is not None:
+    if _native.cuda is not None and torch.version.cuda is not None:  # no AMD GPU
         return "cuda"
     return "triton" if why_no_triton() is None else "reference"
 
