@@ -7,7 +7,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import Function, forward_ad
 
-from vaekern import _compat
+from vaekern import _compat, _native
 
 
 def test_below_autograd_hides_requires_grad() -> None:
@@ -63,3 +63,20 @@ def test_backward_keeps_graph() -> None:
     loss.backward(retain_graph=True)
     loss.backward()
     assert seen == [True, False]
+
+
+def test_from_dlpack() -> None:
+    assert _native.core is not None
+    tensor = _compat.from_dlpack(_native.core.pooled((3, 5), 2))
+    assert (tensor.shape, tensor.dtype) == ((3, 5), torch.bfloat16)
+    assert tensor.is_contiguous()
+    assert tensor.untyped_storage().nbytes() == 30
+
+
+def test_current_cuda_stream() -> None:
+    """Only where there is a GPU: builds without CUDA lack the function."""
+    assert _compat.current_cuda_stream is not None
+    if torch.cuda.is_available():
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            assert _compat.current_cuda_stream(stream.device_index) == stream.cuda_stream
