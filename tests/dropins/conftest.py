@@ -1,0 +1,34 @@
+"""The helper beside these tests on the path, and a fixture."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from vaekern.compat import torch_distributions
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def kernels_called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the functions of vaekern that stand in for torch.distributions in the test."""
+    names: list[str] = []
+
+    def recorded(name: str) -> Callable[..., Tensor]:
+        original = getattr(torch_distributions, name)
+
+        def recording(*args: Any, **options: Any) -> Tensor:
+            names.append(name)
+            return original(*args, **options)
+
+        return recording
+
+    for name in ("bernoulli_log_likelihood", "gaussian_kl", "gaussian_log_likelihood"):
+        monkeypatch.setattr(torch_distributions, name, recorded(name))
+    return names

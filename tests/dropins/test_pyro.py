@@ -1,0 +1,53 @@
+"""Pyro's ELBO with closed-form divergences, inside ``with distributions():``."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from vaekern.compat import distributions
+
+pyro = pytest.importorskip("pyro", reason="pip install pyro-ppl")
+
+dist = pyro.distributions
+torch.distributions.Distribution.set_default_validate_args(__debug__)  # Pyro's import unsets it
+
+
+class Autoencoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(12, 8), nn.Linear(4, 12)
+
+    def model(self, x: torch.Tensor) -> None:
+        pyro.module("decoder", self.decoder)
+        with pyro.plate("data", x.shape[0]):
+            prior = dist.Normal(x.new_zeros(x.shape[0], 4), x.new_ones(x.shape[0], 4))
+            z = pyro.sample("z", prior.to_event(1))
+            likelihood = dist.Bernoulli(logits=self.decoder(z), validate_args=False)
+            pyro.sample("x", likelihood.to_event(1), obs=x)
+
+    def guide(self, x: torch.Tensor) -> None:
+        pyro.module("encoder", self.encoder)
+        with pyro.plate("data", x.shape[0]):
+            mean, logvar = self.encoder(x).chunk(2, dim=-1)
+            pyro.sample("z", dist.Normal(mean, torch.exp(0.5 * logvar)).to_event(1))
+
+
+def loss_and_gradients(autoencoder: Autoencoder, x: torch.Tensor) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    elbo = pyro.infer.TraceMeanField_ELBO()
+    loss = elbo.differentiable_loss(autoencoder.model, autoencoder.guide, x)
+    return [loss, *torch.autograd.grad(loss, list(autoencoder.parameters()))]
+
+
+def test_elbo(kernels_called: list[str]) -> None:
+    torch.manual_seed(1)
+    autoencoder, x = Autoencoder(), torch.rand(7, 12)
+    want = loss_and_gradients(autoencoder, x)
+    assert not kernels_called
+    with distributions():
+        got = loss_and_gradients(autoencoder, x)
+    assert {"gaussian_kl", "bernoulli_log_likelihood"} <= set(kernels_called)
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b)

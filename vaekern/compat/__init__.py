@@ -1,0 +1,19 @@
+"""Drop-ins: names and signatures of other packages, computed by the fused kernels.
+
+Nothing here imports the package that it stands in for before a function needs it.
+"""
+
+from vaekern.compat import pythae, pytorch_examples, torch_distributions
+from vaekern.compat._patch import Patch
+from vaekern.compat.diffusers import DiagonalGaussianDistribution, patch_diffusers
+from vaekern.compat.torch_distributions import distributions
+
+__all__ = [
+    "DiagonalGaussianDistribution",
+    "Patch",
+    "distributions",
+    "patch_diffusers",
+    "pythae",
+    "pytorch_examples",
+    "torch_distributions",
+]

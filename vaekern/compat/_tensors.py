@@ -1,0 +1,42 @@
+"""What the formulas that the drop-ins replace do implicitly: broadcasting, promotion."""
+
+from __future__ import annotations
+
+import functools
+from typing import TypeGuard
+
+import torch
+from torch import Tensor
+
+_FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+def formula_dtype(*tensors: Tensor) -> torch.dtype:
+    """The dtype that the formula in torch operations has: that of its arguments. CUDA's autocast
+    runs exponentials, powers and sums in float32, and so ends there."""
+    dtype = functools.reduce(torch.promote_types, [tensor.dtype for tensor in tensors])
+    if tensors[0].is_cuda and torch.is_autocast_enabled("cuda"):
+        return torch.promote_types(dtype, torch.float32)
+    return dtype
+
+
+def broadcast(*tensors: Tensor, parameters: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
+    """Tensors of one shape, as elementwise operations make them, then the ``parameters``, which
+    only get as many dimensions: kernels broadcast those, and round their gradients after the sum.
+    """
+    shapes = [tensor.shape for tensor in (*tensors, *parameters)]
+    if all([shape == shapes[0] for shape in shapes]):
+        return (*tensors, *parameters)
+    shape = torch.broadcast_shapes(*shapes)
+    padded = [p.reshape((1,) * (len(shape) - p.dim()) + p.shape) for p in parameters]
+    return (*[tensor.expand(shape) for tensor in tensors], *padded)
+
+
+def fusable(*values: object) -> bool:
+    """Whether a kernel takes these together: dense tensors of real numbers on one device."""
+    devices = {value.device for value in values if _is_dense_float(value)}
+    return len(devices) == 1 and all([_is_dense_float(value) for value in values])
+
+
+def _is_dense_float(value: object) -> TypeGuard[Tensor]:
+    return isinstance(value, Tensor) and value.dtype in _FLOATS and value.layout is torch.strided

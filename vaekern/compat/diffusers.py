@@ -1,0 +1,157 @@
+"""``DiagonalGaussianDistribution`` of diffusers (and of latent-diffusion, whose it was)."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from vaekern.compat._noise import Generators, NoiseSource, check_source, fused_sample, randn
+from vaekern.compat._patch import Patch
+from vaekern.compat._tensors import broadcast, formula_dtype
+from vaekern.functional import gaussian_kl, gaussian_log_likelihood, reparameterize
+
+__all__ = ["DiagonalGaussianDistribution", "patch_diffusers"]
+
+_LOGVAR_BOUNDS = (-30.0, 20.0)
+_IMAGE_DIMS = (1, 2, 3)
+_KL_OF_ALL_DIMS = "vaekern.gaussian_kl(posterior.mean, posterior.logvar)"
+_NLL_OF_ALL_DIMS = "-vaekern.gaussian_log_likelihood(posterior.mean, x, posterior.logvar)"
+
+
+class DiagonalGaussianDistribution:
+    """A posterior over latents from an encoder's output: means and log-variances, one after the
+    other along dimension 1.
+
+    Log-variances are clamped to [-30, 20]. ``deterministic`` sets the deviations to 0.
+    ``noise = "fused"`` in a subclass has samples use noise generated inside the kernel.
+    """
+
+    noise: ClassVar[NoiseSource] = "torch"
+
+    def __init__(self, parameters: Tensor, deterministic: bool = False) -> None:
+        self.parameters = parameters
+        self.mean, logvar = torch.chunk(parameters, 2, dim=1)
+        self.logvar = torch.clamp(logvar, *_LOGVAR_BOUNDS)
+        self.deterministic = deterministic
+
+    @property
+    def std(self) -> Tensor:
+        return self._zeros() if self.deterministic else torch.exp(0.5 * self.logvar)
+
+    @property
+    def var(self) -> Tensor:
+        return self._zeros() if self.deterministic else torch.exp(self.logvar)
+
+    def _zeros(self) -> Tensor:
+        return torch.zeros_like(self.mean)
+
+    def sample(self, generator: Generators = None) -> Tensor:
+        """A sample; of a list of generators, one draws each datapoint's noise."""
+        mean = self.mean.to(formula_dtype(self.mean))
+        if self.noise == "fused" and not self.deterministic:
+            mean, logvar = broadcast(mean, self.logvar)
+            return fused_sample(mean, logvar, generator)
+        eps = randn(mean.shape, generator, mean.device, self.parameters.dtype)
+        if self.deterministic:
+            return mean + self.std * eps
+        mean, logvar, eps = broadcast(mean, self.logvar, eps)
+        return reparameterize(mean, logvar, eps)
+
+    def kl(self, other: Any = None) -> Tensor:
+        """KL divergence to N(0, 1), or to ``other``, summed over dimensions 1, 2 and 3."""
+        if self.deterministic:
+            return torch.zeros(1)
+        if self.mean.dim() > 4:
+            _warn_of_trailing_dims("kl()", _KL_OF_ALL_DIMS)
+        if other is None:
+            kept, (mean, logvar) = _kept_first(_IMAGE_DIMS, self.mean, self.logvar)
+            kl = gaussian_kl(mean, logvar, batch_dims=kept)
+            return kl.to(formula_dtype(self.mean))
+        # A deterministic one has variance 0, but log-variances as if it had not.
+        prior_logvar = torch.log(other.var) if other.deterministic else other.logvar
+        prior = (other.mean, prior_logvar)
+        kept, posterior_and_prior = _kept_first(
+            _IMAGE_DIMS, self.mean, self.logvar, parameters=prior
+        )
+        kl = gaussian_kl(*posterior_and_prior, batch_dims=kept)
+        return kl.to(formula_dtype(self.mean, other.mean))
+
+    def nll(self, sample: Tensor, dims: int | Sequence[int] | None = _IMAGE_DIMS) -> Tensor:
+        """Negative log-density of ``sample``, summed over ``dims``."""
+        if self.deterministic:
+            return torch.zeros(1)
+        if self.mean.dim() > 4 and dims is _IMAGE_DIMS:
+            _warn_of_trailing_dims("nll()", _NLL_OF_ALL_DIMS)
+        dtype = formula_dtype(self.mean, sample)
+        kept, (mean, x, logvar) = _kept_first(
+            dims, self.mean, sample.to(dtype), parameters=(self.logvar,)
+        )
+        return -gaussian_log_likelihood(mean, x, logvar, batch_dims=kept).to(dtype)
+
+    def mode(self) -> Tensor:
+        return self.mean
+
+
+def patch_diffusers(noise: NoiseSource = "torch") -> Patch:
+    """Puts :class:`DiagonalGaussianDistribution` in the place of diffusers' own, in diffusers and
+    in every module that imported it.
+
+    Args:
+        noise: ``"torch"`` for the samples that diffusers draws with the same seed; ``"fused"`` for
+            noise generated inside the kernel.
+
+    Returns:
+        What undoes it: ``patch_diffusers().undo()``, or ``with patch_diffusers(): ...``.
+
+    Raises:
+        ImportError: diffusers is not installed.
+    """
+    check_source(noise)
+    original = importlib.import_module("diffusers.models.autoencoders.vae")
+    name, base = "DiagonalGaussianDistribution", DiagonalGaussianDistribution
+    swapped_in = type(name, (base,), {"noise": noise, "__doc__": base.__doc__})
+    patch = Patch()
+    patch.rebind(original.DiagonalGaussianDistribution, swapped_in)
+    return patch
+
+
+def _kept_first(
+    summed: int | Sequence[int] | None, *tensors: Tensor, parameters: tuple[Tensor, ...] = ()
+) -> tuple[int, tuple[Tensor, ...]]:
+    """The tensors, broadcast, with the dimensions that are not ``summed`` in front, and how many
+    those are."""
+    aligned = broadcast(*tensors, parameters=parameters)
+    ndim = aligned[0].dim()
+    if summed is None or summed in ((), []):  # as in torch.sum
+        return 0, aligned
+    dims = {_index(dim, ndim) for dim in ((summed,) if isinstance(summed, int) else summed)}
+    kept = [dim for dim in range(ndim) if dim not in dims]
+    front = list(range(len(kept)))
+    return len(kept), tuple([tensor.movedim(kept, front) for tensor in aligned])
+
+
+def _index(dim: int, ndim: int) -> int:
+    if not -ndim <= dim < ndim:
+        raise IndexError(
+            f"dims: expected {-ndim} to {ndim - 1} for {ndim} dimensions, got {dim}; "
+            "vaekern.gaussian_kl and gaussian_log_likelihood take latents of any shape"
+        )
+    return dim % ndim
+
+
+@functools.cache
+def _warn_of_trailing_dims(what: str, instead: str) -> None:
+    """Once per process."""
+    warnings.warn(
+        f"{what} of diffusers sums over dimensions 1, 2 and 3 only: latents of more dimensions "
+        "(videos) get one value for each index of the last ones, and the mean of those is too "
+        f"small by that factor. It is done here as there; for one value per datapoint, call "
+        f"{instead}",
+        stacklevel=3,
+    )
