@@ -7,7 +7,10 @@ compiler against an emulation of CUDA's threads, the Triton kernels in Triton's 
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+from collections.abc import Iterator
 
 import cuda_emulation
 import pytest
@@ -40,19 +43,26 @@ def fast_names() -> tuple[str, ...]:
     return tuple(name for name in names() if name != "triton" or device.type != "cpu")
 
 
-def prepare(name: str) -> None:
+@contextlib.contextmanager
+def usable(name: str) -> Iterator[None]:
     """Makes ``vk.backend(name)`` usable on tensors of the device, or skips the test."""
     if name == "cpu" and _native.core is None:
         pytest.skip(_native.why_missing)
-    if device.type == "cpu" and name in ON_A_GPU and name not in _backend.emulated:
-        why = {"cuda": cuda_emulation.why_not, "triton": triton_interpreter.why_not}[name]()
-        if why:
-            pytest.skip(why)
-        make = {"cuda": _emulated_cuda, "triton": triton_interpreter.backend}[name]
-        _backend.emulated[name] = make()
+    if device.type != "cpu" or name not in ON_A_GPU:
+        yield
+        return
+    why = {"cuda": cuda_emulation.why_not, "triton": triton_interpreter.why_not}[name]()
+    if why:
+        pytest.skip(why)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_backend.emulated, name, _emulated(name))
+        yield
 
 
-def _emulated_cuda() -> Backend:
+@functools.cache
+def _emulated(name: str) -> Backend:
+    if name == "triton":
+        return triton_interpreter.backend()
     return _cuda.backend_of(cuda_emulation.engine(), lambda _: 0)
 
 

@@ -44,24 +44,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def backend(request: pytest.FixtureRequest) -> str:
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each backend with kernels of its own, on the device under test."""
-    backends.prepare(request.param)
-    return request.param
+    with backends.usable(request.param):
+        yield request.param
 
 
 @pytest.fixture
-def fast_backend(request: pytest.FixtureRequest) -> str:
+def fast_backend(request: pytest.FixtureRequest) -> Iterator[str]:
     """Those of them that run thousands of cases in minutes: no interpreter."""
-    backends.prepare(request.param)
-    return request.param
+    with backends.usable(request.param):
+        yield request.param
 
 
 @pytest.fixture
 def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each of them and the reference, in use during the test."""
-    backends.prepare(request.param)
-    with vk.backend(request.param):
+    with backends.usable(request.param), vk.backend(request.param):
         yield request.param
 
 
