@@ -33,9 +33,6 @@ struct PreparedInput<Op, T, true> {
   using type = typename Op::template Prepared<T>;
 };
 
-// Of each function, `summed(is the input uniform_input uniform)` is the set of results that calls
-// usually sum up over a datapoint or more: densities, and the gradient of a uniform input.
-
 template <class Op>
 struct ValueOf {
   template <class T>
@@ -44,7 +41,6 @@ struct ValueOf {
   static constexpr int n_inputs = n_arguments(&Op::template value<double>);
   static constexpr int n_outputs = n_results(&Op::template value<double>);
   static constexpr int uniform_input = vk::uniform_input<Op>();
-  static constexpr unsigned summed(bool) { return Op::densities; }
   template <class... T>
   VK_FN static auto apply(T... inputs) {
     return Op::value(inputs...);
@@ -60,10 +56,6 @@ struct VjpOf {
   static constexpr int n_outputs = n_results(&Op::template vjp<double>);
   static constexpr int uniform_input =
       vk::uniform_input<Op>() < 0 ? -1 : vk::uniform_input<Op>() + ValueOf<Op>::n_outputs;
-  static constexpr unsigned summed(bool uniform) {
-    if constexpr (uniform_input < 0) return 0u;
-    else return uniform ? 1u << vk::uniform_input<Op>() : 0u;
-  }
   template <class... T>
   VK_FN static auto apply(T... gradients_and_inputs) {
     return Op::vjp(gradients_and_inputs...);
@@ -80,9 +72,6 @@ struct ValueAndVjpOf {
   static constexpr int n_inputs = VjpOf<Op>::n_inputs;
   static constexpr int n_outputs = 1 + VjpOf<Op>::n_outputs;
   static constexpr int uniform_input = VjpOf<Op>::uniform_input;
-  static constexpr unsigned summed(bool uniform) {
-    return ValueOf<Op>::summed(uniform) | VjpOf<Op>::summed(uniform) << 1;
-  }
   static constexpr bool exists =
       ValueOf<Op>::n_outputs == 1 && VjpOf<Op>::n_inputs == 1 + ValueOf<Op>::n_inputs;
 

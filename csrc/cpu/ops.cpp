@@ -34,26 +34,21 @@ struct Table {
   template <class Function, size_t... K>
   static TileKernels<float> float_variants(std::index_sequence<K...>) {
     constexpr int uniform = Function::uniform_input;
-    constexpr unsigned plain = Function::summed(false), with_uniform = Function::summed(true);
-    return {{{{tile_kernel<Function, float, K + 1, -1, 0>,
-               tile_kernel<Function, float, K + 1, -1, plain>},
-              {tile_kernel<Function, float, K + 1, uniform, 0>,
-               tile_kernel<Function, float, K + 1, uniform, with_uniform>}}...},
-            uniform,
-            {plain, with_uniform}};
+    return {{{tile_kernel<Function, float, K + 1, -1>, tile_kernel<Function, float, K + 1, uniform>}...},
+            uniform};
   }
 
   // double is for checking: one variant, which computes everything, is enough.
   template <class Function, size_t... K>
   static TileKernels<double> double_variants(std::index_sequence<K...>) {
-    return {{{{tile_kernel<Function, double, sizeof...(K) + 0 * K, -1, 0>, nullptr}}...}, -1, {}};
+    return {{{tile_kernel<Function, double, sizeof...(K) + 0 * K, -1>, nullptr}...}, -1};
   }
 
-  template <class Function, class T, size_t wanted, int uniform, unsigned summed>
-  static void tile_kernel(const T* const* inputs, T* const* outputs, double* sums, int64_t n) {
-    apply_to_tile<Function, uniform, summed>(inputs, outputs, sums, n,
-                                             std::make_index_sequence<Function::n_inputs>(),
-                                             std::make_index_sequence<wanted>());
+  template <class Function, class T, size_t wanted, int uniform>
+  static void tile_kernel(const T* const* inputs, T* const* outputs, int64_t n) {
+    apply_to_tile<Function, uniform>(inputs, outputs, n,
+                                     std::make_index_sequence<Function::n_inputs>(),
+                                     std::make_index_sequence<wanted>());
   }
 };
 

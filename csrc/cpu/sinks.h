@@ -114,7 +114,7 @@ class Sink {
         break;
       case Output::Kind::row_sum:
         for (int64_t r = 0; r < tile.n_rows; ++r) {
-          partial(tile.row + r, tile.segment) =
+          partial_[(tile.row + r) * tiling_->segments + tile.segment] =
               sum_in_lanes(values + r * tile.n_cols, tile.n_cols);
         }
         break;
@@ -126,11 +126,6 @@ class Sink {
         break;
       case Output::Kind::discard: break;
     }
-  }
-
-  // The sum of a tile of one row, where the kernel has added up its values.
-  void take_sum(double sum, const Tile& tile) {
-    if (output_->kind == Output::Kind::row_sum) partial(tile.row, tile.segment) = sum;
   }
 
   // After all tiles: combines the partial sums in index order.
@@ -152,9 +147,6 @@ class Sink {
   }
 
  private:
-  double& partial(int64_t row, int64_t segment) {
-    return partial_[row * tiling_->segments + segment];
-  }
   int64_t first(const Tile& tile) const { return tile.row * tiling_->cols + tile.col; }
 
   template <class T>

@@ -9,7 +9,6 @@ VK_BEGIN
 //   log p = q l - log(1 + a), both terms non-positive;   d log p / dl = (p a + q) / (1 + a).
 struct Bernoulli {
   static constexpr const char* name = "bernoulli_log_likelihood";
-  static constexpr unsigned densities = 0b1;
 
   template <class T>
   VK_FN static Values<T, 1> value(T logit, T x) {

@@ -12,7 +12,6 @@ VK_BEGIN
 template <class Scale>
 struct Gaussian {
   static constexpr const char* name = "gaussian_log_likelihood";
-  static constexpr unsigned densities = 0b1;
   static constexpr int uniform_input = 1;  // s
 
   // What depends on s alone. Where s is one number for many elements, loops make this once.

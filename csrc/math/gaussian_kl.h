@@ -9,7 +9,6 @@ VK_BEGIN
 template <class Scale>
 struct StandardKL {
   static constexpr const char* name = "standard_kl";
-  static constexpr unsigned densities = 0b1;
 
   template <class T>
   VK_FN static Values<T, 1> value(T mu, T s) {
@@ -27,7 +26,6 @@ struct StandardKL {
 template <class Scale>
 struct GaussianKL {
   static constexpr const char* name = "gaussian_kl";
-  static constexpr unsigned densities = 0b1;
 
   template <class T>
   VK_FN static Values<T, 1> value(T mu, T s, T m, T p) {

@@ -9,7 +9,6 @@ VK_BEGIN
 template <class Scale>
 struct Reparameterize {
   static constexpr const char* name = "reparameterize";
-  static constexpr unsigned densities = 0b0;
 
   template <class T>
   VK_FN static Values<T, 1> value(T mu, T s, T eps) {
@@ -28,7 +27,6 @@ struct Reparameterize {
 template <class Scale>
 struct SampleStandardKL {
   static constexpr const char* name = "sample_with_standard_kl";
-  static constexpr unsigned densities = 0b10;
 
   template <class T>
   VK_FN static Values<T, 2> value(T mu, T s, T eps) {
@@ -48,7 +46,6 @@ struct SampleStandardKL {
 template <class Scale>
 struct SampleGaussianKL {
   static constexpr const char* name = "sample_with_gaussian_kl";
-  static constexpr unsigned densities = 0b10;
 
   template <class T>
   VK_FN static Values<T, 2> value(T mu, T s, T m, T p, T eps) {
