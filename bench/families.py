@@ -78,6 +78,13 @@ _GAUSSIAN = (
     Operand("x_logvar", "scalar", lambda random, _: random.constant(-1.0)),
     Operand("x", "data", _normal),
 )
+_LAPLACE = (
+    Operand("loc", "data", _normal),
+    Operand("log_scale", "scalar", lambda random, _: random.constant(-0.5)),
+    Operand("x", "data", _normal),
+)
+_STUDENT_T = (*_LAPLACE[:2], Operand("df", "scalar", lambda random, _: random.constant(4.0)),
+              _LAPLACE[2])  # fmt: skip
 _POSTERIOR = (Operand("mu", "latent", _normal), Operand("logvar", "latent", _logvar))
 _PRIOR = (Operand("prior_mu", "latent", _normal), Operand("prior_logvar", "latent", _logvar))
 
@@ -88,8 +95,23 @@ def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     return _per_datapoint(x * logits - functional.softplus(logits, threshold=1000.0))
 
 
+def _continuous_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    return _per_datapoint(x * logits - torch.log(torch.expm1(logits) / logits))
+
+
 def _gaussian(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
     return _per_datapoint(-0.5 * ((x - mean).square() * torch.exp(-x_logvar) + x_logvar + _LOG_2PI))
+
+
+def _laplace(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
+    return _per_datapoint(-((x - loc).abs() * torch.exp(-log_scale) + log_scale + math.log(2.0)))
+
+
+def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
+    u = (x - loc) * torch.exp(-log_scale)
+    normaliser = torch.lgamma(0.5 * (df + 1.0)) - torch.lgamma(0.5 * df) - 0.5 * torch.log(df)
+    at_loc = normaliser - 0.5 * math.log(math.pi) - log_scale
+    return _per_datapoint(at_loc - 0.5 * (df + 1.0) * torch.log1p(u.square() / df))
 
 
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -169,7 +191,18 @@ FAMILIES = {
         Family(
             "bernoulli_log_likelihood", _BERNOULLI, _DATAPOINT, _bernoulli, _apart("data", 2, 3)
         ),
+        Family(
+            "continuous_bernoulli_log_likelihood",
+            _BERNOULLI,
+            _DATAPOINT,
+            _continuous_bernoulli,
+            _apart("data", 2, 3),
+        ),
         Family("gaussian_log_likelihood", _GAUSSIAN, _DATAPOINT, _gaussian, _apart("data", 2, 3)),
+        Family("laplace_log_likelihood", _LAPLACE, _DATAPOINT, _laplace, _apart("data", 2, 3)),
+        Family(
+            "student_t_log_likelihood", _STUDENT_T, _DATAPOINT, _student_t, _apart("data", 2, 3)
+        ),
         Family("standard_kl", _POSTERIOR, _DATAPOINT, _standard_kl, _apart("latent", 2, 4)),
         Family(
             "gaussian_kl", _POSTERIOR + _PRIOR, _DATAPOINT, _gaussian_kl, _apart("latent", 4, 8)

@@ -95,10 +95,13 @@ def _torch(name: str, streams: int, call: Callable[..., object]) -> Case:
 
 
 _BERNOULLI, _GAUSSIAN = "bernoulli_log_likelihood", "gaussian_log_likelihood"
+_CONTINUOUS = "continuous_bernoulli_log_likelihood"
+_LAPLACE, _STUDENT_T = "laplace_log_likelihood", "student_t_log_likelihood"
 _KL, _PRIOR_KL, _SAMPLE = "standard_kl", "gaussian_kl", "reparameterize"
 _SAMPLE_KL, _SAMPLE_PRIOR_KL = "sample_with_standard_kl", "sample_with_gaussian_kl"
 _LOGITS_X = (_READ, _READ)
 _MEAN_LOGVAR_X = (_READ, _SCALAR, _READ)
+_LOCATED_DF_X = (_READ, _SCALAR, _SCALAR, _READ)
 _POSTERIOR = (_READ, _READ)
 _BOTH = (_READ, _READ, _READ, _READ)  # the prior's parameters, too
 _TWO, _FOUR = (_WRITTEN,) * 2, (_WRITTEN,) * 4
@@ -107,10 +110,18 @@ CASES = (
     _kernel(_BERNOULLI, "value", _LOGITS_X, (_ROW,), scale=""),
     _kernel(_BERNOULLI, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
     _kernel(_BERNOULLI, "value_and_vjp", (_WEIGHT, *_LOGITS_X), (_ROW, _WRITTEN, _NONE), scale=""),
+    _kernel(_CONTINUOUS, "value", _LOGITS_X, (_ROW,), scale=""),
+    _kernel(_CONTINUOUS, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
     _kernel(_GAUSSIAN, "value", _MEAN_LOGVAR_X, (_ROW,)),
     _kernel(_GAUSSIAN, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE)),
     _kernel(
         _GAUSSIAN, "value_and_vjp", (_WEIGHT, *_MEAN_LOGVAR_X), (_ROW, _WRITTEN, _SCALAR, _NONE)
+    ),
+    _kernel(_LAPLACE, "value", _MEAN_LOGVAR_X, (_ROW,), scale=""),
+    _kernel(_LAPLACE, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE), scale=""),
+    _kernel(_STUDENT_T, "value", _LOCATED_DF_X, (_ROW,), scale=""),
+    _kernel(
+        _STUDENT_T, "vjp", (_ROW, *_LOCATED_DF_X), (_WRITTEN, _SCALAR, _SCALAR, _NONE), scale=""
     ),
     _kernel(_KL, "value", _POSTERIOR, (_ROW,)),
     _kernel(_KL, "vjp", (_ROW, *_POSTERIOR), _TWO),

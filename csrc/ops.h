@@ -8,9 +8,12 @@
 #pragma once
 
 #include "math/bernoulli.h"
+#include "math/continuous_bernoulli.h"
 #include "math/gaussian.h"
 #include "math/gaussian_kl.h"
+#include "math/laplace.h"
 #include "math/reparameterize.h"
+#include "math/student_t.h"
 
 VK_BEGIN
 
@@ -24,7 +27,10 @@ constexpr void for_each_scale(Visit visit) {
 template <class Visit>
 constexpr void for_each_op(Visit visit) {
   visit(Bernoulli{}, "");
+  visit(ContinuousBernoulli{}, "");
   for_each_scale<Gaussian>(visit);
+  visit(Laplace{}, "");
+  visit(StudentT{}, "");
   for_each_scale<StandardKL>(visit);
   for_each_scale<GaussianKL>(visit);
   for_each_scale<Reparameterize>(visit);

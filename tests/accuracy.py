@@ -7,7 +7,9 @@ An ulp is that of the exact result in float32, at least the smallest subnormal's
 count in ulps of the smallest normal number). Some results are a difference of terms, and cross zero
 where no format could hold the terms exactly; those are measured in ulps of their largest term:
 
-- the Gaussian log-density and its derivative with respect to the spread,
+- the Gaussian, Laplace and Student log-densities and their derivatives with respect to the spread
+  and to the degrees of freedom,
+- the continuous Bernoulli log-density and its derivative,
 - the Bernoulli derivative for targets strictly between 0 and 1,
 - samples, mu + std * eps,
 - derivatives with respect to a prior's spread, and those of samples and KL together.
@@ -27,12 +29,15 @@ from mpmath import mpf
 from oracles import (
     Oracle,
     bernoulli,
+    continuous_bernoulli,
     gaussian,
     gaussian_kl,
+    laplace,
     reparameterize,
     sample_with_gaussian_kl,
     sample_with_standard_kl,
     standard_kl,
+    student_t,
 )
 
 import vaekern as vk
@@ -55,15 +60,22 @@ class Subject:
         return self.oracle.__name__
 
 
+_LOCATED = {"loc": "location", "x": "around", "log_scale": "log_std"}
 _POSTERIOR = {"mu": "location", "logvar": "spread"}
 _PRIOR = {"prior_mu": "location", "prior_logvar": "near"}
 _NOISE = {"eps": "location"}
 SUBJECTS = (
     Subject(bernoulli, "bernoulli_log_likelihood", {"logits": "logits", "x": "target"}, False),
     Subject(
+        continuous_bernoulli, "continuous_bernoulli_log_likelihood",
+        {"logits": "logits", "x": "target"}, False,
+    ),
+    Subject(
         gaussian, "gaussian_log_likelihood",
         {"mean": "location", "x": "around", "logvar": "spread"},
     ),
+    Subject(laplace, "laplace_log_likelihood", _LOCATED, False),
+    Subject(student_t, "student_t_log_likelihood", {**_LOCATED, "df": "df"}, False),
     Subject(standard_kl, "gaussian_kl", _POSTERIOR),
     Subject(gaussian_kl, "gaussian_kl", {**_POSTERIOR, **_PRIOR}),
     Subject(reparameterize, "reparameterize", {**_POSTERIOR, **_NOISE}),
@@ -127,15 +139,18 @@ def _draw(
 ) -> np.ndarray:
     if kind == "target":
         return random.choice([0.0, 1.0, 0.5, 0.1, 2.0**-20, 1.0 - 2.0**-20], n)
+    if kind == "df":
+        return 10.0 ** random.uniform(-3.0, 8.0, n)
     location = random.normal(size=n) * 10.0 ** random.uniform(-4.0, 2.0, n)
     location[random.random(n) < 0.1] = 0.0
-    spread = so_far["logvar"]
+    if kind == "location":
+        return location
+    spread = so_far["log_scale"] if scale == "" else so_far["logvar"]
     if kind == "around":  # x at 0 to 100 deviations from the mean
-        std = spread if scale == "std" else np.exp(spread if scale == "log_std" else 0.5 * spread)
-        return so_far["mean"] + location * std
-    if kind == "near":
-        return _near(spread, scale, random)
-    return location
+        std = spread if scale == "std" else np.exp(0.5 * spread if scale == "logvar" else spread)
+        return so_far["loc" if scale == "" else "mean"] + location * std
+    assert kind == "near"
+    return _near(spread, scale, random)
 
 
 def _near(spread: np.ndarray, scale: str, random: np.random.Generator) -> np.ndarray:
@@ -152,7 +167,10 @@ def points(subject: Subject, scale: str) -> list[np.ndarray]:
     random = np.random.default_rng(20130)
     kinds = subject.arguments
     drawn: dict[str, np.ndarray] = {}
-    if subject.scaled:
+    if "log_scale" in kinds:
+        drawn["log_scale"] = _encode(_log_variances(random), "log_std", random).astype(np.float32)
+        n = len(drawn["log_scale"])
+    elif subject.scaled:
         drawn["logvar"] = _encode(_log_variances(random), scale, random).astype(np.float32)
         n = len(drawn["logvar"])
     else:

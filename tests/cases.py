@@ -43,6 +43,8 @@ DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "logvar": _normal,
     "log_std": lambda shape, generator: 0.5 * _normal(shape, generator),
     "std": lambda shape, generator: torch.exp(0.5 * _normal(shape, generator)),
+    "log_scale": lambda shape, generator: 0.5 * _normal(shape, generator),
+    "df": lambda shape, generator: torch.exp(1.0 + 0.5 * _normal(shape, generator)),
     "float": _probabilities,
     "bool": lambda shape, generator: torch.randint(0, 2, shape, generator=generator).bool(),
     "uint8": lambda shape, generator: torch.randint(
@@ -129,7 +131,7 @@ class Case:
 
 # --- the table ------------------------------------------------------------------------------------
 
-NUMBERS = {"logvar": -0.7, "log_std": -0.35, "std": 0.7}
+NUMBERS = {"logvar": -0.7, "log_std": -0.35, "std": 0.7, "log_scale": -0.35, "df": 3.5}
 NOISE = ("seed", "eps")
 TARGETS = ("float", "bool", "uint8")
 LIKELIHOOD_SPREADS = ("number", "scalar", "channel", "full", "event", "batch", "middle")
@@ -160,13 +162,11 @@ def _prior(kinds: tuple[str, str], scale: str) -> tuple[list[Argument], dict[str
 
 
 def _bernoulli() -> Iterator[Case]:
-    for target in TARGETS:
-        yield Case(
-            f"bernoulli-{target}",
-            "bernoulli_log_likelihood",
-            "bernoulli_log_likelihood",
-            (Argument("logits", "logits"), Argument("x", target)),
-        )
+    for kind in ("bernoulli", "continuous_bernoulli"):
+        name = f"{kind}_log_likelihood"
+        for target in TARGETS:
+            arguments = Argument("logits", "logits"), Argument("x", target)
+            yield Case(f"{kind}-{target}", name, name, arguments)
 
 
 def _gaussian() -> Iterator[Case]:
@@ -182,6 +182,32 @@ def _gaussian() -> Iterator[Case]:
                     arguments.append(Argument("logvar", scale, kind))
                 label = f"gaussian-{scale}-{kind}-{target}"
                 yield Case(label, name, name, tuple(arguments), constants)
+
+
+def _with_parameters(
+    label: str, op: str, located: Argument, targets: Sequence[str], parameters: Sequence[str]
+) -> Iterator[Case]:
+    """A likelihood whose other parameters broadcast: each of them in every way, while those behind
+    it are shaped differently."""
+    for number, kind in enumerate(LIKELIHOOD_SPREADS):
+        for target in targets:
+            arguments = [located, Argument("x", target)]
+            constants: dict[str, Any] = {}
+            for k, name in enumerate(parameters):
+                own = LIKELIHOOD_SPREADS[(number + k) % len(LIKELIHOOD_SPREADS)]
+                if own == "number":
+                    constants[name] = NUMBERS[name]
+                else:
+                    arguments.append(Argument(name, name, own))
+            yield Case(f"{label}-{kind}-{target}", op, op, tuple(arguments), constants)
+
+
+def _likelihoods() -> Iterator[Case]:
+    loc = Argument("loc", "location")
+    yield from _with_parameters("laplace", "laplace_log_likelihood", loc, TARGETS, ["log_scale"])
+    yield from _with_parameters(
+        "student_t", "student_t_log_likelihood", loc, TARGETS, ["log_scale", "df"]
+    )
 
 
 def _posterior(function: str, prior: str, scale: str, noise: str = "") -> Case:
@@ -213,7 +239,7 @@ def _posteriors() -> Iterator[Case]:
                 yield _posterior("sample_with_kl", prior, scale, noise)
 
 
-CASES: tuple[Case, ...] = (*_bernoulli(), *_gaussian(), *_posteriors())
+CASES: tuple[Case, ...] = (*_bernoulli(), *_gaussian(), *_likelihoods(), *_posteriors())
 
 #: Every op and every shape of argument, in one scale and with one kind of target: for the tests
 #: that are about memory, threads or torch rather than about the mathematics.
@@ -228,7 +254,10 @@ ONE_PER_OP = tuple(
     next(case for case in reversed(REPRESENTATIVES) if case.label == label)
     for label in (
         "bernoulli-float",
+        "continuous_bernoulli-float",
         "gaussian-logvar-channel-float",
+        "laplace-channel-float",
+        "student_t-channel-float",
         "gaussian_kl-logvar-none",
         "gaussian_kl-logvar-event",
         "reparameterize-logvar-seed",

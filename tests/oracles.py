@@ -40,6 +40,17 @@ def bernoulli(_: str, logit: mpf, x: mpf) -> Exact:
     return [("value", (-weight * abs(logit) - mpmath.log1p(a),)), ("logits", d), ("x", (logit,))]
 
 
+def continuous_bernoulli(_: str, logit: mpf, x: mpf) -> Exact:
+    if logit == 0:
+        return [("value", (mpf(0),)), ("logits", (x - _HALF,)), ("x", (mpf(0),))]
+    normaliser = mpmath.log(mpmath.sinh(logit / 2) / (logit / 2))
+    return [
+        ("value", ((x - _HALF) * logit, -normaliser)),
+        ("logits", (x - _HALF, 1 / logit - mpmath.coth(logit / 2) / 2)),
+        ("x", (logit,)),
+    ]
+
+
 def gaussian(scale: str, mean: mpf, x: mpf, s: mpf) -> Exact:
     v, chain = _log_variance(s, scale), _chain(s, scale)
     u2 = (x - mean) ** 2 * mpmath.exp(-v)
@@ -49,6 +60,32 @@ def gaussian(scale: str, mean: mpf, x: mpf, s: mpf) -> Exact:
         ("mean", (dmean,)),
         ("x", (-dmean,)),
         ("logvar", (u2 * _HALF * chain, -_HALF * chain)),
+    ]
+
+
+def laplace(_: str, loc: mpf, x: mpf, s: mpf) -> Exact:
+    u, dloc = abs(x - loc) * mpmath.exp(-s), mpmath.sign(x - loc) * mpmath.exp(-s)
+    return [
+        ("value", (-u, -s, -mpmath.log(2))),
+        ("loc", (dloc,)),
+        ("x", (-dloc,)),
+        ("log_scale", (u, mpf(-1))),
+    ]
+
+
+def student_t(_: str, loc: mpf, x: mpf, s: mpf, df: mpf) -> Exact:
+    u = (x - loc) * mpmath.exp(-s)
+    w = u**2 / df
+    share, more = w / (1 + w), df + 1
+    half_step = mpmath.loggamma(more / 2) - mpmath.loggamma(df / 2)
+    dhalf_step = mpmath.digamma(more / 2) - mpmath.digamma(df / 2) - 1 / df
+    dloc = more * u / (df + u**2) * mpmath.exp(-s)
+    return [
+        ("value", (half_step - mpmath.log(mpmath.pi * df) / 2, -s, -more / 2 * mpmath.log1p(w))),
+        ("loc", (dloc,)),
+        ("x", (-dloc,)),
+        ("log_scale", (more * share, mpf(-1))),
+        ("df", (dhalf_step / 2, -(mpmath.log1p(w) - share) / 2, share / df / 2)),
     ]
 
 

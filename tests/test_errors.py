@@ -28,9 +28,20 @@ SCALED = (*POSTERIOR, "gaussian_log_likelihood")
 FIRST_TWO = {
     **dict.fromkeys(POSTERIOR, ("mu", "logvar")),
     "bernoulli_log_likelihood": ("logits", "x"),
+    "continuous_bernoulli_log_likelihood": ("logits", "x"),
     "gaussian_log_likelihood": ("mean", "x"),
+    "laplace_log_likelihood": ("loc", "x"),
+    "student_t_log_likelihood": ("loc", "x"),
 }
-TARGETS = ("bernoulli_log_likelihood", "gaussian_log_likelihood")
+TARGETS = (
+    "bernoulli_log_likelihood",
+    "continuous_bernoulli_log_likelihood",
+    "gaussian_log_likelihood",
+    "laplace_log_likelihood",
+    "student_t_log_likelihood",
+)
+#: What else a function needs.
+OTHERS = {"student_t_log_likelihood": {"log_scale": 0.0, "df": 3.0}}
 
 Wrong = tuple[str, dict[str, Any], type[Exception], str, str, str]
 
@@ -92,6 +103,9 @@ def _wrong() -> list[Wrong]:
         for name in ("prior_mu", "prior_logvar"):
             rows += _wrong_broadcast(function, name)
     rows += _wrong_broadcast("gaussian_log_likelihood", "logvar")
+    rows += _wrong_broadcast("laplace_log_likelihood", "log_scale")
+    for name in ("log_scale", "df"):
+        rows += _wrong_broadcast("student_t_log_likelihood", name)
     return rows
 
 
@@ -123,7 +137,7 @@ def test_errors(
     wanted: str,
 ) -> None:
     first, second = FIRST_TWO[function]
-    arguments = {first: t(*MU), second: t(*MU), **instead}
+    arguments = {first: t(*MU), second: t(*MU), **OTHERS.get(function, {}), **instead}
     with pytest.raises(error) as caught:
         getattr(vk, function)(**arguments)
     message = str(caught.value)

@@ -55,6 +55,26 @@ BERNOULLI = (
     ((1.0, NAN), (NAN, NAN, 1.0)),
 )
 
+CONTINUOUS_BERNOULLI = (
+    ((0.0, 0.3), (0.0, -0.2, 0.0)),
+    ((-0.0, 1.0), (0.0, 0.5, 0.0)),
+    ((TINY, 1.0), (None, 0.5, None)),
+    ((4.0, 0.5), (math.log(2.0 / math.sinh(2.0)), 0.25 - 0.5 / math.tanh(2.0), 4.0)),
+    ((-4.0, 0.5), (math.log(2.0 / math.sinh(2.0)), 0.5 / math.tanh(2.0) - 0.25, -4.0)),
+    ((20.0, 1.0), (math.log(20.0), 0.05, 20.0)),
+    ((1e4, 1.0), (math.log(1e4), 1e-4, 1e4)),
+    ((1e4, 0.0), (math.log(1e4) - 1e4, 1e-4 - 1.0, 1e4)),
+    ((-1e4, 0.0), (math.log(1e4), -1e-4, -1e4)),
+    ((MAX, 1.0), (math.log(MAX), None, MAX)),
+    ((INF, 1.0), (INF, 0.0, None)),
+    ((-INF, 0.0), (INF, 0.0, None)),
+    ((INF, 0.0), (-INF, -1.0, INF)),
+    ((INF, 0.5), (-INF, -0.5, INF)),
+    ((-INF, 1.0), (-INF, 1.0, -INF)),
+    ((NAN, 1.0), (NAN, NAN, NAN)),
+    ((1.0, NAN), (NAN, NAN, 1.0)),
+)
+
 STANDARD_KL = (
     ((0.0, 0.0), (0.0, 0.0, 0.0)),
     ((-0.0, -0.0), (0.0, 0.0, 0.0)),
@@ -116,6 +136,40 @@ GAUSSIAN = (  # mean, x, logvar
     ((0.0, 0.0, NAN), (NAN, NAN, NAN, NAN)),
 )
 
+LAPLACE = (  # loc, x, log_scale
+    ((0.0, 0.0, 0.0), (-math.log(2.0), 0.0, 0.0, -1.0)),
+    ((0.0, 3.0, 0.0), (-math.log(2.0) - 3.0, 1.0, -1.0, 2.0)),
+    ((0.0, 0.0, -200.0), (200.0 - math.log(2.0), 0.0, 0.0, -1.0)),
+    ((0.0, 0.0, -INF), (INF, 0.0, 0.0, -1.0)),
+    ((0.0, 2.0, -200.0), (-INF, None, None, INF)),
+    ((0.0, 1.0, 1e6), (-1e6, None, None, -1.0)),  # 0 but for an inverse that is never 0
+    ((0.0, 1.0, INF), (-INF, None, None, -1.0)),
+    ((0.0, INF, 0.0), (-INF, 1.0, -1.0, INF)),
+    ((INF, 0.0, 0.0), (-INF, -1.0, 1.0, INF)),
+    ((INF, INF, 0.0), (NAN, NAN, NAN, NAN)),
+    ((NAN, 0.0, 0.0), (NAN, NAN, NAN, NAN)),
+    ((0.0, NAN, 0.0), (NAN, NAN, NAN, NAN)),
+    ((0.0, 0.0, NAN), (NAN, NAN, NAN, NAN)),
+)
+
+_CAUCHY = -math.log(math.pi)
+STUDENT_T = (  # loc, x, log_scale, df
+    ((0.0, 0.0, 0.0, 1.0), (_CAUCHY, 0.0, 0.0, -1.0, math.log(2.0) - 0.5)),
+    ((0.0, 1.0, 0.0, 1.0), (_CAUCHY - math.log(2.0), 1.0, -1.0, 0.0, None)),
+    ((0.0, 1e30, 0.0, 1.0), (_CAUCHY - 60.0 * math.log(10.0), 2e-30, -2e-30, 1.0, None)),
+    ((0.0, 0.0, -200.0, 1.0), (_CAUCHY + 200.0, 0.0, 0.0, -1.0, None)),
+    ((0.0, 1.0, 1e4, 1.0), (_CAUCHY - 1e4, 0.0, 0.0, -1.0, None)),
+    ((0.0, 2.0, 0.0, 1e20), (_C - 2.0, 2.0, -2.0, 3.0, None)),
+    ((0.0, 2.0, 0.0, INF), (_C - 2.0, 2.0, -2.0, 3.0, None)),
+    ((0.0, 0.0, 0.0, 1e-30), (0.5 * math.log(0.25e-30), 0.0, 0.0, -1.0, 0.5e30)),
+    ((0.0, INF, 0.0, 1.0), (-INF, 0.0, 0.0, None, None)),
+    ((INF, INF, 0.0, 1.0), (NAN, NAN, NAN, NAN, NAN)),
+    ((NAN, 0.0, 0.0, 1.0), (NAN, NAN, NAN, NAN, NAN)),
+    ((0.0, NAN, 0.0, 1.0), (NAN, NAN, NAN, NAN, NAN)),
+    ((0.0, 0.0, NAN, 1.0), (NAN, NAN, NAN, NAN, NAN)),
+    ((0.0, 0.0, 0.0, NAN), (NAN, NAN, NAN, None, NAN)),
+)
+
 # mu, std, prior_mu, prior_std
 PAIR_KL_STD = (
     ((1.0, 0.0, 1.0, 2.0), (INF, 0.0, -INF, 0.0, None)),
@@ -144,9 +198,12 @@ PAIR_KL = (  # mu, logvar, prior_mu, prior_logvar
 
 LIMITS = [
     *[("bernoulli_log_likelihood", {}, *row) for row in BERNOULLI],
+    *[("continuous_bernoulli_log_likelihood", {}, *row) for row in CONTINUOUS_BERNOULLI],
     *[("gaussian_kl", {}, *row) for row in STANDARD_KL],
     *[("gaussian_kl", {"scale": "std"}, *row) for row in STANDARD_KL_STD],
     *[("gaussian_log_likelihood", {}, *row) for row in GAUSSIAN],
+    *[("laplace_log_likelihood", {}, *row) for row in LAPLACE],
+    *[("student_t_log_likelihood", {}, *row) for row in STUDENT_T],
     *[("gaussian_kl", {}, *row) for row in PAIR_KL],
     *[("gaussian_kl", {"scale": "std"}, *row) for row in PAIR_KL_STD],
 ]

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.autograd import Function
 
 from vaekern._backend import backend_for, backend_named
+from vaekern._call import Call
 from vaekern._compat import backward_keeps_graph, forward_mode_active, transforms_active
 from vaekern._launch import Backend, PerDatapoint, accumulation_dtype, is_plain, launch
-from vaekern.functional import Call
 
 
 def applies(calls: Sequence[Call]) -> bool:

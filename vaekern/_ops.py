@@ -11,10 +11,28 @@ BERNOULLI = Op(
     results=(DATAPOINT,),
     scaled=False,
 )
+CONTINUOUS_BERNOULLI = Op(
+    _plain.continuous_bernoulli_log_likelihood,
+    inputs=("logits", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+)
 GAUSSIAN = Op(
     _plain.gaussian_log_likelihood,
     inputs=("mean", "logvar", "x"),
     results=(DATAPOINT,),
+)
+LAPLACE = Op(
+    _plain.laplace_log_likelihood,
+    inputs=("loc", "log_scale", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+)
+STUDENT_T = Op(
+    _plain.student_t_log_likelihood,
+    inputs=("loc", "log_scale", "df", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
 )
 STANDARD_KL = Op(
     _plain.standard_kl,
@@ -45,7 +63,10 @@ SAMPLE_WITH_GAUSSIAN_KL = Op(
 
 OPS = (
     BERNOULLI,
+    CONTINUOUS_BERNOULLI,
     GAUSSIAN,
+    LAPLACE,
+    STUDENT_T,
     STANDARD_KL,
     GAUSSIAN_KL,
     REPARAMETERIZE,

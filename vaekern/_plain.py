@@ -16,6 +16,10 @@ import torch
 from torch import Tensor
 
 _LOG_2PI = math.log(2.0 * math.pi)
+#: log(sinh(l / 2) / (l / 2)) as l^2 times a series in l^2
+_LOG_SINHC = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600, -4.40349178223957765e-11,
+              9.55895466477477059e-13, -2.11855018520161429e-14, 4.77003447570991365e-16,
+              -1.08743434927903094e-17, 2.50409219470919523e-19)  # fmt: skip
 
 
 def widen(*tensors: Tensor) -> tuple[Tensor, ...]:
@@ -99,6 +103,18 @@ def std_variance_kl(ratio: Tensor, t: Tensor) -> Tensor:
     return 0.5 * t * t + torch.where(near, gap, large - limited.log())
 
 
+def log_half_step(a: Tensor) -> Tensor:
+    """log(Gamma(a + 1/2) / Gamma(a)) - log(a) / 2 for a > 0, which vanishes for large a: the
+    asymptotic series, reached in steps of 1."""
+    steps = torch.zeros_like(a)
+    for n in range(10):
+        z = a + n
+        steps = steps + torch.log(z / (z + 0.5) * ((z + 1.0) / (z + 0.5)))
+    inverse = 1.0 / (a + 10.0)
+    terms = [-1 / 8, 1 / 192, -1 / 640, 17 / 14336, -31 / 18432, 691 / 180224, -5461 / 425984]
+    return 0.5 * steps + inverse * _series(inverse * inverse, terms)
+
+
 def image(x: Tensor, like: Tensor) -> Tensor:
     """Targets as floats: bytes are intensities in 0..255, booleans 0 and 1."""
     if x.is_floating_point():
@@ -117,6 +133,23 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tens
     return per_datapoint(-(linear + torch.log1p(torch.exp(-magnitude))), batch_dims)
 
 
+def continuous_bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+    (logits,) = widen(logits) if not x.is_floating_point() else widen(logits, x)[:1]
+    x = image(x, logits).to(logits.dtype)
+    near, small, large = _near_zero(logits, 1.0)
+    positive = large >= 0
+    magnitude = torch.where(positive, large, -large)
+    weight = torch.where(positive, 1.0 - x, x)
+    nothing = (weight == 0) & torch.isinf(magnitude)  # 0 * inf counts as 0
+    linear = weight * torch.where(nothing, torch.zeros_like(magnitude), magnitude)
+    limited = magnitude.clamp(max=torch.finfo(logits.dtype).max)
+    held = torch.where(weight == 0, magnitude, limited)  # inf - inf is no limit
+    far = held.log() - torch.log1p(-torch.exp(-magnitude)) - linear
+    square = small * small
+    centred = (x - 0.5) * torch.where(near, logits, 0.0) - square * _series(square, _LOG_SINHC)
+    return per_datapoint(torch.where(near, centred, far), batch_dims)
+
+
 def gaussian_log_likelihood(
     mean: Tensor, logvar: Tensor, x: Tensor, batch_dims: int, scale: str
 ) -> Tensor:
@@ -124,6 +157,28 @@ def gaussian_log_likelihood(
     u = deviations(image(x, mean), mean, logvar, scale)
     v = log_variance(logvar, scale)
     return per_datapoint(-0.5 * (u * u + v + _LOG_2PI), batch_dims)
+
+
+def laplace_log_likelihood(loc: Tensor, log_scale: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+    loc, log_scale = widen(loc, log_scale, *([x] if x.is_floating_point() else []))[:2]
+    u = deviations(image(x, loc), loc, log_scale, "log_std")
+    sign = torch.where(u.isnan(), u, torch.sign(u)).detach()  # NaN of NaN
+    return per_datapoint(-(sign * u + log_scale + math.log(2.0)), batch_dims)
+
+
+def student_t_log_likelihood(
+    loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor, batch_dims: int
+) -> Tensor:
+    loc, log_scale, df = widen(loc, log_scale, df, *([x] if x.is_floating_point() else []))[:3]
+    df = torch.where(df == math.inf, 1e30, df)  # a Gaussian, to every digit
+    u = deviations(image(x, loc), loc, log_scale, "log_std")
+    ratio = u / df.sqrt()
+    far = ratio.abs() > 1.0
+    near, large = torch.where(far, 0.0, ratio), torch.where(far, ratio, 1.0)
+    above = 2.0 * large.abs().log() + torch.log1p((1.0 / large).square())
+    log1p = torch.where(far, above, torch.log1p(near * near))
+    at_loc = log_half_step(0.5 * df) - 0.5 * _LOG_2PI
+    return per_datapoint(at_loc - log_scale - 0.5 * (df + 1.0) * log1p, batch_dims)
 
 
 def standard_kl(mu: Tensor, logvar: Tensor, batch_dims: int, scale: str) -> Tensor:

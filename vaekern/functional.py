@@ -16,14 +16,11 @@ Conventions, shared by all of them:
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from vaekern import _ops
-from vaekern._backend import backend_for
+from vaekern._call import Call, Clamp, clamp_logvar, run
 from vaekern._checks import (
     broadcastable,
     check_batch_dims,
@@ -33,18 +30,20 @@ from vaekern._checks import (
     check_target,
 )
 from vaekern._launch import accumulation_dtype
+from vaekern._location_likelihoods import laplace_log_likelihood, student_t_log_likelihood
 from vaekern._noise import resolve_noise
 from vaekern._op import Op
 
 __all__ = [
     "bernoulli_log_likelihood",
+    "continuous_bernoulli_log_likelihood",
     "gaussian_kl",
     "gaussian_log_likelihood",
+    "laplace_log_likelihood",
     "reparameterize",
     "sample_with_kl",
+    "student_t_log_likelihood",
 ]
-
-Clamp = tuple[float, float]
 
 
 def reparameterize(
@@ -179,6 +178,29 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1) 
     return run(bernoulli_call(logits, x, batch_dims))
 
 
+def continuous_bernoulli_log_likelihood(
+    logits: Tensor, x: Tensor, *, batch_dims: int = 1
+) -> Tensor:
+    r"""Continuous Bernoulli log-likelihood log p(x | logits), per datapoint in nats.
+
+    .. math:: \sum x l - \log\frac{e^l - 1}l
+
+    the Bernoulli one normalised over [0, 1], evaluated without cancellation for any logit.
+    (Loaiza-Ganem & Cunningham 2019.) A density: it may be positive.
+
+    Args:
+        logits, x, batch_dims: those of :func:`bernoulli_log_likelihood`.
+
+    Returns:
+        Log-likelihoods, the shape ``logits.shape[:batch_dims]``, float32 (float64 for float64).
+
+    Raises:
+        ValueError: shapes or devices differ.
+        TypeError: a dtype is not supported (integer logits, say).
+    """
+    return run(bernoulli_call(logits, x, batch_dims, _ops.CONTINUOUS_BERNOULLI))
+
+
 def gaussian_log_likelihood(
     mean: Tensor,
     x: Tensor,
@@ -219,24 +241,6 @@ def gaussian_log_likelihood(
 # --- checked calls: an operation with the arguments that its kernel takes -------------------------
 
 
-class Call:
-    """An operation and its checked arguments."""
-
-    __slots__ = ("args", "op")
-
-    def __init__(self, op: Op, *args: Any) -> None:
-        self.op = op
-        self.args = args
-
-
-def run(call: Call) -> Any:
-    """The call's results, on the backend for its tensors."""
-    backend = backend_for(call.args[0].device.type)
-    if backend == "reference":
-        return call.op.plain(*call.args)
-    return call.op(*call.args, backend)
-
-
 def kl_call(
     mu: Tensor,
     logvar: Tensor,
@@ -253,12 +257,12 @@ def kl_call(
     return Call(_ops.GAUSSIAN_KL, mu, logvar, *prior, batch_dims, scale)
 
 
-def bernoulli_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:
+def bernoulli_call(logits: Tensor, x: Tensor, batch_dims: int, op: Op = _ops.BERNOULLI) -> Call:
     check_float("logits", logits)
     check_target("x", x)
     check_like("x", x, "logits", logits)
     check_batch_dims(batch_dims, "logits", logits)
-    return Call(_ops.BERNOULLI, logits, x, batch_dims)
+    return Call(op, logits, x, batch_dims)
 
 
 def gaussian_call(
@@ -276,7 +280,8 @@ def gaussian_call(
     check_scale(scale)
     dtype = accumulation_dtype((mean, x))
     spread = broadcastable("logvar", logvar, "mean", mean, batch_dims, dtype, per_channel=True)
-    return Call(_ops.GAUSSIAN, mean, _clamp(spread, scale, logvar_clamp), x, batch_dims, scale)
+    spread = clamp_logvar(spread, scale, logvar_clamp)
+    return Call(_ops.GAUSSIAN, mean, spread, x, batch_dims, scale)
 
 
 def _check_posterior(
@@ -287,7 +292,7 @@ def _check_posterior(
     check_like("logvar", logvar, "mu", mu)
     check_batch_dims(batch_dims, "mu", mu)
     check_scale(scale)
-    return _clamp(logvar, scale, clamp)
+    return clamp_logvar(logvar, scale, clamp)
 
 
 def _check_prior(
@@ -306,16 +311,3 @@ def _check_prior(
         broadcastable("prior_mu", prior_mu, "mu", mu, batch_dims, dtype),
         broadcastable("prior_logvar", prior_logvar, "mu", mu, batch_dims, dtype),
     )
-
-
-def _clamp(logvar: Tensor, scale: str, bounds: Clamp | None) -> Tensor:
-    if bounds is None:
-        return logvar
-    low, high = bounds
-    if not low <= high:
-        raise ValueError(f"logvar_clamp: expected (low, high) with low <= high, got {bounds}")
-    if scale == "log_std":
-        low, high = 0.5 * low, 0.5 * high
-    elif scale == "std":
-        low, high = math.exp(0.5 * low), math.exp(0.5 * high)
-    return torch.clamp(logvar, low, high)

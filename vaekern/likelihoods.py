@@ -11,14 +11,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from vaekern.functional import (
-    Call,
-    Clamp,
-    bernoulli_call,
-    gaussian_call,
-    reparameterize,
-    run,
-)
+from vaekern._call import Call, Clamp, run
+from vaekern._location_likelihoods import laplace_call
+from vaekern.functional import bernoulli_call, gaussian_call, reparameterize
 
 DecoderOutput: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 
@@ -90,12 +85,7 @@ class GaussianLikelihood(Likelihood):
     ) -> None:
         super().__init__()
         self.logvar: Tensor | float
-        if learned:
-            self.logvar = nn.Parameter(torch.as_tensor(logvar, dtype=torch.get_default_dtype()))
-        elif isinstance(logvar, Tensor):
-            self.register_buffer("logvar", logvar)
-        else:
-            self.logvar = logvar
+        _hold(self, "logvar", logvar, learned)
         self.scale = scale
         self.logvar_clamp = logvar_clamp
 
@@ -111,12 +101,9 @@ class GaussianLikelihood(Likelihood):
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
         mean, logvar = self._split(decoder_output)
-        logvar = torch.as_tensor(logvar, dtype=mean.dtype, device=mean.device)
-        if logvar.dim() == 1 and mean.dim() > 2:
-            logvar = logvar.reshape(-1, *(1,) * (mean.dim() - 2))  # one per channel
         return reparameterize(
             mean,
-            logvar.expand(mean.shape),
+            _spread(logvar, mean),
             generator=generator,
             scale=self.scale,
             logvar_clamp=self.logvar_clamp,
@@ -129,20 +116,53 @@ class GaussianLikelihood(Likelihood):
         return mean, logvar
 
 
-#: Likelihoods by name. They have no state, so all losses and models share them.
-_NAMED = {"bernoulli": BernoulliLikelihood(), "gaussian": GaussianLikelihood()}
+class LaplaceLikelihood(Likelihood):
+    """Laplace data; the decoder emits the location. See :func:`vaekern.laplace_log_likelihood`.
+
+    Args:
+        log_scale: the logarithm of the scale: a number, or a tensor that broadcasts as ``logvar``
+            does in :func:`vaekern.gaussian_log_likelihood`.
+        learned: make ``log_scale`` a parameter.
+    """
+
+    def __init__(self, log_scale: Tensor | float = 0.0, *, learned: bool = False) -> None:
+        super().__init__()
+        self.log_scale: Tensor | float
+        _hold(self, "log_scale", log_scale, learned)
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
+        return laplace_call(_single(decoder_output), x, self.log_scale, batch_dims)
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        return _single(decoder_output)
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        loc = _single(decoder_output)
+        # The difference of two exponentials is Laplacian.
+        ends = loc.new_empty((2, *loc.shape)).exponential_(generator=generator)
+        return loc + torch.exp(_spread(self.log_scale, loc)) * (ends[0] - ends[1])
 
 
-def likelihood_named(likelihood: str | Likelihood) -> Likelihood:
-    """The likelihood itself, or the one of a name: ``"bernoulli"`` or ``"gaussian"``."""
-    if isinstance(likelihood, nn.Module):
-        return likelihood
-    if likelihood in _NAMED:
-        return _NAMED[likelihood]
-    raise ValueError(
-        "likelihood: expected 'bernoulli', 'gaussian' or a module with log_prob, "
-        f"got {likelihood!r}"
-    )
+def _hold(module: nn.Module, name: str, value: Tensor | float, learned: bool) -> None:
+    """As a parameter, a buffer or a number."""
+    if learned:
+        value = nn.Parameter(torch.as_tensor(value, dtype=torch.get_default_dtype()))
+        module.register_parameter(name, value)
+    elif isinstance(value, Tensor):
+        module.register_buffer(name, value)
+    else:
+        setattr(module, name, value)
+
+
+def _spread(parameter: Tensor | float, like: Tensor) -> Tensor:
+    """One number per element of ``like``."""
+    parameter = torch.as_tensor(parameter, dtype=like.dtype, device=like.device)
+    if parameter.dim() == 1 and like.dim() > 2:
+        parameter = parameter.reshape(-1, *(1,) * (like.dim() - 2))  # one per channel
+    return parameter.expand(like.shape)
 
 
 def _single(decoder_output: DecoderOutput) -> Tensor:
@@ -151,3 +171,24 @@ def _single(decoder_output: DecoderOutput) -> Tensor:
             f"decoder_output: expected a tensor of logits, got {type(decoder_output).__name__}"
         )
     return decoder_output
+
+
+#: Likelihoods by name. They have no state, so all losses and models share them.
+_NAMED = {
+    "bernoulli": BernoulliLikelihood(),
+    "gaussian": GaussianLikelihood(),
+    "laplace": LaplaceLikelihood(),
+}
+
+
+def likelihood_named(likelihood: str | Likelihood) -> Likelihood:
+    """The likelihood itself, or the one of a name: ``"bernoulli"``, ``"gaussian"`` or
+    ``"laplace"``."""
+    if isinstance(likelihood, nn.Module):
+        return likelihood
+    if likelihood in _NAMED:
+        return _NAMED[likelihood]
+    raise ValueError(
+        f"likelihood: expected {', '.join(map(repr, _NAMED))} or a module with log_prob, "
+        f"got {likelihood!r}"
+    )

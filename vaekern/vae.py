@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vaekern._call import Clamp
 from vaekern.elbo import reduce_elbo
-from vaekern.functional import Clamp, gaussian_log_likelihood, reparameterize, sample_with_kl
+from vaekern.functional import gaussian_log_likelihood, reparameterize, sample_with_kl
 from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Distribution, Independent, Normal, kl_divergence
+from torch.distributions import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Distribution,
+    Independent,
+    Laplace,
+    Normal,
+    StudentT,
+    kl_divergence,
+)
 
 from bench.families import Form
 
@@ -46,8 +55,23 @@ def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     return _bernoulli_likelihood(logits).log_prob(x)
 
 
+def _continuous_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    distribution = ContinuousBernoulli(logits=logits, validate_args=False)
+    return _per_datapoint(distribution, logits).log_prob(x)
+
+
 def _gaussian(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
     return _normal(mean, x_logvar).log_prob(x)
+
+
+def _laplace(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
+    distribution = Laplace(loc, torch.exp(log_scale), validate_args=False)
+    return _per_datapoint(distribution, loc).log_prob(x)
+
+
+def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
+    distribution = StudentT(df, loc, torch.exp(log_scale), validate_args=False)
+    return _per_datapoint(distribution, loc).log_prob(x)
 
 
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -83,7 +107,10 @@ FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
     "bernoulli_log_likelihood": _bernoulli,
+    "continuous_bernoulli_log_likelihood": _continuous_bernoulli,
     "gaussian_log_likelihood": _gaussian,
+    "laplace_log_likelihood": _laplace,
+    "student_t_log_likelihood": _student_t,
     "standard_kl": _standard_kl,
     "gaussian_kl": _gaussian_kl,
     "reparameterize": _sample,

@@ -51,9 +51,28 @@ def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     return -per_datapoint(nll)
 
 
+def _continuous_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    nearby = logits.abs() < 0.1
+    safe = torch.where(nearby, 1.0, logits)
+    near = 0.5 * logits + logits.pow(2) / 24
+    return per_datapoint(x * logits - torch.where(nearby, near, torch.log(safe.expm1() / safe)))
+
+
 def _gaussian(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
     nll = (x - mean).pow(2) / torch.exp(x_logvar) + x_logvar + _LOG_2PI
     return -0.5 * per_datapoint(nll)
+
+
+def _laplace(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
+    return per_datapoint(-(x - loc).abs() * torch.exp(-log_scale) - log_scale - math.log(2.0))
+
+
+def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
+    u = (x - loc) * torch.exp(-log_scale)
+    normaliser = (
+        torch.lgamma(0.5 * (df + 1)) - torch.lgamma(0.5 * df) - 0.5 * torch.log(math.pi * df)
+    )
+    return per_datapoint(normaliser - log_scale - 0.5 * (df + 1) * torch.log1p(u.pow(2) / df))
 
 
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -80,7 +99,10 @@ FORMS: dict[str, Form] = {
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
     "bernoulli_log_likelihood": _bernoulli,
+    "continuous_bernoulli_log_likelihood": _continuous_bernoulli,
     "gaussian_log_likelihood": _gaussian,
+    "laplace_log_likelihood": _laplace,
+    "student_t_log_likelihood": _student_t,
     "standard_kl": _standard_kl,
     "gaussian_kl": _gaussian_kl,
     "reparameterize": sample,

@@ -27,12 +27,23 @@ def _gaussian(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
     return vk.gaussian_log_likelihood(mean, x, x_logvar)
 
 
+def _laplace(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
+    return vk.laplace_log_likelihood(loc, x, log_scale)
+
+
+def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
+    return vk.student_t_log_likelihood(loc, x, log_scale, df)
+
+
 FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
     "bernoulli_log_likelihood": vk.bernoulli_log_likelihood,
+    "continuous_bernoulli_log_likelihood": vk.continuous_bernoulli_log_likelihood,
     "gaussian_log_likelihood": _gaussian,
+    "laplace_log_likelihood": _laplace,
+    "student_t_log_likelihood": _student_t,
     "standard_kl": vk.gaussian_kl,
     "gaussian_kl": vk.gaussian_kl,
     "reparameterize": vk.reparameterize,

@@ -175,14 +175,23 @@ VK_FN float exp(float x) {
 }
 VK_FN double exp(double x) { return std::exp(x); }
 
-// e^x within 0.6 ulp, for where it is squared: what rounding r and 1 + r loses is added back.
-VK_FN float precise_exp(float x) {
+// e^x within 0.6 ulp, for where it is squared, and what is missing: what rounding r and 1 + r loses
+// is added back.
+VK_FN Rounded<float> rounded_exp(float x) {
   const ReducedExp e = reduce_exp_anywhere(x);
+  const float undo = undo_bias(x);
   const float high = 1.0f + e.r;
   const float tail = fma(e.r * e.r, exp_curvature(e.r), e.r - (high - 1.0f) + e.lost);
-  return times_power_of_two(high + tail, e.scaled) * undo_bias(x);
+  const float sum = high + tail;
+  const float lost = (tail - (sum - high)) * (times_power_of_two(1.0f, e.scaled) * undo);
+  return {times_power_of_two(sum, e.scaled) * undo, finite_or_zero(lost)};
 }
-VK_FN double precise_exp(double x) { return std::exp(x); }
+VK_FN Rounded<double> rounded_exp(double x) { return {std::exp(x), 0.0}; }
+
+template <class T>
+VK_FN T precise_exp(T x) {
+  return rounded_exp(x).value;
+}
 
 // e^-x for x >= 0
 VK_FN float exp_of_minus(float x) {

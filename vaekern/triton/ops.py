@@ -6,6 +6,10 @@ import inspect
 from typing import Any, NamedTuple
 
 from vaekern.triton.math.bernoulli import bernoulli_log_likelihood, bernoulli_log_likelihood_vjp
+from vaekern.triton.math.continuous_bernoulli import (
+    continuous_bernoulli_log_likelihood,
+    continuous_bernoulli_log_likelihood_vjp,
+)
 from vaekern.triton.math.gaussian import gaussian_log_likelihood, gaussian_log_likelihood_vjp
 from vaekern.triton.math.gaussian_kl import (
     gaussian_kl,
@@ -13,6 +17,7 @@ from vaekern.triton.math.gaussian_kl import (
     standard_kl,
     standard_kl_vjp,
 )
+from vaekern.triton.math.laplace import laplace_log_likelihood, laplace_log_likelihood_vjp
 from vaekern.triton.math.reparameterize import (
     reparameterize,
     reparameterize_vjp,
@@ -21,6 +26,7 @@ from vaekern.triton.math.reparameterize import (
     sample_with_standard_kl,
     sample_with_standard_kl_vjp,
 )
+from vaekern.triton.math.student_t import student_t_log_likelihood, student_t_log_likelihood_vjp
 
 SCALES = ("logvar", "log_std", "std")
 
@@ -37,7 +43,16 @@ class Op(NamedTuple):
 
 OPS = (
     Op(bernoulli_log_likelihood, 1, bernoulli_log_likelihood_vjp, 2, scales=("",)),
+    Op(
+        continuous_bernoulli_log_likelihood,
+        1,
+        continuous_bernoulli_log_likelihood_vjp,
+        2,
+        scales=("",),
+    ),
     Op(gaussian_log_likelihood, 1, gaussian_log_likelihood_vjp, 3),
+    Op(laplace_log_likelihood, 1, laplace_log_likelihood_vjp, 3, scales=("",)),
+    Op(student_t_log_likelihood, 1, student_t_log_likelihood_vjp, 4, scales=("",)),
     Op(standard_kl, 1, standard_kl_vjp, 2),
     Op(gaussian_kl, 1, gaussian_kl_vjp, 4),
     Op(reparameterize, 1, reparameterize_vjp, 2),

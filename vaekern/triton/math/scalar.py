@@ -171,15 +171,26 @@ def exp(x):
 
 
 @triton.jit
-def precise_exp(x):
+def rounded_exp(x):
+    """e^x and what rounding it lost."""
     if x.dtype == tl.float64:
-        result = tl.exp(x)
+        result = tl.exp(x), tl.zeros_like(x)
     else:
         _, scaled, r, lost = reduce_exp_anywhere(x)
+        undo = undo_bias(x)
         high = r + 1.0
         tail = fma(r * r, exp_curvature(r), r - (high - 1.0) + lost)
-        result = times_power_of_two(high + tail, scaled) * undo_bias(x)
+        total = high + tail
+        power = times_power_of_two(tl.full(x.shape, 1.0, tl.float32), scaled) * undo
+        lost = (tail - (total - high)) * power
+        result = times_power_of_two(total, scaled) * undo, finite_or_zero(lost)
     return result
+
+
+@triton.jit
+def precise_exp(x):
+    value, _ = rounded_exp(x)
+    return value
 
 
 @triton.jit

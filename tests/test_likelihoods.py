@@ -1,0 +1,99 @@
+"""Likelihoods against torch.distributions, per datapoint, and the modules around them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, distributions
+
+import vaekern as vk
+
+
+def _random(seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    parameter = 2.0 * torch.randn(5, 40, generator=generator, dtype=torch.float64)
+    return parameter, torch.rand(5, 40, generator=generator, dtype=torch.float64)
+
+
+LAPLACE = distributions.Laplace
+STUDENT_T = distributions.StudentT
+CONTINUOUS_BERNOULLI = distributions.ContinuousBernoulli
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (
+            lambda p, x: vk.laplace_log_likelihood(p, x, -0.3),
+            lambda p: LAPLACE(p, math.exp(-0.3)),
+        ),
+        (
+            lambda p, x: vk.student_t_log_likelihood(p, x, 0.4, 0.7),
+            lambda p: STUDENT_T(0.7, p, math.exp(0.4)),
+        ),
+        (
+            lambda p, x: vk.student_t_log_likelihood(p, x, 0.4, 300.0),
+            lambda p: STUDENT_T(300.0, p, math.exp(0.4)),
+        ),
+        (
+            vk.continuous_bernoulli_log_likelihood,
+            # theirs is a Taylor polynomial around a logit of 0
+            lambda p: CONTINUOUS_BERNOULLI(logits=p, lims=(0.4999, 0.5001)),
+        ),
+    ],
+    ids=["laplace", "student_t heavy", "student_t light", "continuous_bernoulli"],
+)
+def test_they_are_those_of_torch(
+    ours: Callable[[Tensor, Tensor], Tensor],
+    theirs: Callable[[Tensor], distributions.Distribution],
+    implementation: str,
+) -> None:
+    parameter, x = _random(1)
+    torch.testing.assert_close(
+        ours(parameter, x), theirs(parameter).log_prob(x).sum(1), rtol=1e-9, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("logit", [0.0, 1e-8, 1e-3, 0.9, 1.1, 3.99, 4.01, 16.0, 17.0, 90.0])
+def test_a_continuous_bernoulli_integrates_to_one(logit: float) -> None:
+    """Where torch's is wrong, too: beyond a logit of 16 and around 0."""
+    # The density falls off within 1 / logit.
+    x = torch.linspace(0.0, 1.0, 40_001, dtype=torch.float32)[:, None]
+    for sign in (1.0, -1.0):
+        logits = torch.full_like(x, sign * logit)
+        density = vk.continuous_bernoulli_log_likelihood(logits, x).double().exp()
+        total = torch.trapezoid(density, x[:, 0].double()).item()
+        assert total == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_laplace_module() -> None:
+    likelihood = vk.LaplaceLikelihood(torch.tensor([0.5, -0.5]), learned=True)
+    assert [name for name, _ in likelihood.named_parameters()] == ["log_scale"]
+    loc, x = torch.randn(3, 2, 4), torch.randn(3, 2, 4)
+    scale = torch.tensor([0.5, -0.5]).exp()[:, None].expand(3, 2, 4)
+    want = distributions.Laplace(loc, scale).log_prob(x).sum((1, 2))
+    got = likelihood.log_prob(loc, x)
+    torch.testing.assert_close(got, want)
+    got.sum().backward()
+    assert likelihood.log_scale.grad is not None
+    assert likelihood.mean(loc) is loc
+
+
+def test_laplace_samples() -> None:
+    loc = torch.full((2, 3, 100_000), 1.5)
+    likelihood = vk.LaplaceLikelihood(torch.tensor([0.0, 1.0, -1.0]))
+    generator = torch.Generator().manual_seed(7)
+    deviations = (likelihood.sample(loc, generator) - 1.5).abs()
+    torch.testing.assert_close(
+        deviations.mean((0, 2)), torch.tensor([0.0, 1.0, -1.0]).exp(), rtol=0.02, atol=0.0
+    )
+
+
+def test_laplace_by_name() -> None:
+    loc, x, mu = torch.randn(4, 6), torch.randn(4, 6), torch.randn(4, 2)
+    got = vk.elbo_loss(loc, x, mu, mu, "laplace")
+    want = (vk.gaussian_kl(mu, mu) - vk.laplace_log_likelihood(loc, x)).mean()
+    torch.testing.assert_close(got, want)
