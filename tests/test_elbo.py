@@ -247,7 +247,7 @@ def test_custom_likelihood_module() -> None:
         ({"reduction": "batchmean"}, ValueError, "reduction.*'mean', 'sum', 'none'.*'batchmean'"),
         ({"beta": torch.ones(2)}, ValueError, r"beta.*without dimensions.*\(2,\)"),
         ({"beta": "1"}, TypeError, "beta.*str"),
-        ({"likelihood": "laplace"}, ValueError, "likelihood.*'bernoulli'.*'laplace'"),
+        ({"likelihood": "cauchy"}, ValueError, "likelihood.*'bernoulli'.*'cauchy'"),
         ({"mu": torch.zeros(4, 6), "logvar": torch.zeros(4, 6)}, ValueError, r"mu.*\(5,\).*\(4,\)"),
         ({"decoder_output": (torch.zeros(5, 3), 0.0)}, TypeError, "decoder_output.*logits.*tuple"),
     ],

@@ -1,17 +1,25 @@
 """Fused kernels for training variational autoencoders in PyTorch."""
 
-from vaekern import reference
+from vaekern import objectives, reference
 from vaekern._backend import backend
 from vaekern._config import show_config
 from vaekern.elbo import elbo_loss
 from vaekern.functional import (
     bernoulli_log_likelihood,
+    continuous_bernoulli_log_likelihood,
     gaussian_kl,
     gaussian_log_likelihood,
+    laplace_log_likelihood,
     reparameterize,
     sample_with_kl,
+    student_t_log_likelihood,
 )
-from vaekern.likelihoods import BernoulliLikelihood, GaussianLikelihood, Likelihood
+from vaekern.likelihoods import (
+    BernoulliLikelihood,
+    GaussianLikelihood,
+    LaplaceLikelihood,
+    Likelihood,
+)
 from vaekern.vae import VAE, VAEOutput
 
 __version__ = "0.1.0"
@@ -20,15 +28,20 @@ __all__ = [
     "VAE",
     "BernoulliLikelihood",
     "GaussianLikelihood",
+    "LaplaceLikelihood",
     "Likelihood",
     "VAEOutput",
     "backend",
     "bernoulli_log_likelihood",
+    "continuous_bernoulli_log_likelihood",
     "elbo_loss",
     "gaussian_kl",
     "gaussian_log_likelihood",
+    "laplace_log_likelihood",
+    "objectives",
     "reference",
     "reparameterize",
     "sample_with_kl",
     "show_config",
+    "student_t_log_likelihood",
 ]

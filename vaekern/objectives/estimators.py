@@ -1,0 +1,254 @@
+"""Log-weights of samples of the posterior, with the gradient estimator chosen where the samples are
+drawn, and the objectives of a :class:`vaekern.VAE` made of them.
+
+The gradient with respect to the model's parameters is that of log p(x, z) in all of them. Those
+with respect to the posterior's parameters differ in their variance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.utils.checkpoint import checkpoint
+
+from vaekern._call import Clamp
+from vaekern._checks import check_float
+from vaekern._launch import accumulation_dtype
+from vaekern.functional import gaussian_log_likelihood, reparameterize
+from vaekern.objectives.bounds import importance_weighted_bound
+
+if TYPE_CHECKING:
+    from vaekern.likelihoods import DecoderOutput
+    from vaekern.vae import VAE
+
+_ESTIMATORS = ("iwae", "stl", "dreg")
+
+LogJoint = Callable[[Tensor], Tensor]
+
+
+def log_weights(
+    log_joint: LogJoint,
+    mu: Tensor,
+    logvar: Tensor,
+    num_samples: int = 1,
+    *,
+    estimator: str = "iwae",
+    chunk_size: int | None = None,
+    eps: Tensor | None = None,
+    seed: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+    scale: str = "logvar",
+    logvar_clamp: Clamp | None = None,
+    batch_dims: int = 1,
+) -> Tensor:
+    r"""Log-weights of K samples of each datapoint's posterior, in nats.
+
+    .. math:: \log p(x, z_k) - \log q(z_k \mid x), \qquad z_k \sim q(z \mid x) = N(\mu, e^v)
+
+    Their mean over samples is a Monte-Carlo ELBO, :func:`importance_weighted_bound` the bound of
+    IWAE. The ``estimator`` is that of the gradient with respect to the posterior's parameters; the
+    values are the same:
+
+    - ``"iwae"``: the total derivative of :math:`\log w_k` (Burda et al. 2016, section 3; Kingma &
+      Welling 2013, section 2.4).
+    - ``"stl"``: through z alone, without the score of q, whose mean is 0 in the ELBO (Roeder et
+      al. 2017, section 3): "sticking the landing", no variance where q is the true posterior. In
+      bounds with K > 1 it is biased (Tucker et al. 2019).
+    - ``"dreg"``: through z alone, each sample's part times its normalised weight once more, which
+      is unbiased for :func:`importance_weighted_bound` (Tucker et al. 2019). For that bound
+      only: its weights are taken from the gradient that arrives.
+
+    Args:
+        log_joint: maps z [k, *batch, *latent] to log p(x, z) [k, *batch], in nats.
+        mu, logvar: the posterior's parameters [*batch, *latent], of one shape. Get gradients.
+        num_samples: K.
+        estimator: ``"iwae"``, ``"stl"`` or ``"dreg"``.
+        chunk_size: how many samples ``log_joint`` gets at a time. Where gradients are wanted, it
+            then runs once more in the backward pass, and one chunk's intermediates are all that is
+            held. The samples are the same for any size.
+        eps: noise to use, [K, *batch, *latent].
+        seed, generator: the noise's source, as in :func:`vaekern.reparameterize`.
+        scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
+        logvar_clamp: bounds for the log-variance.
+        batch_dims: how many leading dimensions of ``mu`` index datapoints.
+
+    Returns:
+        The log-weights [K, *batch]; float32 for half precision, in which z is sampled and q
+        evaluated in float32 too, while ``log_joint`` gets z in the dtype of ``mu``.
+
+    Raises:
+        ValueError: a number is below 1, the estimator is unknown, ``log_joint`` returns another
+            shape, or an argument of :func:`vaekern.reparameterize` does not fit.
+        TypeError: a dtype is not supported.
+    """
+    _check_at_least_one("num_samples", num_samples)
+    _check_at_least_one("chunk_size", num_samples if chunk_size is None else chunk_size)
+    if estimator not in _ESTIMATORS:
+        raise ValueError(f"estimator: expected one of {_ESTIMATORS}, got {estimator!r}")
+    check_float("mu", mu)
+    check_float("logvar", logvar)
+    options: dict[str, Any] = {
+        "scale": scale,
+        "logvar_clamp": logvar_clamp,
+        "batch_dims": batch_dims + 1,
+    }
+    wide = accumulation_dtype((mu, logvar))
+    mean, spread = (t.to(wide).expand(num_samples, *t.shape) for t in (mu, logvar))
+    z = reparameterize(mean, spread, eps=eps, seed=seed, generator=generator, **options)
+    if estimator != "iwae":
+        mean, spread = mean.detach(), spread.detach()
+    nothing = None
+    if estimator == "dreg":
+        z, nothing = _DoublyReparameterized.apply(z, batch_dims + 1)
+    log_posterior = gaussian_log_likelihood(mean, z, spread, **options)
+    log_p = _in_chunks(log_joint, z.to(mu.dtype), chunk_size)
+    if log_p.shape != log_posterior.shape:
+        raise ValueError(
+            f"log_joint: expected a result of shape {tuple(log_posterior.shape)}, "
+            f"got {tuple(log_p.shape)}"
+        )
+    weights = log_p - log_posterior
+    return weights if nothing is None else weights + nothing
+
+
+class _DoublyReparameterized(Function):
+    """z, and a zero for each sample, to be added to its log-weight.
+
+    The gradient of that zero is the one that arrives at the log-weight: the normalised weight of
+    the bound, times what arrives at the bound, which is therefore the sum over samples. The
+    gradient of z, which has that factor already, is multiplied by the normalised weight again.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, batch_dims: int) -> tuple[Tensor, Tensor]:
+        return z.view_as(z), z.new_zeros(z.shape[:batch_dims])
+
+    @staticmethod
+    def backward(ctx: Any, g_z: Tensor, g_zero: Tensor) -> tuple[Tensor, None]:
+        total = g_zero.sum(0)
+        weights = g_zero / torch.where(total == 0, 1.0, total)
+        return g_z * weights.reshape(*weights.shape, *(1,) * (g_z.dim() - weights.dim())), None
+
+
+def _in_chunks(log_joint: LogJoint, z: Tensor, chunk_size: int | None) -> Tensor:
+    if chunk_size is None or chunk_size >= z.shape[0]:
+        return log_joint(z)
+    chunks = z.split(chunk_size)
+    if not torch.is_grad_enabled():
+        return torch.cat([log_joint(chunk) for chunk in chunks])
+    return torch.cat([checkpoint(log_joint, chunk, use_reentrant=False) for chunk in chunks])
+
+
+def model_log_weights(model: VAE, x: Tensor, num_samples: int = 1, **options: Any) -> Tensor:
+    r""":func:`log_weights` of a :class:`vaekern.VAE`: log p(x | z) + log N(z; 0, 1) - log q(z | x).
+
+    The decoder gets the samples of all datapoints as one batch [K * B, *latent]; x is not repeated.
+
+    Args:
+        model: the model.
+        x: data [B, ...].
+        num_samples: K.
+        options: ``estimator``, ``chunk_size``, ``eps``, ``seed``, ``generator`` of
+            :func:`log_weights`.
+
+    Returns:
+        The log-weights [K, B].
+    """
+    mu, logvar = model.encode(x)
+
+    def log_joint(z: Tensor) -> Tensor:
+        k = z.shape[0]
+        decoder_output = _per_sample(model.decoder(z.flatten(0, 1)), k)
+        repeated = x.expand(k, *x.shape)
+        log_likelihood = model.likelihood.log_prob(decoder_output, repeated, batch_dims=2)
+        return log_likelihood + standard_normal_log_density(z, batch_dims=2)
+
+    return log_weights(
+        log_joint,
+        mu,
+        logvar,
+        num_samples,
+        scale=model.scale,
+        logvar_clamp=model.logvar_clamp,
+        **options,
+    )
+
+
+def standard_normal_log_density(z: Tensor, *, batch_dims: int = 1) -> Tensor:
+    """log N(z; 0, 1) per datapoint, in nats: the usual prior's part of ``log_joint``."""
+    return gaussian_log_likelihood(z.new_zeros(()).expand(z.shape), z, batch_dims=batch_dims)
+
+
+def importance_weighted(
+    model: VAE, x: Tensor, num_samples: int, *, estimator: str = "iwae", **options: Any
+) -> Tensor:
+    r"""The importance-weighted bound of a :class:`vaekern.VAE`, per datapoint in nats.
+
+    .. math:: \log \frac1K \sum_k p(x \mid z_k)\, p(z_k) / q(z_k \mid x), \qquad z_k \sim q
+
+    (Burda et al. 2016, eq. 8.) The loss is minus its mean.
+
+    Args:
+        model: the model; its ``beta`` has no part in this bound.
+        x: data [B, ...].
+        num_samples: K.
+        estimator: of the encoder's gradient: ``"iwae"``, ``"stl"`` or ``"dreg"``, see
+            :func:`log_weights`.
+        options: ``chunk_size``, ``eps``, ``seed``, ``generator`` of :func:`log_weights`.
+
+    Returns:
+        The bound [B].
+    """
+    weights = model_log_weights(model, x, num_samples, estimator=estimator, **options)
+    return importance_weighted_bound(weights)
+
+
+def monte_carlo_elbo(
+    model: VAE, x: Tensor, num_samples: int = 1, *, stick_the_landing: bool = False, **options: Any
+) -> Tensor:
+    r"""The ELBO of a :class:`vaekern.VAE` with a sampled KL divergence, per datapoint in nats.
+
+    .. math:: \frac1K \sum_k \log p(x, z_k) - \log q(z_k \mid x), \qquad z_k \sim q
+
+    (Kingma & Welling 2013, eq. 6.) :meth:`vaekern.VAE.elbo` takes the KL divergence in closed form
+    instead, which has the same mean.
+
+    Args:
+        model: the model; its ``beta`` has no part in this bound.
+        x: data [B, ...].
+        num_samples: K.
+        stick_the_landing: leave the score of q out of the encoder's gradient (Roeder et al. 2017,
+            section 3), which is still unbiased.
+        options: ``chunk_size``, ``eps``, ``seed``, ``generator`` of :func:`log_weights`.
+
+    Returns:
+        The estimate [B].
+    """
+    estimator = "stl" if stick_the_landing else "iwae"
+    return model_log_weights(model, x, num_samples, estimator=estimator, **options).mean(0)
+
+
+def _per_sample(decoder_output: DecoderOutput, k: int) -> Any:
+    """Parameters of k * B datapoints as those of k samples of B datapoints. Smaller ones, which
+    all datapoints share, stay as they are."""
+    if isinstance(decoder_output, torch.Tensor):
+        return decoder_output.unflatten(0, (k, -1))
+    first = decoder_output[0]
+    return tuple(_parameter_per_sample(part, first, k) for part in decoder_output)
+
+
+def _parameter_per_sample(part: Any, first: Tensor, k: int) -> Any:
+    if not isinstance(part, torch.Tensor) or part.dim() < first.dim():
+        return part
+    if part.shape[0] != first.shape[0]:
+        return part.unsqueeze(0)
+    return part.unflatten(0, (k, -1))
+
+
+def _check_at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise ValueError(f"{name}: expected at least 1, got {value}")
