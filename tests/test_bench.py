@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,12 +59,30 @@ SUITES = {
 }
 
 
+#: torch's own formula of the continuous Bernoulli loses the digits of bfloat16 near logits of 0.
+WRONG_PEERS = {
+    ("continuous_bernoulli_log_likelihood", "bfloat16", "eager"),
+    ("continuous_bernoulli_log_likelihood", "bfloat16", "distributions"),
+}
+
+
+def wrong_providers(printed: str) -> set[tuple[str, str, str]]:
+    """(operation or workload, dtype, provider) of each that was not timed because it is wrong."""
+    found, heading = set(), ("", "")
+    for line in printed.splitlines():
+        if match := re.match(r"(\w+) (\w+): ", line):
+            heading = match[1], match[2]
+        elif "WRONG" in line:
+            found.add((*heading, line.split(":")[0].strip()))
+    return found
+
+
 @pytest.mark.parametrize("suite", SUITES)
 def test_suite(suite: str) -> None:
     run = command("bench", suite, *SUITES[suite])
     assert run.returncode == 0, run.stderr
     assert "vaekern" in run.stdout
-    assert "WRONG" not in run.stdout
+    assert wrong_providers(run.stdout) <= WRONG_PEERS
     assert "FAILED" not in run.stdout
 
 
