@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from unittest import mock
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
-import vaekern._cpu
 from bench.families import Form
 from bench.providers import Provider
 from bench.report import Results, Row, dtype_name, print_table
@@ -99,13 +96,10 @@ def saved_bytes(problem: Problem, form: Form) -> int:
 
 def _peak_extra_bytes(problem: Problem, form: Form) -> int:
     """The most that a step holds at once of what it allocates: results and gradients included,
-    inputs not. From the log of torch's allocator, so vaekern's large results come from there, too,
-    instead of its pool: as many bytes, but counted."""
+    inputs not. From the log of torch's allocator, from which vaekern's large results come too while
+    a profiler listens, instead of from its pool."""
     problem.forget_gradients()
-    with (
-        mock.patch.object(vaekern._cpu, "_POOLED", math.inf),
-        profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded,
-    ):
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         results = problem.step(form)
     del results
     with tempfile.TemporaryDirectory() as folder:

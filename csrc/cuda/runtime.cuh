@@ -6,7 +6,6 @@
 #include <cuda_runtime.h>
 #else
 #include "emulation/emulation.h"
-#define __grid_constant__
 #endif
 
 #include "../core/portable.h"
