@@ -131,11 +131,14 @@ def test_normals_are_accurate(isa: str) -> None:
 
 
 @pytest.mark.parametrize("seed", [[3, 0], [-(2**63), 2**63 - 1], [2**40 + 1, -5]], ids=str)
-@pytest.mark.parametrize("shape", [(1,), (3,), (1021,), (7, 611), (5, 13, 31)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(1,), (3,), (1021,), (7, 611), (5, 13, 31), (6, 64), (3, 1028)], ids=str
+)
 def test_every_backend_has_the_same_noise(
     shape: tuple[int, ...], seed: list[int], backend: str
 ) -> None:
-    """As the reference's, and as the CPU's kernels': in sizes that are no multiple of anything."""
+    """As the reference's, and as the CPU's kernels': in sizes that are no multiple of anything, and
+    in rows of whole counters."""
     key = torch.tensor(seed)
     got = normals(shape, key, backend=backend)
     assert largest_error_in_ulps(got, _plain.normal(key, got.shape, torch.float64)) <= ULPS
@@ -148,8 +151,9 @@ def test_noise_depends_on_the_index_alone_on_every_backend(backend: str) -> None
     longest = normals((3001,), 5, backend=backend)
     for n in (1, 2, 5, 1023, 1025, 2999):
         assert torch.equal(normals((n,), 5, backend=backend), longest[:n])
-    for shape in ((3001, 1), (1, 3001)):
-        assert torch.equal(normals(shape, 5, backend=backend).flatten(), longest)
+    for shape in ((3001, 1), (1, 3001), (750, 4), (2, 1500)):
+        numel = math.prod(shape)
+        assert torch.equal(normals(shape, 5, backend=backend).flatten(), longest[:numel])
     assert torch.equal(normals((13, 230), 5, backend=backend).flatten(), longest[: 13 * 230])
 
 
