@@ -1,4 +1,4 @@
-"""The importance-weighted example runs, and more samples give a better model."""
+"""The importance-weighted example runs: both implementations learn, and equally well."""
 
 from __future__ import annotations
 
