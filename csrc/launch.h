@@ -8,7 +8,8 @@
 
 namespace vk {
 
-enum class DType : int { f32, f64, bf16, f16, u8, boolean };
+// Bytes are read in three ways: u8 as 0 .. 1, u8_signed as -1 .. 1, u8_count as they are.
+enum class DType : int { f32, f64, bf16, f16, u8, boolean, u8_signed, u8_count };
 
 constexpr int kMaxDims = 12;
 constexpr int kMaxOperands = 8;

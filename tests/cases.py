@@ -210,6 +210,26 @@ def _likelihoods() -> Iterator[Case]:
     )
 
 
+def _signed() -> Iterator[Case]:
+    """Bytes as -1 .. 1."""
+    for name, located, spread in (
+        ("gaussian_log_likelihood", "mean", "logvar"),
+        ("laplace_log_likelihood", "loc", "log_scale"),
+        ("student_t_log_likelihood", "loc", "log_scale"),
+    ):
+        arguments = (
+            Argument(located, "location"),
+            Argument("x", "uint8"),
+            Argument(spread, spread, "channel"),
+        )
+        constants: dict[str, Any] = {"uint8_range": "signed"}
+        if name == "gaussian_log_likelihood":
+            constants["scale"] = "logvar"
+        if name == "student_t_log_likelihood":
+            constants["df"] = NUMBERS["df"]
+        yield Case(f"{name}-signed-uint8", name, name, arguments, constants)
+
+
 def _posterior(function: str, prior: str, scale: str, noise: str = "") -> Case:
     of_prior, constants = _prior(PRIORS[prior], scale)
     kl = "standard_kl" if prior == "none" else "gaussian_kl"
@@ -239,7 +259,13 @@ def _posteriors() -> Iterator[Case]:
                 yield _posterior("sample_with_kl", prior, scale, noise)
 
 
-CASES: tuple[Case, ...] = (*_bernoulli(), *_gaussian(), *_likelihoods(), *_posteriors())
+CASES: tuple[Case, ...] = (
+    *_bernoulli(),
+    *_gaussian(),
+    *_likelihoods(),
+    *_signed(),
+    *_posteriors(),
+)
 
 #: Every op and every shape of argument, in one scale and with one kind of target: for the tests
 #: that are about memory, threads or torch rather than about the mathematics.

@@ -40,6 +40,7 @@ TARGETS = (
     "laplace_log_likelihood",
     "student_t_log_likelihood",
 )
+RANGED = ("gaussian_log_likelihood", "laplace_log_likelihood", "student_t_log_likelihood")
 #: What else a function needs.
 OTHERS = {"student_t_log_likelihood": {"log_scale": 0.0, "df": 3.0}}
 
@@ -74,6 +75,12 @@ def _wrong() -> list[Wrong]:
     for function in TARGETS:
         rows.append((function, {"x": t(*MU, dtype=I64)}, TypeError, "x", "int64", "uint8"))
         rows.append((function, {"x": 0.5}, TypeError, "x", "float", "tensor"))
+    for function in RANGED:
+        signed = {"x": t(*MU, dtype=torch.bool), "uint8_range": "signed"}
+        rows += [
+            (function, {"uint8_range": "count"}, ValueError, "uint8_range", "'count'", "'signed'"),
+            (function, signed, TypeError, "x", "bool", "uint8 or floating point"),
+        ]
     for function in SCALED:
         rows += [
             (function, {"scale": "variance"}, ValueError, "scale", "'variance'", "log_std"),

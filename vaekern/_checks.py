@@ -11,6 +11,7 @@ from torch import Tensor
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _TARGETS = (*_FLOATS, torch.uint8, torch.bool)
 SCALES = ("logvar", "log_std", "std")
+_UINT8_RANGES = ("unit", "signed")
 
 
 def _names(dtypes: tuple[torch.dtype, ...]) -> str:
@@ -105,6 +106,16 @@ def broadcastable(
         f"{tuple(other.shape)}, its event shape {tuple(event)}{channels}, or either with 1 for "
         f"the dimensions it is shared over; got {tuple(value.shape)}"
     )
+
+
+def check_uint8_range(uint8_range: str, x: Tensor) -> None:
+    """What a caller may choose; booleans have one range only."""
+    if uint8_range not in _UINT8_RANGES:
+        raise ValueError(f"uint8_range: expected one of {_UINT8_RANGES}, got {uint8_range!r}")
+    if uint8_range != "unit" and x.dtype is torch.bool:
+        raise TypeError(
+            f"x: bool is 0 and 1; for uint8_range={uint8_range!r} expected uint8 or floating point"
+        )
 
 
 def number_or_scalar(name: str, value: Tensor | float) -> Tensor | float:

@@ -18,7 +18,7 @@ from vaekern._compat import dispatch_modes_active, profiler_active
 
 #: (operation, scale, variant)
 Kernel: TypeAlias = tuple[str, str, str]
-Source: TypeAlias = "Tensor | PerDatapoint | Noise | float"
+Source: TypeAlias = "Tensor | PerDatapoint | Bytes | Noise | float"
 Result: TypeAlias = "Tensor | PerDatapoint | None"
 
 # As in csrc/launch.h.
@@ -42,6 +42,18 @@ class PerDatapoint:
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
         self.dtype = tensor.dtype
+
+
+class Bytes:
+    """A uint8 tensor that is not read as 0 .. 1, as any other is (the range ``"unit"``), but as
+    -1 .. 1 (``"signed"``) or as it is (``"count"``)."""
+
+    __slots__ = ("dtype", "range", "tensor")
+
+    def __init__(self, tensor: Tensor, uint8_range: str) -> None:
+        self.tensor = tensor
+        self.dtype = tensor.dtype
+        self.range = uint8_range
 
 
 class Output(NamedTuple):
@@ -99,8 +111,10 @@ def accumulation_dtype(sources: Sequence[Any]) -> torch.dtype:
     return torch.float32
 
 
-def strides_of(source: Tensor | PerDatapoint, shape: torch.Size) -> tuple[int, ...] | None:
+def strides_of(source: Tensor | PerDatapoint | Bytes, shape: torch.Size) -> tuple[int, ...] | None:
     """The strides with which a source broadcasts to ``shape``; None where it is contiguous."""
+    if isinstance(source, Bytes):
+        source = source.tensor
     if isinstance(source, PerDatapoint):
         strides = source.tensor.stride()
         return (*strides, *(0,) * (len(shape) - len(strides)))

@@ -12,6 +12,7 @@ from vaekern._checks import (
     check_float,
     check_like,
     check_target,
+    check_uint8_range,
 )
 from vaekern._launch import accumulation_dtype
 
@@ -23,6 +24,7 @@ def laplace_log_likelihood(
     x: Tensor,
     log_scale: Tensor | float = 0.0,
     *,
+    uint8_range: str = "unit",
     batch_dims: int = 1,
 ) -> Tensor:
     r"""Laplace log-likelihood log p(x | loc, e^log_scale), per datapoint in nats.
@@ -33,6 +35,7 @@ def laplace_log_likelihood(
         loc: any shape. Gets gradients; the one at x = loc is 0, as that of ``torch.abs``.
         x: targets, the shape of ``loc``: see :func:`gaussian_log_likelihood`.
         log_scale: logarithms of the scale, broadcasting as ``logvar`` does there.
+        uint8_range: how a uint8 ``x`` is read, as there.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -42,7 +45,7 @@ def laplace_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
-    return run(laplace_call(loc, x, log_scale, batch_dims))
+    return run(laplace_call(loc, x, log_scale, batch_dims, uint8_range))
 
 
 def student_t_log_likelihood(
@@ -51,6 +54,7 @@ def student_t_log_likelihood(
     log_scale: Tensor | float,
     df: Tensor | float,
     *,
+    uint8_range: str = "unit",
     batch_dims: int = 1,
 ) -> Tensor:
     r"""Log-likelihood of Student's t with ``df`` degrees of freedom, per datapoint in nats.
@@ -69,6 +73,7 @@ def student_t_log_likelihood(
         log_scale: logarithms of the scale, broadcasting as ``logvar`` does there.
         df: degrees of freedom, positive (not checked), broadcasting in the same way. Tensors get
             gradients.
+        uint8_range: how a uint8 ``x`` is read, as there.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -78,30 +83,47 @@ def student_t_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
-    return run(student_t_call(loc, x, log_scale, df, batch_dims))
+    return run(student_t_call(loc, x, log_scale, df, batch_dims, uint8_range))
 
 
 # --- checked calls ------------------------------------------------------------------------------
 
 
-def laplace_call(loc: Tensor, x: Tensor, log_scale: Tensor | float, batch_dims: int) -> Call:
-    (log_scale,) = _check_located(loc, x, {"log_scale": log_scale}, batch_dims)
-    return Call(_ops.LAPLACE, loc, log_scale, x, batch_dims)
+def laplace_call(
+    loc: Tensor,
+    x: Tensor,
+    log_scale: Tensor | float,
+    batch_dims: int,
+    uint8_range: str = "unit",
+) -> Call:
+    (log_scale,) = _check_located(loc, x, {"log_scale": log_scale}, batch_dims, uint8_range)
+    return Call(_ops.LAPLACE, loc, log_scale, x, batch_dims, uint8_range)
 
 
 def student_t_call(
-    loc: Tensor, x: Tensor, log_scale: Tensor | float, df: Tensor | float, batch_dims: int
+    loc: Tensor,
+    x: Tensor,
+    log_scale: Tensor | float,
+    df: Tensor | float,
+    batch_dims: int,
+    uint8_range: str = "unit",
 ) -> Call:
-    log_scale, df = _check_located(loc, x, {"log_scale": log_scale, "df": df}, batch_dims)
-    return Call(_ops.STUDENT_T, loc, log_scale, df, x, batch_dims)
+    parameters = {"log_scale": log_scale, "df": df}
+    log_scale, df = _check_located(loc, x, parameters, batch_dims, uint8_range)
+    return Call(_ops.STUDENT_T, loc, log_scale, df, x, batch_dims, uint8_range)
 
 
 def _check_located(
-    loc: Tensor, x: Tensor, parameters: dict[str, Tensor | float], batch_dims: int
+    loc: Tensor,
+    x: Tensor,
+    parameters: dict[str, Tensor | float],
+    batch_dims: int,
+    uint8_range: str,
 ) -> list[Tensor]:
     """The parameters as tensors."""
     check_float("loc", loc)
     check_target("x", x)
+    check_uint8_range(uint8_range, x)
     check_like("x", x, "loc", loc)
     check_batch_dims(batch_dims, "loc", loc)
     dtype = accumulation_dtype((loc, x))

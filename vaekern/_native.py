@@ -11,7 +11,7 @@ from typing import Any
 import torch  # first: the extension then shares torch's OpenMP runtime
 from torch import Tensor
 
-from vaekern._launch import Kernel, Noise, Output, PerDatapoint, Source, strides_of
+from vaekern._launch import Bytes, Kernel, Noise, Output, PerDatapoint, Source, strides_of
 
 ISA_VARIABLE = "VAEKERN_CPU_ISA"
 CACHE_VARIABLE = "VAEKERN_CACHE_MIB"
@@ -25,6 +25,7 @@ DTYPES = {
     torch.uint8: 4,
     torch.bool: 5,
 }
+UINT8 = {"unit": 4, "signed": 6, "count": 7}
 
 
 def _load() -> tuple[ModuleType | None, str]:
@@ -74,6 +75,8 @@ def describe_input(source: Source, shape: torch.Size) -> object:
     if isinstance(source, PerDatapoint):
         tensor = source.tensor
         return tensor.data_ptr(), DTYPES[tensor.dtype], strides_of(source, shape)
+    if isinstance(source, Bytes):
+        return source.tensor.data_ptr(), UINT8[source.range], strides_of(source, shape)
     if isinstance(source, Noise):
         return (source.seed.data_ptr(),)
     return float(source)

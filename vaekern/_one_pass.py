@@ -131,7 +131,7 @@ def _value_and_gradients(
         call.op.kernel_name("value_and_vjp", attributes),
         inputs[0].shape,
         attributes[0],
-        [weight, *inputs],
+        [weight, *call.op.sources(inputs, attributes)],
         [value, *found],
     )
     return found

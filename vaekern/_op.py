@@ -18,6 +18,7 @@ from vaekern._autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._backend import backend_named
 from vaekern._compat import below_autograd, forward_mode_active, transforms_active
 from vaekern._launch import (
+    Bytes,
     Kernel,
     Noise,
     PerDatapoint,
@@ -42,7 +43,9 @@ class Op:
     is a seed, which stands for noise. ``results`` are one number per element or per datapoint.
     ``vjp_inputs`` are the inputs that the vjp kernel reads and differentiates: the gradient of any
     other is the first result's, as it is. ``plain`` is the same function in torch operations.
-    After the inputs come the attributes: ``batch_dims``, ``scale`` where ``scaled``, ``backend``.
+    ``uint8_range`` is how uint8 inputs are read, see ``_launch.Bytes``; None leaves it to the call.
+    After the inputs come the attributes: ``batch_dims``, ``scale`` where ``scaled``,
+    ``uint8_range`` where the call says it, ``backend``.
     """
 
     def __init__(
@@ -53,14 +56,17 @@ class Op:
         *,
         scaled: bool = True,
         vjp_inputs: Sequence[int] | None = None,
+        uint8_range: str | None = "unit",
     ) -> None:
         self.name = plain.__name__
         self.plain = plain
         self.inputs = tuple(inputs)
         self.results = tuple(results)
         self.scaled = scaled
+        self.uint8_range = uint8_range
         self.vjp_inputs = tuple(range(len(inputs)) if vjp_inputs is None else vjp_inputs)
-        attributes = "int batch_dims, " + ("str scale, " if scaled else "") + "str backend"
+        attributes = "int batch_dims, " + ("str scale, " if scaled else "")
+        attributes += ("str uint8_range, " if uint8_range is None else "") + "str backend"
         tensors = [f"Tensor {name}" for name in inputs]
         returns = ", ".join(["Tensor"] * len(results))
         self.op = _define(
@@ -139,7 +145,7 @@ class Op:
             self.kernel_name("value", attributes),
             tensors[0].shape,
             attributes[0],
-            _sources(tensors),
+            self.sources(tensors, attributes),
             [
                 result if kind is ELEMENT else PerDatapoint(result)
                 for kind, result in zip(self.results, results, strict=True)
@@ -163,10 +169,22 @@ class Op:
                 0.0 if g is None else g if kind is ELEMENT else PerDatapoint(g)
                 for kind, g in zip(self.results, gradients, strict=True)
             ]
-            + _sources(tensors),
+            + self.sources(tensors, attributes),
             found,
         )
         return [gradient for gradient in found if gradient is not None]
+
+    def sources(self, tensors: Sequence[Tensor], attributes: Sequence[Any]) -> list[Source]:
+        """What a launch is told of inputs."""
+        uint8_range = self.uint8_range or attributes[1 + self.scaled]
+        return [
+            Noise(t.contiguous())
+            if t.dtype is torch.int64
+            else Bytes(t, uint8_range)
+            if uint8_range != "unit" and t.dtype is torch.uint8
+            else t
+            for t in tensors
+        ]
 
     def kernel_name(self, variant: str, attributes: Sequence[Any]) -> Kernel:
         return self.name, attributes[1] if self.scaled else "", variant
@@ -194,10 +212,6 @@ class Op:
         return [
             empty_contiguous(t, t.dtype) for t, want in zip(tensors, wanted, strict=True) if want
         ]
-
-
-def _sources(tensors: Sequence[Tensor]) -> list[Source]:
-    return [Noise(t.contiguous()) if t.dtype is torch.int64 else t for t in tensors]
 
 
 def _wants_derivative(args: Sequence[Any]) -> bool:

@@ -21,18 +21,21 @@ GAUSSIAN = Op(
     _plain.gaussian_log_likelihood,
     inputs=("mean", "logvar", "x"),
     results=(DATAPOINT,),
+    uint8_range=None,
 )
 LAPLACE = Op(
     _plain.laplace_log_likelihood,
     inputs=("loc", "log_scale", "x"),
     results=(DATAPOINT,),
     scaled=False,
+    uint8_range=None,
 )
 STUDENT_T = Op(
     _plain.student_t_log_likelihood,
     inputs=("loc", "log_scale", "df", "x"),
     results=(DATAPOINT,),
     scaled=False,
+    uint8_range=None,
 )
 STANDARD_KL = Op(
     _plain.standard_kl,

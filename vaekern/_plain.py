@@ -115,11 +115,14 @@ def log_half_step(a: Tensor) -> Tensor:
     return 0.5 * steps + inverse * _series(inverse * inverse, terms)
 
 
-def image(x: Tensor, like: Tensor) -> Tensor:
-    """Targets as floats: bytes are intensities in 0..255, booleans 0 and 1."""
+def image(x: Tensor, like: Tensor, uint8_range: str = "unit") -> Tensor:
+    """Targets as floats: booleans 0 and 1, bytes by their range (``_launch.Bytes``)."""
     if x.is_floating_point():
         return x
-    return x.to(like.dtype) / 255.0 if x.dtype is torch.uint8 else x.to(like.dtype)
+    number = x.to(like.dtype)
+    if x.dtype is not torch.uint8 or uint8_range == "count":
+        return number
+    return number / 255.0 if uint8_range == "unit" else 2.0 * (number / 255.0) - 1.0
 
 
 def bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
@@ -151,27 +154,29 @@ def continuous_bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: i
 
 
 def gaussian_log_likelihood(
-    mean: Tensor, logvar: Tensor, x: Tensor, batch_dims: int, scale: str
+    mean: Tensor, logvar: Tensor, x: Tensor, batch_dims: int, scale: str, uint8_range: str
 ) -> Tensor:
     mean, logvar = widen(mean, logvar, *([x] if x.is_floating_point() else []))[:2]
-    u = deviations(image(x, mean), mean, logvar, scale)
+    u = deviations(image(x, mean, uint8_range), mean, logvar, scale)
     v = log_variance(logvar, scale)
     return per_datapoint(-0.5 * (u * u + v + _LOG_2PI), batch_dims)
 
 
-def laplace_log_likelihood(loc: Tensor, log_scale: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+def laplace_log_likelihood(
+    loc: Tensor, log_scale: Tensor, x: Tensor, batch_dims: int, uint8_range: str
+) -> Tensor:
     loc, log_scale = widen(loc, log_scale, *([x] if x.is_floating_point() else []))[:2]
-    u = deviations(image(x, loc), loc, log_scale, "log_std")
+    u = deviations(image(x, loc, uint8_range), loc, log_scale, "log_std")
     sign = torch.where(u.isnan(), u, torch.sign(u)).detach()  # NaN of NaN
     return per_datapoint(-(sign * u + log_scale + math.log(2.0)), batch_dims)
 
 
 def student_t_log_likelihood(
-    loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor, batch_dims: int
+    loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor, batch_dims: int, uint8_range: str
 ) -> Tensor:
     loc, log_scale, df = widen(loc, log_scale, df, *([x] if x.is_floating_point() else []))[:3]
     df = torch.where(df == math.inf, 1e30, df)  # a Gaussian, to every digit
-    u = deviations(image(x, loc), loc, log_scale, "log_std")
+    u = deviations(image(x, loc, uint8_range), loc, log_scale, "log_std")
     ratio = u / df.sqrt()
     far = ratio.abs() > 1.0
     near, large = torch.where(far, 0.0, ratio), torch.where(far, ratio, 1.0)

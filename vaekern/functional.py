@@ -28,6 +28,7 @@ from vaekern._checks import (
     check_like,
     check_scale,
     check_target,
+    check_uint8_range,
 )
 from vaekern._launch import accumulation_dtype
 from vaekern._location_likelihoods import laplace_log_likelihood, student_t_log_likelihood
@@ -208,6 +209,7 @@ def gaussian_log_likelihood(
     *,
     scale: str = "logvar",
     logvar_clamp: Clamp | None = None,
+    uint8_range: str = "unit",
     batch_dims: int = 1,
 ) -> Tensor:
     r"""Gaussian log-likelihood log N(x; mean, e^logvar), per datapoint in nats.
@@ -218,14 +220,16 @@ def gaussian_log_likelihood(
 
     Args:
         mean: any shape. Gets gradients.
-        x: targets, the shape of ``mean``: floating point, or uint8 intensities 0..255, which the
-            kernel reads as x / 255, or bool. Floating-point x gets gradients.
+        x: targets, the shape of ``mean``: floating point, or uint8 intensities 0..255 (see
+            ``uint8_range``), or bool. Floating-point x gets gradients.
         logvar: log-variances (see ``scale``): a number, a scalar tensor (learned, shared by all),
             a vector with one number per channel (the first event dimension), the shape of
             ``mean``, its event shape, or either with a 1 for each dimension it is shared over.
             Tensors get gradients.
         scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
         logvar_clamp: bounds for the log-variance.
+        uint8_range: how the kernel reads a uint8 x: ``"unit"`` as x / 255, in [0, 1], or
+            ``"signed"`` as 2 x / 255 - 1, in [-1, 1]. Other dtypes are taken as they are.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -235,7 +239,7 @@ def gaussian_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
-    return run(gaussian_call(mean, x, logvar, scale, logvar_clamp, batch_dims))
+    return run(gaussian_call(mean, x, logvar, scale, logvar_clamp, batch_dims, uint8_range))
 
 
 # --- checked calls: an operation with the arguments that its kernel takes -------------------------
@@ -272,16 +276,18 @@ def gaussian_call(
     scale: str,
     logvar_clamp: Clamp | None,
     batch_dims: int,
+    uint8_range: str = "unit",
 ) -> Call:
     check_float("mean", mean)
     check_target("x", x)
+    check_uint8_range(uint8_range, x)
     check_like("x", x, "mean", mean)
     check_batch_dims(batch_dims, "mean", mean)
     check_scale(scale)
     dtype = accumulation_dtype((mean, x))
     spread = broadcastable("logvar", logvar, "mean", mean, batch_dims, dtype, per_channel=True)
     spread = clamp_logvar(spread, scale, logvar_clamp)
-    return Call(_ops.GAUSSIAN, mean, spread, x, batch_dims, scale)
+    return Call(_ops.GAUSSIAN, mean, spread, x, batch_dims, scale, uint8_range)
 
 
 def _check_posterior(

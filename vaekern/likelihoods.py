@@ -73,6 +73,7 @@ class GaussianLikelihood(Likelihood):
         learned: make ``logvar`` a parameter.
         scale: what log-variances are given as: ``"logvar"``, ``"log_std"`` or ``"std"``.
         logvar_clamp: bounds for the log-variance.
+        uint8_range: how a uint8 ``x`` is read: ``"unit"`` or ``"signed"``.
     """
 
     def __init__(
@@ -82,16 +83,20 @@ class GaussianLikelihood(Likelihood):
         learned: bool = False,
         scale: str = "logvar",
         logvar_clamp: Clamp | None = None,
+        uint8_range: str = "unit",
     ) -> None:
         super().__init__()
         self.logvar: Tensor | float
         _hold(self, "logvar", logvar, learned)
         self.scale = scale
         self.logvar_clamp = logvar_clamp
+        self.uint8_range = uint8_range
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         mean, logvar = self._split(decoder_output)
-        return gaussian_call(mean, x, logvar, self.scale, self.logvar_clamp, batch_dims)
+        return gaussian_call(
+            mean, x, logvar, self.scale, self.logvar_clamp, batch_dims, self.uint8_range
+        )
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return self._split(decoder_output)[0]
@@ -123,15 +128,24 @@ class LaplaceLikelihood(Likelihood):
         log_scale: the logarithm of the scale: a number, or a tensor that broadcasts as ``logvar``
             does in :func:`vaekern.gaussian_log_likelihood`.
         learned: make ``log_scale`` a parameter.
+        uint8_range: how a uint8 ``x`` is read: ``"unit"`` or ``"signed"``.
     """
 
-    def __init__(self, log_scale: Tensor | float = 0.0, *, learned: bool = False) -> None:
+    def __init__(
+        self,
+        log_scale: Tensor | float = 0.0,
+        *,
+        learned: bool = False,
+        uint8_range: str = "unit",
+    ) -> None:
         super().__init__()
         self.log_scale: Tensor | float
         _hold(self, "log_scale", log_scale, learned)
+        self.uint8_range = uint8_range
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
-        return laplace_call(_single(decoder_output), x, self.log_scale, batch_dims)
+        loc = _single(decoder_output)
+        return laplace_call(loc, x, self.log_scale, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return _single(decoder_output)

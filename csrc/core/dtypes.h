@@ -16,6 +16,12 @@ struct Half {
 struct Bool {
   uint8_t bits;
 };
+struct SignedByte {
+  uint8_t bits;
+};
+struct CountByte {
+  uint8_t bits;
+};
 
 template <class T>
 VK_FN T load_as(float x) { return static_cast<T>(x); }
@@ -54,6 +60,12 @@ VK_FN T load_as(uint8_t x) {
   return static_cast<T>(x) / T(255);
 #endif
 }
+
+// Images in -1 .. 1: 2x is exact, so that this rounds twice, however it is written.
+template <class T>
+VK_FN T load_as(SignedByte x) { return T(2) * load_as<T>(x.bits) - T(1); }
+template <class T>
+VK_FN T load_as(CountByte x) { return static_cast<T>(x.bits); }
 
 template <class T>
 VK_FN T load_as(Bool x) { return static_cast<T>(x.bits != 0); }
@@ -116,6 +128,8 @@ template <class Visit>
 VK_FN auto with_dtype(DType dtype, Visit visit) {
   switch (dtype) {
     case DType::u8: return visit(Tag<uint8_t>{});
+    case DType::u8_signed: return visit(Tag<SignedByte>{});
+    case DType::u8_count: return visit(Tag<CountByte>{});
     case DType::boolean: return visit(Tag<Bool>{});
     default: return with_float_dtype(dtype, visit);
   }

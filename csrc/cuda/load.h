@@ -46,6 +46,8 @@ class Reader {
       case DType::bf16:
       case DType::f16: return load<uint16_t>(source.data);
       case DType::u8:
+      case DType::u8_signed:
+      case DType::u8_count:
       case DType::boolean: return load<uint8_t>(source.data);
       default: ready_ = false;
     }
@@ -58,6 +60,8 @@ class Reader {
       case DType::bf16: return convert<BFloat16>(values);
       case DType::f16: return convert<Half>(values);
       case DType::u8: return convert<uint8_t>(values);
+      case DType::u8_signed: return convert<SignedByte>(values);
+      case DType::u8_count: return convert<CountByte>(values);
       case DType::boolean: return convert<Bool>(values);
       default: return convert<float>(values);
     }

@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vaekern._launch import Kernel, Noise, Output, PerDatapoint, Source, strides_of
+from vaekern._launch import Bytes, Kernel, Noise, Output, PerDatapoint, Source, strides_of
 from vaekern.triton.loops import add_up, multiply, visit
 from vaekern.triton.ops import KERNELS
 from vaekern.triton.plan import (
@@ -89,7 +89,7 @@ def plan_of(
 
 
 def _input_layout(source: Source, shape: torch.Size) -> InputLayout:
-    if isinstance(source, (Tensor, PerDatapoint)):
+    if isinstance(source, (Tensor, PerDatapoint, Bytes)):
         return strides_of(source, shape)
     return "noise" if isinstance(source, Noise) else "constant"
 
@@ -151,6 +151,7 @@ def arguments(
         "VJP": function.vjp,
         "SCALE": function.scale,
         "INPUT_KINDS": plan.input_kinds,
+        "UINT8": tuple([s.range if isinstance(s, Bytes) else "unit" for s in inputs]),
         "VARIES": plan.varies,
         "OUTPUT_KINDS": plan.output_kinds,
         "SUMMED": plan.summed,
@@ -173,14 +174,14 @@ def options(in_double: bool) -> dict[str, Any]:
 def _pointer(source: Source) -> Tensor | None:
     if isinstance(source, Tensor):
         return source
-    if isinstance(source, PerDatapoint):
+    if isinstance(source, (PerDatapoint, Bytes)):
         return source.tensor
     return source.seed if isinstance(source, Noise) else None
 
 
 def _bits(source: Source) -> int | None:
     """A constant's, as a double: a launch would round a float to 32 bits."""
-    if isinstance(source, (Tensor, PerDatapoint, Noise)):
+    if isinstance(source, (Tensor, PerDatapoint, Bytes, Noise)):
         return None
     return struct.unpack("<q", struct.pack("<d", source))[0]
 

@@ -47,11 +47,13 @@ def mask_of(row_mask, col_mask, VARIES: tl.constexpr, ROW_DIMS: tl.constexpr):
 
 
 @triton.jit
-def as_number(loaded, COMPUTE: tl.constexpr):
-    """Bytes are intensities in 0..255."""
+def as_number(loaded, UINT8: tl.constexpr, COMPUTE: tl.constexpr):
+    """Bytes are read by their range: as 0 .. 1, as -1 .. 1 or as they are."""
     number = loaded.to(COMPUTE)
-    if loaded.dtype == tl.uint8:
+    if loaded.dtype == tl.uint8 and UINT8 != "count":
         number = divide(number, tl.full([1, 1], 255.0, COMPUTE))
+        if UINT8 == "signed":
+            number = 2.0 * number - 1.0
     return number
 
 
@@ -80,7 +82,7 @@ def apply(value, vjp, scale: tl.constexpr, x):
 def visit(
     inputs, strides, constants, outputs, sizes, rows, cols, steps,
     VALUE: tl.constexpr, VJP: tl.constexpr, SCALE: tl.constexpr,
-    INPUT_KINDS: tl.constexpr, VARIES: tl.constexpr,
+    INPUT_KINDS: tl.constexpr, UINT8: tl.constexpr, VARIES: tl.constexpr,
     OUTPUT_KINDS: tl.constexpr, SUMMED: tl.constexpr,
     ROW_DIMS: tl.constexpr, MULTIPLE: tl.constexpr, DOWN: tl.constexpr,
     R: tl.constexpr, C: tl.constexpr,
@@ -118,11 +120,13 @@ def visit(
         x = ()
         for k in tl.static_range(len(INPUT_KINDS)):
             if INPUT_KINDS[k] == "dense":
-                loaded = as_number(tl.load(inputs[k] + flat, mask=mask, other=0), COMPUTE)
+                loaded = tl.load(inputs[k] + flat, mask=mask, other=0)
+                loaded = as_number(loaded, UINT8[k], COMPUTE)
             elif INPUT_KINDS[k] == "strided":
                 pointer = inputs[k] + offset_of(at, strides[k], VARIES[k], INDEX)
                 own_mask = mask_of(row_mask, col_mask, VARIES[k], ROW_DIMS)
-                loaded = as_number(tl.load(pointer, mask=own_mask, other=0), COMPUTE)
+                loaded = tl.load(pointer, mask=own_mask, other=0)
+                loaded = as_number(loaded, UINT8[k], COMPUTE)
             elif INPUT_KINDS[k] == "constant":
                 number = tl.full([1, 1], constants[k], tl.int64)
                 loaded = number.to(tl.float64, bitcast=True).to(COMPUTE)
