@@ -40,6 +40,11 @@ class Random:
     def uniform(self, shape: Shape) -> Tensor:
         return torch.rand(shape, generator=self.generator, device=self.device).to(self.dtype)
 
+    def levels(self, shape: Shape) -> Tensor:
+        """256 of them, rescaled to [-1, 1]."""
+        numbers = torch.randint(256, shape, generator=self.generator, device=self.device)
+        return (2.0 * numbers / 255.0 - 1.0).to(self.dtype)
+
     def constant(self, number: float) -> Tensor:
         return torch.full((), number, dtype=self.dtype, device=self.device)
 
@@ -83,6 +88,11 @@ _LAPLACE = (
     Operand("log_scale", "scalar", lambda random, _: random.constant(-0.5)),
     Operand("x", "data", _normal),
 )
+_DISCRETIZED_LOGISTIC = (
+    Operand("loc", "data", lambda random, shape: random.normal(shape, std=0.5)),
+    Operand("log_scale", "scalar", lambda random, _: random.constant(-1.5)),
+    Operand("x", "data", Random.levels),
+)
 _STUDENT_T = (*_LAPLACE[:2], Operand("df", "scalar", lambda random, _: random.constant(4.0)),
               _LAPLACE[2])  # fmt: skip
 _POSTERIOR = (Operand("mu", "latent", _normal), Operand("logvar", "latent", _logvar))
@@ -112,6 +122,14 @@ def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
     normaliser = torch.lgamma(0.5 * (df + 1.0)) - torch.lgamma(0.5 * df) - 0.5 * torch.log(df)
     at_loc = normaliser - 0.5 * math.log(math.pi) - log_scale
     return _per_datapoint(at_loc - 0.5 * (df + 1.0) * torch.log1p(u.square() / df))
+
+
+def _discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
+    upper, lower = (torch.exp(-log_scale) * (x - loc + end) for end in (1 / 255, -1 / 255))
+    inside = torch.sigmoid(upper) - torch.sigmoid(lower)
+    below, above = functional.logsigmoid(upper), functional.logsigmoid(-lower)
+    edges = torch.where(x < -0.999, below, torch.where(x > 0.999, above, inside.log()))
+    return _per_datapoint(edges)
 
 
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -202,6 +220,13 @@ FAMILIES = {
         Family("laplace_log_likelihood", _LAPLACE, _DATAPOINT, _laplace, _apart("data", 2, 3)),
         Family(
             "student_t_log_likelihood", _STUDENT_T, _DATAPOINT, _student_t, _apart("data", 2, 3)
+        ),
+        Family(
+            "discretized_logistic_log_likelihood",
+            _DISCRETIZED_LOGISTIC,
+            _DATAPOINT,
+            _discretized_logistic,
+            _apart("data", 2, 3),
         ),
         Family("standard_kl", _POSTERIOR, _DATAPOINT, _standard_kl, _apart("latent", 2, 4)),
         Family(

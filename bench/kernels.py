@@ -97,6 +97,7 @@ def _torch(name: str, streams: int, call: Callable[..., object]) -> Case:
 _BERNOULLI, _GAUSSIAN = "bernoulli_log_likelihood", "gaussian_log_likelihood"
 _CONTINUOUS = "continuous_bernoulli_log_likelihood"
 _LAPLACE, _STUDENT_T = "laplace_log_likelihood", "student_t_log_likelihood"
+_DISCRETIZED = "discretized_logistic_log_likelihood"
 _KL, _PRIOR_KL, _SAMPLE = "standard_kl", "gaussian_kl", "reparameterize"
 _SAMPLE_KL, _SAMPLE_PRIOR_KL = "sample_with_standard_kl", "sample_with_gaussian_kl"
 _LOGITS_X = (_READ, _READ)
@@ -123,6 +124,8 @@ CASES = (
     _kernel(
         _STUDENT_T, "vjp", (_ROW, *_LOCATED_DF_X), (_WRITTEN, _SCALAR, _SCALAR, _NONE), scale=""
     ),
+    _kernel(_DISCRETIZED, "value", _MEAN_LOGVAR_X, (_ROW,), scale=""),
+    _kernel(_DISCRETIZED, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE), scale=""),
     _kernel(_KL, "value", _POSTERIOR, (_ROW,)),
     _kernel(_KL, "vjp", (_ROW, *_POSTERIOR), _TWO),
     _kernel(_KL, "value_and_vjp", (_WEIGHT, *_POSTERIOR), (_ROW, *_TWO)),

@@ -9,6 +9,7 @@
 
 #include "math/bernoulli.h"
 #include "math/continuous_bernoulli.h"
+#include "math/discretized_logistic.h"
 #include "math/gaussian.h"
 #include "math/gaussian_kl.h"
 #include "math/laplace.h"
@@ -31,6 +32,7 @@ constexpr void for_each_op(Visit visit) {
   for_each_scale<Gaussian>(visit);
   visit(Laplace{}, "");
   visit(StudentT{}, "");
+  visit(DiscretizedLogistic{}, "");
   for_each_scale<StandardKL>(visit);
   for_each_scale<GaussianKL>(visit);
   for_each_scale<Reparameterize>(visit);

@@ -10,6 +10,8 @@ where no format could hold the terms exactly; those are measured in ulps of thei
 - the Gaussian, Laplace and Student log-densities and their derivatives with respect to the spread
   and to the degrees of freedom,
 - the continuous Bernoulli log-density and its derivative,
+- the discretized logistic log-probability and its derivatives: their terms are those of both ends
+  of the bin, and what an ulp of an end (in units of the scale) or of a subnormal number changes,
 - the Bernoulli derivative for targets strictly between 0 and 1,
 - samples, mu + std * eps,
 - derivatives with respect to a prior's spread, and those of samples and KL together.
@@ -30,6 +32,7 @@ from oracles import (
     Oracle,
     bernoulli,
     continuous_bernoulli,
+    discretized_logistic,
     gaussian,
     gaussian_kl,
     laplace,
@@ -76,6 +79,10 @@ SUBJECTS = (
     ),
     Subject(laplace, "laplace_log_likelihood", _LOCATED, False),
     Subject(student_t, "student_t_log_likelihood", {**_LOCATED, "df": "df"}, False),
+    Subject(
+        discretized_logistic, "discretized_logistic_log_likelihood",
+        {"x": "level", "loc": "about", "log_scale": "log_std"}, False,
+    ),
     Subject(standard_kl, "gaussian_kl", _POSTERIOR),
     Subject(gaussian_kl, "gaussian_kl", {**_POSTERIOR, **_PRIOR}),
     Subject(reparameterize, "reparameterize", {**_POSTERIOR, **_NOISE}),
@@ -141,10 +148,15 @@ def _draw(
         return random.choice([0.0, 1.0, 0.5, 0.1, 2.0**-20, 1.0 - 2.0**-20], n)
     if kind == "df":
         return 10.0 ** random.uniform(-3.0, 8.0, n)
+    if kind == "level":
+        return random.choice([0, 1, 2, 100, 200, 254, 255], n) / 127.5 - 1.0
     location = random.normal(size=n) * 10.0 ** random.uniform(-4.0, 2.0, n)
     location[random.random(n) < 0.1] = 0.0
     if kind == "location":
         return location
+    if kind == "about":  # a level's middle or end, or 0 to 100 scales away
+        aside = random.choice([0.0, 1.0 / 255.0, -1.0 / 255.0], n)
+        return so_far["x"] + aside + location * np.exp(so_far["log_scale"].astype(np.float64))
     spread = so_far["log_scale"] if scale == "" else so_far["logvar"]
     if kind == "around":  # x at 0 to 100 deviations from the mean
         std = spread if scale == "std" else np.exp(0.5 * spread if scale == "logvar" else spread)
@@ -201,7 +213,7 @@ def _ulp(x: float) -> float:
 def measured(subject: Subject, scale: str) -> dict[str, np.ndarray]:
     """What the kernels make of the points."""
     tensors = {
-        name: torch.from_numpy(x).requires_grad_()
+        name: torch.from_numpy(x).requires_grad_(subject.arguments[name] != "level")
         for name, x in zip(subject.arguments, points(subject, scale), strict=True)
     }
     constants = {"scale": scale} if subject.scaled else {}
@@ -211,6 +223,8 @@ def measured(subject: Subject, scale: str) -> dict[str, np.ndarray]:
     torch.autograd.backward(results, [torch.ones_like(r) for r in results])
     found = dict(zip(names, [r.detach().numpy() for r in results], strict=True))
     for name, tensor in tensors.items():
+        if not tensor.requires_grad:
+            continue
         assert tensor.grad is not None
         found[name] = tensor.grad.numpy()
     return found

@@ -36,6 +36,10 @@ def _probabilities(shape: Shape, generator: torch.Generator) -> Tensor:
     return (1.5 * uniform - 0.25).clamp(0.0, 1.0)
 
 
+def _bytes(shape: Shape, generator: torch.Generator) -> Tensor:
+    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+
+
 DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "location": _normal,
     "eps": _normal,
@@ -47,9 +51,8 @@ DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "df": lambda shape, generator: torch.exp(1.0 + 0.5 * _normal(shape, generator)),
     "float": _probabilities,
     "bool": lambda shape, generator: torch.randint(0, 2, shape, generator=generator).bool(),
-    "uint8": lambda shape, generator: torch.randint(
-        0, 256, shape, generator=generator, dtype=torch.uint8
-    ),
+    "uint8": _bytes,
+    "levels": _bytes,
     "seed": lambda _, generator: torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator),
 }
 
@@ -208,6 +211,8 @@ def _likelihoods() -> Iterator[Case]:
     yield from _with_parameters(
         "student_t", "student_t_log_likelihood", loc, TARGETS, ["log_scale", "df"]
     )
+    name = "discretized_logistic_log_likelihood"
+    yield from _with_parameters("discretized_logistic", name, loc, ["levels"], ["log_scale"])
 
 
 def _signed() -> Iterator[Case]:
@@ -284,6 +289,7 @@ ONE_PER_OP = tuple(
         "gaussian-logvar-channel-float",
         "laplace-channel-float",
         "student_t-channel-float",
+        "discretized_logistic-channel-levels",
         "gaussian_kl-logvar-none",
         "gaussian_kl-logvar-event",
         "reparameterize-logvar-seed",

@@ -3,7 +3,7 @@ cancels. Upstream gradients are 1."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import mpmath
 from mpmath import mpf
@@ -16,6 +16,7 @@ Exact = list[tuple[str, Terms]]
 Oracle = Callable[..., Exact]
 
 _HALF = mpf(1) / 2
+_SMALLEST = mpf(2) ** -126  # with all digits in float32
 _LOG_2PI = mpmath.log(2 * mpmath.pi)
 
 
@@ -87,6 +88,34 @@ def student_t(_: str, loc: mpf, x: mpf, s: mpf, df: mpf) -> Exact:
         ("log_scale", (more * share, mpf(-1))),
         ("df", (dhalf_step / 2, -(mpmath.log1p(w) - share) / 2, share / df / 2)),
     ]
+
+
+def discretized_logistic(_: str, x: mpf, loc: mpf, s: mpf) -> Exact:
+    half, inverse = mpf(1) / 255, mpmath.exp(-s)
+    lower, upper, w = (x - loc - half) * inverse, (x - loc + half) * inverse, 2 * half * inverse
+    no_lower, no_upper = x < -0.999, x > 0.999  # bins without that end
+    # S(u-), S(-u+), and the derivatives of both with respect to log |u|
+    below = mpf(0) if no_lower else 1 / (1 + mpmath.exp(-lower))
+    above = mpf(0) if no_upper else 1 / (1 + mpmath.exp(upper))
+    moves = (lower * below * (1 - below), upper * above * (1 - above))
+    share = mpf(0) if no_lower or no_upper else mpmath.log(-mpmath.expm1(-w))
+    pull = mpf(0) if no_lower or no_upper else w / mpmath.expm1(w)
+    dpull = pull - pull * w / -mpmath.expm1(-w)
+    return [
+        ("value", (mpf(0) if no_upper else -mpmath.log1p(mpmath.exp(-upper)),
+                   mpf(0) if no_lower else -mpmath.log1p(mpmath.exp(lower)), share,
+                   *_held((upper * above, lower * below, pull)))),
+        ("loc", (below * inverse, -above * inverse,
+                 *_held([t * inverse for t in (*moves, _SMALLEST)]))),
+        ("log_scale", (lower * below, -upper * above, -pull,
+                       *_held((lower * moves[0], upper * moves[1], dpull, upper * _SMALLEST)))),
+    ]  # fmt: skip
+
+
+def _held(terms: Sequence[mpf]) -> Terms:
+    """Terms that do not change a sum, but count as its largest ones: what the sum moves by per
+    relative error of a number in between."""
+    return tuple(signed for term in terms for signed in (term, -term))
 
 
 def standard_kl(scale: str, mu: mpf, s: mpf) -> Exact:

@@ -32,6 +32,7 @@ FIRST_TWO = {
     "gaussian_log_likelihood": ("mean", "x"),
     "laplace_log_likelihood": ("loc", "x"),
     "student_t_log_likelihood": ("loc", "x"),
+    "discretized_logistic_log_likelihood": ("loc", "x"),
 }
 TARGETS = (
     "bernoulli_log_likelihood",
@@ -39,10 +40,14 @@ TARGETS = (
     "gaussian_log_likelihood",
     "laplace_log_likelihood",
     "student_t_log_likelihood",
+    "discretized_logistic_log_likelihood",
 )
 RANGED = ("gaussian_log_likelihood", "laplace_log_likelihood", "student_t_log_likelihood")
 #: What else a function needs.
-OTHERS = {"student_t_log_likelihood": {"log_scale": 0.0, "df": 3.0}}
+OTHERS = {
+    "student_t_log_likelihood": {"log_scale": 0.0, "df": 3.0},
+    "discretized_logistic_log_likelihood": {"log_scale": 0.0},
+}
 
 Wrong = tuple[str, dict[str, Any], type[Exception], str, str, str]
 
@@ -111,6 +116,12 @@ def _wrong() -> list[Wrong]:
             rows += _wrong_broadcast(function, name)
     rows += _wrong_broadcast("gaussian_log_likelihood", "logvar")
     rows += _wrong_broadcast("laplace_log_likelihood", "log_scale")
+    discretized = "discretized_logistic_log_likelihood"
+    rows += _wrong_broadcast(discretized, "log_scale")
+    rows += [
+        (discretized, {"x": t(*MU, dtype=torch.bool)}, TypeError, "x", "bool", "uint8"),
+        (discretized, {"x": t(*MU).requires_grad_()}, ValueError, "x", "requires_grad", "levels"),
+    ]
     for name in ("log_scale", "df"):
         rows += _wrong_broadcast("student_t_log_likelihood", name)
     return rows

@@ -3,10 +3,12 @@
 from vaekern import objectives, reference
 from vaekern._backend import backend
 from vaekern._config import show_config
+from vaekern._image_likelihoods import DiscretizedLogisticLikelihood
 from vaekern.elbo import elbo_loss
 from vaekern.functional import (
     bernoulli_log_likelihood,
     continuous_bernoulli_log_likelihood,
+    discretized_logistic_log_likelihood,
     gaussian_kl,
     gaussian_log_likelihood,
     laplace_log_likelihood,
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "BernoulliLikelihood",
+    "DiscretizedLogisticLikelihood",
     "GaussianLikelihood",
     "LaplaceLikelihood",
     "Likelihood",
@@ -34,6 +37,7 @@ __all__ = [
     "backend",
     "bernoulli_log_likelihood",
     "continuous_bernoulli_log_likelihood",
+    "discretized_logistic_log_likelihood",
     "elbo_loss",
     "gaussian_kl",
     "gaussian_log_likelihood",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _TARGETS = (*_FLOATS, torch.uint8, torch.bool)
+_LEVELS = (*_FLOATS, torch.uint8)
 SCALES = ("logvar", "log_std", "std")
 _UINT8_RANGES = ("unit", "signed")
 
@@ -26,6 +27,15 @@ def check_float(name: str, tensor: object) -> None:
 def check_target(name: str, tensor: object) -> None:
     if not _is_of(tensor, _TARGETS):
         _complain(name, tensor, _TARGETS)
+
+
+def check_levels(name: str, tensor: object) -> None:
+    """Targets of 256 levels: bytes, or floats that are data and no function of anything."""
+    if not _is_of(tensor, _LEVELS):
+        _complain(name, tensor, _LEVELS)
+    assert isinstance(tensor, Tensor)
+    if tensor.requires_grad:
+        raise ValueError(f"{name}: expected levels, which get no gradient, got requires_grad=True")
 
 
 def _is_of(tensor: object, dtypes: tuple[torch.dtype, ...]) -> bool:

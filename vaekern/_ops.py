@@ -37,6 +37,13 @@ STUDENT_T = Op(
     scaled=False,
     uint8_range=None,
 )
+DISCRETIZED_LOGISTIC = Op(
+    _plain.discretized_logistic_log_likelihood,
+    inputs=("loc", "log_scale", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range="signed",
+)
 STANDARD_KL = Op(
     _plain.standard_kl,
     inputs=("mu", "logvar"),
@@ -70,6 +77,7 @@ OPS = (
     GAUSSIAN,
     LAPLACE,
     STUDENT_T,
+    DISCRETIZED_LOGISTIC,
     STANDARD_KL,
     GAUSSIAN_KL,
     REPARAMETERIZE,

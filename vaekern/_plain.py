@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _LOG_2PI = math.log(2.0 * math.pi)
 #: log(sinh(l / 2) / (l / 2)) as l^2 times a series in l^2
@@ -184,6 +185,37 @@ def student_t_log_likelihood(
     log1p = torch.where(far, above, torch.log1p(near * near))
     at_loc = log_half_step(0.5 * df) - 0.5 * _LOG_2PI
     return per_datapoint(at_loc - log_scale - 0.5 * (df + 1.0) * log1p, batch_dims)
+
+
+def log_one_minus_exp_of_minus(w: Tensor) -> Tensor:
+    """log(1 - e^-w) for w >= 0."""
+    near = w < math.log(2.0)
+    small, large = torch.where(near, w, 1.0), torch.where(near, 1.0, w)
+    return torch.where(near, (-torch.expm1(-small)).log(), torch.log1p(-torch.exp(-large)))
+
+
+def discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
+    """log P of the bin of each x, one of 256 in [-1, 1], from the logistic function at its ends."""
+    half = 1.0 / 255.0
+    most = math.log(torch.finfo(log_scale.dtype).max) - 1.0
+    limited = torch.where(log_scale < -most, -most, torch.where(log_scale > most, most, log_scale))
+    inverse = torch.exp(-limited)
+    upper, lower = (x - loc + half) * inverse, (x - loc - half) * inverse
+    wide = log_scale > 40.0  # the bin's width loses its digits
+    width = 2.0 * half * torch.where(wide, 1.0, inverse)
+    log_share = torch.where(
+        wide, math.log(2.0 * half) - log_scale, log_one_minus_exp_of_minus(width)
+    )
+    below, above = functional.logsigmoid(upper), functional.logsigmoid(-lower)
+    inside = below + above + log_share
+    return torch.where(x < -0.999, below, torch.where(x > 0.999, above, inside))
+
+
+def discretized_logistic_log_likelihood(
+    loc: Tensor, log_scale: Tensor, x: Tensor, batch_dims: int
+) -> Tensor:
+    loc, log_scale = widen(loc, log_scale, *([x] if x.is_floating_point() else []))[:2]
+    return per_datapoint(discretized_logistic(loc, log_scale, image(x, loc, "signed")), batch_dims)
 
 
 def standard_kl(mu: Tensor, logvar: Tensor, batch_dims: int, scale: str) -> Tensor:

@@ -32,12 +32,14 @@ from vaekern._checks import (
 )
 from vaekern._launch import accumulation_dtype
 from vaekern._location_likelihoods import laplace_log_likelihood, student_t_log_likelihood
+from vaekern._logistic_likelihoods import discretized_logistic_log_likelihood
 from vaekern._noise import resolve_noise
 from vaekern._op import Op
 
 __all__ = [
     "bernoulli_log_likelihood",
     "continuous_bernoulli_log_likelihood",
+    "discretized_logistic_log_likelihood",
     "gaussian_kl",
     "gaussian_log_likelihood",
     "laplace_log_likelihood",

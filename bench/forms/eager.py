@@ -75,6 +75,14 @@ def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
     return per_datapoint(normaliser - log_scale - 0.5 * (df + 1) * torch.log1p(u.pow(2) / df))
 
 
+def _discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
+    inverse = torch.exp(-log_scale)
+    below = functional.logsigmoid((x - loc + 1 / 255) * inverse)
+    above = functional.logsigmoid((loc - x + 1 / 255) * inverse)
+    inside = below + above + torch.log(-torch.expm1(-2 / 255 * inverse))
+    return per_datapoint(torch.where(x < -0.999, below, torch.where(x > 0.999, above, inside)))
+
+
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * per_datapoint(1 + logvar - mu.pow(2) - logvar.exp())
 
@@ -103,6 +111,7 @@ FORMS: dict[str, Form] = {
     "gaussian_log_likelihood": _gaussian,
     "laplace_log_likelihood": _laplace,
     "student_t_log_likelihood": _student_t,
+    "discretized_logistic_log_likelihood": _discretized_logistic,
     "standard_kl": _standard_kl,
     "gaussian_kl": _gaussian_kl,
     "reparameterize": sample,

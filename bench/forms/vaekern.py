@@ -35,6 +35,10 @@ def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
     return vk.student_t_log_likelihood(loc, x, log_scale, df)
 
 
+def _discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
+    return vk.discretized_logistic_log_likelihood(loc, x, log_scale)
+
+
 FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
@@ -44,6 +48,7 @@ FORMS: dict[str, Form] = {
     "gaussian_log_likelihood": _gaussian,
     "laplace_log_likelihood": _laplace,
     "student_t_log_likelihood": _student_t,
+    "discretized_logistic_log_likelihood": _discretized_logistic,
     "standard_kl": vk.gaussian_kl,
     "gaussian_kl": vk.gaussian_kl,
     "reparameterize": vk.reparameterize,

@@ -10,6 +10,10 @@ from vaekern.triton.math.continuous_bernoulli import (
     continuous_bernoulli_log_likelihood,
     continuous_bernoulli_log_likelihood_vjp,
 )
+from vaekern.triton.math.discretized_logistic import (
+    discretized_logistic_log_likelihood,
+    discretized_logistic_log_likelihood_vjp,
+)
 from vaekern.triton.math.gaussian import gaussian_log_likelihood, gaussian_log_likelihood_vjp
 from vaekern.triton.math.gaussian_kl import (
     gaussian_kl,
@@ -53,6 +57,13 @@ OPS = (
     Op(gaussian_log_likelihood, 1, gaussian_log_likelihood_vjp, 3),
     Op(laplace_log_likelihood, 1, laplace_log_likelihood_vjp, 3, scales=("",)),
     Op(student_t_log_likelihood, 1, student_t_log_likelihood_vjp, 4, scales=("",)),
+    Op(
+        discretized_logistic_log_likelihood,
+        1,
+        discretized_logistic_log_likelihood_vjp,
+        3,
+        scales=("",),
+    ),
     Op(standard_kl, 1, standard_kl_vjp, 2),
     Op(gaussian_kl, 1, gaussian_kl_vjp, 4),
     Op(reparameterize, 1, reparameterize_vjp, 2),

@@ -1,0 +1,66 @@
+"""Modules for images of 256 levels: the discretized logistic likelihood and its mixtures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vaekern._call import Call
+from vaekern._logistic_likelihoods import discretized_logistic_call
+from vaekern.likelihoods import DecoderOutput, Likelihood, _hold, _spread
+
+
+class DiscretizedLogisticLikelihood(Likelihood):
+    """Images of 256 levels. See :func:`vaekern.discretized_logistic_log_likelihood`.
+
+    The decoder emits the location, or a tuple (loc, log_scale); without the latter the module's own
+    ``log_scale`` is used. Means and samples are levels rescaled to [-1, 1].
+
+    Args:
+        log_scale: the logarithm of the scale where the decoder gives none: a number, or a tensor
+            that broadcasts as ``logvar`` does in :func:`vaekern.gaussian_log_likelihood`.
+        learned: make ``log_scale`` a parameter.
+    """
+
+    def __init__(self, log_scale: Tensor | float = 0.0, *, learned: bool = False) -> None:
+        super().__init__()
+        self.log_scale: Tensor | float
+        _hold(self, "log_scale", log_scale, learned)
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
+        loc, log_scale = self._split(decoder_output)
+        return discretized_logistic_call(loc, x, log_scale, batch_dims)
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        """Of the distribution before it is rounded to levels."""
+        loc, log_scale = self._split(decoder_output)
+        return mean_within(loc, torch.exp(_spread(log_scale, loc)))
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        loc, log_scale = self._split(decoder_output)
+        return sample_levels(loc, torch.exp(_spread(log_scale, loc)), generator)
+
+    def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
+        if isinstance(decoder_output, Tensor):
+            return decoder_output, self.log_scale
+        loc, log_scale = decoder_output
+        return loc, log_scale
+
+
+def mean_within(loc: Tensor, scale: Tensor) -> Tensor:
+    """The mean of a logistic variable of which what is outside [-1, 1] was moved to the nearer end:
+    -1 plus the integral of P(x > t)."""
+    ends = [scale * functional.softplus((loc - end) / scale) for end in (-1.0, 1.0)]
+    return (ends[0] - ends[1] - 1.0).clamp(-1.0, 1.0)
+
+
+def sample_levels(loc: Tensor, scale: Tensor, generator: torch.Generator | None) -> Tensor:
+    """A logistic variable, rounded to the nearest level within [-1, 1]."""
+    # The difference of the logarithms of two exponential variables is logistic.
+    ends = loc.new_empty((2, *loc.shape)).exponential_(generator=generator).log()
+    levels = (127.5 * (loc + scale * (ends[0] - ends[1]) + 1.0)).round().clamp(0.0, 255.0)
+    return levels / 127.5 - 1.0
