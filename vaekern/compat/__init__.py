@@ -3,7 +3,7 @@
 Nothing here imports the package that it stands in for before a function needs it.
 """
 
-from vaekern.compat import pythae, pytorch_examples, torch_distributions
+from vaekern.compat import latent_diffusion, pythae, pytorch_examples, torch_distributions
 from vaekern.compat._patch import Patch
 from vaekern.compat.diffusers import DiagonalGaussianDistribution, patch_diffusers
 from vaekern.compat.torch_distributions import distributions
@@ -12,6 +12,7 @@ __all__ = [
     "DiagonalGaussianDistribution",
     "Patch",
     "distributions",
+    "latent_diffusion",
     "patch_diffusers",
     "pythae",
     "pytorch_examples",
