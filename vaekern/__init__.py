@@ -22,6 +22,11 @@ from vaekern.likelihoods import (
     LaplaceLikelihood,
     Likelihood,
 )
+from vaekern.linear_likelihoods import (
+    linear_bernoulli_log_likelihood,
+    linear_categorical_log_likelihood,
+    linear_gaussian_log_likelihood,
+)
 from vaekern.vae import VAE, VAEOutput
 
 __version__ = "0.1.0"
@@ -42,6 +47,9 @@ __all__ = [
     "gaussian_kl",
     "gaussian_log_likelihood",
     "laplace_log_likelihood",
+    "linear_bernoulli_log_likelihood",
+    "linear_categorical_log_likelihood",
+    "linear_gaussian_log_likelihood",
     "objectives",
     "reference",
     "reparameterize",

@@ -25,13 +25,17 @@ from vaekern._launch import Backend, PerDatapoint, accumulation_dtype, is_plain,
 
 def applies(calls: Sequence[Call]) -> bool:
     """Whether this way is open: plain eager code that wants gradients it can store well."""
+    return applies_to([call.op.split(call.args)[0] for call in calls])
+
+
+def applies_to(inputs: Sequence[Sequence[Tensor]]) -> bool:
+    """The same, by the tensors of each call."""
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
         return False
     if transforms_active() or forward_mode_active():
         return False
     wanting = False
-    for call in calls:
-        tensors = call.op.split(call.args)[0]
+    for tensors in inputs:
         if not is_plain(tensors) or tensors[0].numel() == 0:
             return False
         if backend_for(tensors[0].device.type) == "reference":
@@ -58,22 +62,20 @@ def loss(
     return result
 
 
-class _OnePass(Function):
+class StoredGradients(Function):
+    """The backward, for forwards with four arguments before the tensors."""
+
     @staticmethod
-    def forward(
+    def save(
         ctx: Any,
-        calls: Sequence[Call],
-        weights: Sequence[Tensor | float],
-        reduce: Callable[..., Tensor],
         composed: Callable[..., Tensor],
-        *tensors: Tensor,
-    ) -> Tensor:
-        name = backend_for(tensors[0].device.type)
-        total = _on_the_host if name == "cpu" else _on_the_device
-        result, gradients = total(backend_named(name), calls, weights, reduce)
-        ctx.composed, ctx.n, ctx.backend = composed, len(tensors), name
+        tensors: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+    ) -> None:
+        """``composed(*tensors)`` is the result, ``gradients`` its gradients where wanted."""
+        ctx.composed, ctx.n = composed, len(tensors)
+        ctx.backend = backend_for(tensors[0].device.type)
         ctx.save_for_backward(*tensors, *gradients)
-        return result
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> Any:
@@ -86,6 +88,23 @@ class _OnePass(Function):
             return (*nothing, *[None if d is None else d * g for d in gradients])
         backend_named(ctx.backend).scale([d for d in gradients if d is not None], g)
         return (*nothing, *gradients)
+
+
+class _OnePass(StoredGradients):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        calls: Sequence[Call],
+        weights: Sequence[Tensor | float],
+        reduce: Callable[..., Tensor],
+        composed: Callable[..., Tensor],
+        *tensors: Tensor,
+    ) -> Tensor:
+        name = backend_for(tensors[0].device.type)
+        total = _on_the_host if name == "cpu" else _on_the_device
+        result, gradients = total(backend_named(name), calls, weights, reduce)
+        _OnePass.save(ctx, composed, tensors, gradients)
+        return result
 
 
 def _on_the_host(
