@@ -60,11 +60,14 @@ struct Output {
     row_sum,     // sums over columns; `rows` maps a row to its number, several rows may share one
     column_sum,  // contiguous, one number per column: sums over rows
     discard,
+    row_log_sum_exp,  // as row_sum, log sum exp instead. Of an operation's result `log_sum_exp`
   } kind;
   void* data = nullptr;
   DType dtype = DType::f32;
   Layout rows;
-  int64_t numel = 0;  // row_sum: how many numbers
+  int64_t numel = 0;  // by row: how many numbers
+
+  bool by_row() const { return kind == Kind::row_sum || kind == Kind::row_log_sum_exp; }
 };
 
 struct Launch {

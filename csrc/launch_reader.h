@@ -60,9 +60,9 @@ inline Output read_output(py::handle spec, const std::vector<int64_t>& shape, si
   output.data = pointer(fields[1]);
   output.dtype = static_cast<DType>(fields[2].cast<int>());
   output.numel = fields[3].cast<int64_t>();
-  if (output.kind == Output::Kind::row_sum && fields[4].is_none()) {
+  if (output.by_row() && fields[4].is_none()) {
     append_dimension(output.rows, output.numel, 1);
-  } else if (output.kind == Output::Kind::row_sum) {
+  } else if (output.by_row()) {
     const auto strides = fields[4].cast<std::vector<int64_t>>();
     if (strides.size() != row_dims) bad_launch("an output's strides do not match the rows");
     for (size_t d = 0; d < row_dims; ++d) append_dimension(output.rows, shape[d], strides[d]);

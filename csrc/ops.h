@@ -8,6 +8,7 @@
 #pragma once
 
 #include "math/bernoulli.h"
+#include "math/categorical.h"
 #include "math/continuous_bernoulli.h"
 #include "math/discretized_logistic.h"
 #include "math/gaussian.h"
@@ -33,6 +34,8 @@ constexpr void for_each_op(Visit visit) {
   visit(Laplace{}, "");
   visit(StudentT{}, "");
   visit(DiscretizedLogistic{}, "");
+  visit(Categorical{}, "");
+  visit(Multinomial{}, "");
   for_each_scale<StandardKL>(visit);
   for_each_scale<GaussianKL>(visit);
   for_each_scale<Reparameterize>(visit);

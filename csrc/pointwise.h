@@ -24,6 +24,13 @@ constexpr int uniform_input() {
   return -1;
 }
 
+// The result of which log sum exp may be taken over rows (-1: of none).
+template <class Op>
+constexpr int log_sum_exp() {
+  if constexpr (requires { Op::log_sum_exp; }) return Op::log_sum_exp;
+  return -1;
+}
+
 template <class Op, class T, bool exists = (uniform_input<Op>() >= 0)>
 struct PreparedInput {
   using type = T;
@@ -41,6 +48,7 @@ struct ValueOf {
   static constexpr int n_inputs = n_arguments(&Op::template value<double>);
   static constexpr int n_outputs = n_results(&Op::template value<double>);
   static constexpr int uniform_input = vk::uniform_input<Op>();
+  static constexpr int log_sum_exp = vk::log_sum_exp<Op>();
   template <class... T>
   VK_FN static auto apply(T... inputs) {
     return Op::value(inputs...);
@@ -56,6 +64,7 @@ struct VjpOf {
   static constexpr int n_outputs = n_results(&Op::template vjp<double>);
   static constexpr int uniform_input =
       vk::uniform_input<Op>() < 0 ? -1 : vk::uniform_input<Op>() + ValueOf<Op>::n_outputs;
+  static constexpr int log_sum_exp = -1;
   template <class... T>
   VK_FN static auto apply(T... gradients_and_inputs) {
     return Op::vjp(gradients_and_inputs...);
@@ -72,6 +81,7 @@ struct ValueAndVjpOf {
   static constexpr int n_inputs = VjpOf<Op>::n_inputs;
   static constexpr int n_outputs = 1 + VjpOf<Op>::n_outputs;
   static constexpr int uniform_input = VjpOf<Op>::uniform_input;
+  static constexpr int log_sum_exp = -1;
   static constexpr bool exists =
       ValueOf<Op>::n_outputs == 1 && VjpOf<Op>::n_inputs == 1 + ValueOf<Op>::n_inputs;
 

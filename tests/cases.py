@@ -36,8 +36,12 @@ def _probabilities(shape: Shape, generator: torch.Generator) -> Tensor:
     return (1.5 * uniform - 0.25).clamp(0.0, 1.0)
 
 
-def _bytes(shape: Shape, generator: torch.Generator) -> Tensor:
-    return torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+def _integers(below: int, dtype: torch.dtype) -> Callable[[Shape, torch.Generator], Tensor]:
+    return lambda shape, generator: torch.randint(below, shape, generator=generator, dtype=dtype)
+
+
+CLASSES = 5
+_BYTES = _integers(256, torch.uint8)
 
 
 DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
@@ -51,8 +55,12 @@ DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "df": lambda shape, generator: torch.exp(1.0 + 0.5 * _normal(shape, generator)),
     "float": _probabilities,
     "bool": lambda shape, generator: torch.randint(0, 2, shape, generator=generator).bool(),
-    "uint8": _bytes,
-    "levels": _bytes,
+    "uint8": _BYTES,
+    "levels": _BYTES,
+    "class": _integers(CLASSES, torch.int64),
+    "class_uint8": _integers(CLASSES, torch.uint8),
+    "count": _integers(4, torch.float64),
+    "count_uint8": _integers(4, torch.uint8),
     "seed": lambda _, generator: torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator),
 }
 
@@ -64,6 +72,7 @@ SHAPE: dict[str, Callable[[Shape, Shape], Shape]] = {
     "event": lambda batch, event: event,
     "channel": lambda batch, event: event[:1],
     "batch": lambda batch, event: batch + (1,) * len(event),
+    "classes": lambda batch, event: (*batch, *event, CLASSES),
     # shared over an inner dimension: neither sums of whole rows nor of columns
     "middle": lambda batch, event: tuple(1 if d == 1 else n for d, n in enumerate(event)),
 }
@@ -74,6 +83,11 @@ class Argument:
     name: str
     role: str  # a key of DRAW
     kind: str = "full"  # a key of SHAPE
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has the first argument's shape, but for the classes."""
+        return self.kind in ("full", "classes")
 
     def make(self, shape: Shape, batch_dims: int, generator: torch.Generator) -> Tensor:
         own = SHAPE[self.kind](shape[:batch_dims], shape[batch_dims:])
@@ -120,7 +134,7 @@ class Case:
             if tensor.is_floating_point():
                 tensor = tensor.to(dtypes[n_floats % len(dtypes)])
                 n_floats += 1
-            if layout is not None and argument.kind == "full" and argument.role != "seed":
+            if layout is not None and argument.is_full and argument.role != "seed":
                 tensor = layout(tensor)
             tensors.append(tensor)
         return tensors
@@ -235,6 +249,22 @@ def _signed() -> Iterator[Case]:
         yield Case(f"{name}-signed-uint8", name, name, arguments, constants)
 
 
+def _classes() -> Iterator[Case]:
+    logits = Argument("logits", "logits", "classes")
+    categorical, multinomial = "categorical_log_likelihood", "multinomial_log_likelihood"
+    for role, label in (("class", ""), ("class_uint8", "-uint8")):
+        arguments = logits, Argument("x", role)
+        yield Case(f"categorical{label}", categorical, categorical, arguments)
+    for role, label, coefficient in (
+        ("count", "", False),
+        ("count_uint8", "-uint8", False),
+        ("count", "-coefficient", True),
+    ):
+        arguments = logits, Argument("counts", role, "classes")
+        constants = {"coefficient": coefficient}
+        yield Case(f"multinomial{label}", multinomial, multinomial, arguments, constants)
+
+
 def _posterior(function: str, prior: str, scale: str, noise: str = "") -> Case:
     of_prior, constants = _prior(PRIORS[prior], scale)
     kl = "standard_kl" if prior == "none" else "gaussian_kl"
@@ -269,6 +299,7 @@ CASES: tuple[Case, ...] = (
     *_gaussian(),
     *_likelihoods(),
     *_signed(),
+    *_classes(),
     *_posteriors(),
 )
 
@@ -290,6 +321,8 @@ ONE_PER_OP = tuple(
         "laplace-channel-float",
         "student_t-channel-float",
         "discretized_logistic-channel-levels",
+        "categorical",
+        "multinomial",
         "gaussian_kl-logvar-none",
         "gaussian_kl-logvar-event",
         "reparameterize-logvar-seed",

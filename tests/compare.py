@@ -91,7 +91,7 @@ def magnitudes(
     case: Case, tensors: Sequence[Tensor], upstream: Sequence[Tensor], batch_dims: int
 ) -> Run:
     """For each number of a :class:`Run`, the sum of the magnitudes of the elements behind it."""
-    shape = tensors[0].shape
+    shape = tensors[0].shape[: -1 if case.arguments[0].kind == "classes" else None]
     elements = [
         t if t.dtype is torch.int64 else _spread(t, case, k, shape, batch_dims)
         for k, t in enumerate(in_double(tensors))
@@ -104,10 +104,15 @@ def magnitudes(
         for r, g in zip(per_element.results, upstream, strict=True)
     ]
     of_gradients = [
-        None if e is None else _sum_like(e.abs() + weight, t, case, k, shape, batch_dims)
+        None if e is None else _sum_like(e.abs() + _like(weight, e), t, case, k, shape, batch_dims)
         for k, (e, t) in enumerate(zip(per_element.gradients, tensors, strict=True))
     ]
     return Run(sums, of_gradients)
+
+
+def _like(weight: Tensor, elements: Tensor) -> Tensor:
+    """The same for each of an element's classes, where it has any."""
+    return weight if weight.dim() == elements.dim() else weight.unsqueeze(-1)
 
 
 def _padded(tensor: Tensor, ndim: int) -> tuple[int, ...]:
@@ -122,6 +127,8 @@ def _aligned_shape(tensor: Tensor, case: Case, k: int, ndim: int, batch_dims: in
 
 
 def _spread(tensor: Tensor, case: Case, k: int, shape: torch.Size, batch_dims: int) -> Tensor:
+    if case.arguments[k].kind == "classes":
+        return tensor
     own = _aligned_shape(tensor, case, k, len(shape), batch_dims)
     return tensor.reshape(own).expand(shape)
 

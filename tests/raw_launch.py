@@ -26,7 +26,12 @@ DTYPES = (
     torch.uint8,
     torch.bool,
 )
-ELEMENTS, ROW_SUM, COLUMN_SUM = 0, 1, 2
+ELEMENTS, ROW_SUM, COLUMN_SUM, ROW_LOG_SUM_EXP = 0, 1, 2, 4
+#: Of which result of a kernel log sum exp may be taken.
+LOG_SUM_EXP = {
+    ("categorical_log_likelihood", "", "value"): 0,
+    ("multinomial_log_likelihood", "", "value"): 2,
+}
 
 _GUARD = 8 << 10  # bytes: more than the threads of a block write at a time
 _ULPS = 16  # of a sum's terms, or of an element: see compare.py
@@ -62,8 +67,10 @@ class Result:
         summed: list[int] = []
         if self.kind == COLUMN_SUM:
             summed = list(range(row_dims))
-        if self.kind == ROW_SUM:
+        if self.kind in (ROW_SUM, ROW_LOG_SUM_EXP):
             summed = [d for d in range(elements.dim()) if d >= row_dims or not self.kept[d]]
+        if self.kind == ROW_LOG_SUM_EXP:
+            return (elements.logsumexp(summed) if summed else elements).flatten()
         return (elements.sum(summed) if summed else elements).flatten()
 
 
@@ -87,7 +94,7 @@ class Launch:
         self.inputs = tuple(
             [self._draw_input(noise and k == self.kernel[3] - 1) for k in range(self.kernel[3])]
         )
-        self.results = [self._draw_result() for _ in range(self.kernel[4])]
+        self.results = [self._draw_result(k) for k in range(self.kernel[4])]
 
     @property
     def wide(self) -> torch.dtype:
@@ -120,7 +127,10 @@ class Launch:
             if result is None:
                 continue
             got, want = result.tensor, result.want(elements, self.row_dims)
-            bad = _wrong(got, want, result.want(elements.abs(), self.row_dims), self.wide)
+            # An error of log sum exp is a relative one of the sum.
+            is_sum = result.kind != ROW_LOG_SUM_EXP
+            terms = result.want(elements.abs(), self.row_dims) if is_sum else 1.0
+            bad = _wrong(got, want, terms, self.wide)
             assert not bool(bad.any()), (
                 f"{self.kernel[:3]}, {self.shape}, {self.row_dims} row dimensions, seed "
                 f"{self.seed}, output {k} of kind {result.kind}: {int(bad.sum())} of {bad.numel()} "
@@ -140,7 +150,7 @@ class Launch:
     def _spec(self, result: Result) -> object:
         tensor = result.tensor
         strides = None
-        if result.kind == ROW_SUM and not all(result.kept):
+        if result.kind in (ROW_SUM, ROW_LOG_SUM_EXP) and not all(result.kept):
             strides = _strides(self.shape[: self.row_dims], result.kept, range(self.row_dims))
         return result.kind, tensor.data_ptr(), DTYPES.index(tensor.dtype), tensor.numel(), strides
 
@@ -177,14 +187,16 @@ class Launch:
         numbers = torch.rand(numel, generator=self._generator, dtype=torch.float64)
         return tensor.copy_(0.1 + 0.8 * numbers)
 
-    def _draw_result(self) -> Result | None:
+    def _draw_result(self, k: int) -> Result | None:
         kind = self._random.choice((None, ELEMENTS, ELEMENTS, ROW_SUM, ROW_SUM, COLUMN_SUM))
+        if LOG_SUM_EXP.get(self.kernel[:3]) == k and self._random.random() < 0.7:
+            kind = ROW_LOG_SUM_EXP
         if kind is None:
             return None
         rows = self.shape[: self.row_dims]
         kept = tuple(True for _ in rows)
         numel = math.prod(self.shape)
-        if kind == ROW_SUM:
+        if kind in (ROW_SUM, ROW_LOG_SUM_EXP):
             if self._random.random() < 0.4:
                 kept = tuple(self._random.random() < 0.5 for _ in rows)
             numel = _numel(rows, kept)
@@ -195,7 +207,7 @@ class Launch:
         return Result(kind, self.allocate(numel, self._random.choice(floats), shift), kept)
 
 
-def _wrong(got: Tensor, want: Tensor, terms: Tensor, wide: torch.dtype) -> Tensor:
+def _wrong(got: Tensor, want: Tensor, terms: Tensor | float, wide: torch.dtype) -> Tensor:
     """Which numbers are too far off. ``terms``: the sum of the terms' magnitudes."""
     stored = torch.finfo(got.dtype)
     allowed = _ULPS * torch.finfo(wide).eps * terms + stored.eps * want.abs()

@@ -75,13 +75,13 @@ def check_datapoints(case: Case, tensors: Sequence[Tensor], backend: str) -> Non
         for a, b in zip(alone.results, batch.results, strict=True):
             assert same_bits(a, b[part])
         for a, b, argument in zip(alone.gradients, batch.gradients, case.arguments, strict=True):
-            if a is not None and b is not None and argument.kind == "full":
+            if a is not None and b is not None and argument.is_full:
                 assert same_bits(a, b[part])
 
 
 def _part(case: Case, tensors: Sequence[Tensor], part: slice) -> list[Tensor]:
     """The arguments of some datapoints."""
-    per_datapoint = [a.kind in ("full", "batch") and a.role != "seed" for a in case.arguments]
+    per_datapoint = [(a.is_full or a.kind == "batch") and a.role != "seed" for a in case.arguments]
     return [t[part] if own else t for t, own in zip(tensors, per_datapoint, strict=True)]
 
 
@@ -89,7 +89,7 @@ def _part(case: Case, tensors: Sequence[Tensor], part: slice) -> list[Tensor]:
 def test_layout_does_not_matter(case: Case) -> None:
     """A strided copy of the same numbers gives the same bits."""
     tensors = case.make((30, 40))
-    strided = case.make((30, 40), layout=lambda t: t.t().contiguous().t())
+    strided = case.make((30, 40), layout=lambda t: t.transpose(0, 1).contiguous().transpose(0, 1))
     upstream = upstream_for(case, tensors)
     assert same(
         run(case, tensors, upstream, backend="cpu"), run(case, strided, upstream, backend="cpu")

@@ -303,7 +303,7 @@ def test_upstream_gradients_of_any_size(case: Case, size: float) -> None:
             inputs = leaves(tensors)
             wanted = [
                 t for t, a in zip(inputs, case.arguments, strict=True)
-                if t.requires_grad and a.kind == "full"
+                if t.requires_grad and a.is_full
             ]  # fmt: skip
             result = case(*inputs)[k]
             found.append(

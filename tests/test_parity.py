@@ -76,7 +76,9 @@ def _negated(t: Tensor) -> Tensor:
 
 LAYOUTS: dict[str, Layout] = {
     "transposed": lambda t: t.transpose(0, -1).contiguous().transpose(0, -1),
-    "channels_last": lambda t: t.contiguous(memory_format=torch.channels_last),
+    "channels_last": lambda t: t.contiguous(
+        memory_format=torch.channels_last if t.dim() == 4 else torch.channels_last_3d
+    ),
     "step_inside": lambda t: _into_larger(t, -1, 2, 0),
     "step_in_batch": lambda t: _into_larger(t, 0, 3, 1),
     "wide_rows": lambda t: _into_larger(t, 1, 1, 2),

@@ -71,13 +71,15 @@ def test_opcheck(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_opcheck_of_vjp(case: Case, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     op, args = op_arguments(case, monkeypatch)
     tensors, attributes = op.split(args)
-    results = op(*args)
-    upstream = [torch.randn_like(r) for r in (results if isinstance(results, tuple) else [results])]
+    returned = op.op(*args)
+    returned = returned if isinstance(returned, tuple) else (returned,)
+    results, kept = returned[: len(op.results)], returned[len(op.results) :]
+    upstream = [torch.randn_like(r) for r in results]
     able = [k for k, j in enumerate(op.vjp_inputs) if tensors[j].is_floating_point()]
     chosen = {"all": able, "first": able[:1], "last": able[-1:]}[wanted]
     wants = [k in chosen for k in range(len(op.vjp_inputs))]
     read = [tensors[k].detach() for k in op.vjp_inputs]
-    torch.library.opcheck(op.vjp_op, (*upstream, *read, wants, *attributes))
+    torch.library.opcheck(op.vjp_op, (*upstream, *read, *kept, wants, *attributes))
 
 
 # --- torch.compile ------------------------------------------------------------------------------

@@ -135,17 +135,21 @@ def test_random_launches_of_one_kernel(number: int) -> None:
     _check(next(k for k in _core.kernels() if k[:3] == kernel), number)
 
 
-def test_many_partial_sums_are_added_up_in_several_steps() -> None:
-    """Rows that cannot be joined, because an input is constant over each, and share numbers."""
+@pytest.mark.parametrize("number", range(100, 116))
+def test_random_launches_with_log_sum_exp(number: int) -> None:
+    kernel = "multinomial_log_likelihood", "", "value"
+    _check(next(k for k in _core.kernels() if k[:3] == kernel), number)
+
+
+def test_many_partial_log_sum_exps_are_joined_in_several_steps() -> None:
     shape = torch.Size((3, 9000, 2))
-    logits, x = torch.randn(shape), torch.rand(3, 9000, 1)
-    got = torch.empty(3)
-    kernel = "bernoulli_log_likelihood", "", "value"
-    layouts = (None, (9000, 1, 0)), ((1, (1, 0)),)
-    assert len(plan.plan_for(tuple(shape), 2, *layouts).add_up[0]) == 2
-    BACKEND.run(kernel, False, shape, 2, [logits, x], [Output(1, got, (1, 0))])
-    want = vk.reference.bernoulli_log_likelihood(logits.double(), x.double().expand(shape))
-    torch.testing.assert_close(got.double(), want, rtol=1e-6, atol=0.0)
+    logits, counts = torch.randn(shape), torch.rand(3, 9000, 1)
+    output = Output(plan.ROW_LOG_SUM_EXP, torch.empty(3), (1, 0))
+    layouts = (None, (9000, 1, 0)), (None, None, (output.kind, (1, 0)))
+    assert len(plan.plan_for(tuple(shape), 2, *layouts).add_up[2]) == 2
+    kernel = "multinomial_log_likelihood", "", "value"
+    BACKEND.run(kernel, False, shape, 2, [logits, counts], [None, None, output])
+    torch.testing.assert_close(output.tensor, logits.logsumexp((1, 2)), rtol=1e-6, atol=0.0)
 
 
 @pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)

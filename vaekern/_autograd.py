@@ -27,17 +27,21 @@ if TYPE_CHECKING:
 
 class _Rules(Function):
     @staticmethod
-    def save(ctx: Any, op: Op, args: Sequence[Any]) -> None:
+    def save(ctx: Any, op: Op, args: Sequence[Any], results: Any) -> None:
         tensors, attributes = op.split(args)
+        kept = results[len(op.results) :] if op.kept else ()
         ctx.op, ctx.attributes = op, attributes
-        ctx.save_for_backward(*[tensors[k] for k in op.vjp_inputs])
+        ctx.save_for_backward(*[tensors[k] for k in op.vjp_inputs], *kept)
         if transforms_active() or forward_mode_active():
-            ctx.save_for_forward(*tensors)
+            ctx.save_for_forward(*tensors, *kept)
+        if kept:
+            ctx.mark_non_differentiable(*kept)
         ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         op: Op = ctx.op
+        gradients = gradients[: len(op.results)]
         found: Sequence[Tensor | None] = (None,) * len(op.inputs)
         if any([g is not None for g in gradients]):
             wanted = ctx.needs_input_grad[1 : 1 + len(op.inputs)]
@@ -56,8 +60,9 @@ class Eager(_Rules):
 
     @staticmethod
     def forward(ctx: Any, op: Op, *args: Any) -> Any:
-        _Rules.save(ctx, op, args)
-        return op.execute(*args)
+        results = op.execute(*args)
+        _Rules.save(ctx, op, args, results)
+        return results
 
 
 class Functional(_Rules):
@@ -68,7 +73,7 @@ class Functional(_Rules):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        _Rules.save(ctx, inputs[0], inputs[1:])
+        _Rules.save(ctx, inputs[0], inputs[1:], output)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, op: Op, *args: Any) -> Any:
@@ -172,11 +177,12 @@ def gradients_of_inputs(
 
 
 def plain_vjp(op: Op, *args: Any) -> tuple[Tensor, ...]:
-    """What the vjp kernel computes, in differentiable torch operations."""
+    """What the vjp kernel computes, in differentiable torch operations. What the forward kept is
+    computed anew."""
     gradients, read, wanted, attributes = op.split_vjp(args)
     unread = read[0].new_zeros(()).expand(read[0].shape)  # the vjp does not depend on it
     inputs = [unread] * len(op.inputs)
-    for k, tensor in zip(op.vjp_inputs, read, strict=True):
+    for k, tensor in zip(op.vjp_inputs, read[: len(op.vjp_inputs)], strict=True):
         inputs[k] = tensor
     at = [k for k, want in zip(op.vjp_inputs, wanted, strict=True) if want]
 
@@ -201,9 +207,10 @@ def push_forward(
 ) -> Any:
     """The results' tangents. A result's element depends on one element of each input, so the
     partial derivatives are the vjp of ones."""
+    tensors, kept = tensors[: len(op.inputs)], tensors[len(op.inputs) :]
     shape, batch_dims = tensors[0].shape, attributes[0]
     read = [tensors[k] for k in op.vjp_inputs]
-    full = [t if t.dtype is torch.int64 else t.expand(shape) for t in read]
+    full = [t.expand(shape) if t.is_floating_point() else t for t in read] + [*kept]
     wanted = [tangent is not None for tangent in tangents]
     wide = accumulation_dtype(tensors)
     pushed = []
@@ -221,6 +228,7 @@ def push_forward(
         elif len(shape) > batch_dims:
             total = total.flatten(batch_dims).sum(-1)
         pushed.append(total)
+    pushed += [None] * len(kept)
     return tuple(pushed) if len(pushed) > 1 else pushed[0]
 
 

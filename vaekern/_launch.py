@@ -8,6 +8,7 @@ number per element, or sums over columns or over rows.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,7 +23,7 @@ Source: TypeAlias = "Tensor | PerDatapoint | Bytes | Noise | float"
 Result: TypeAlias = "Tensor | PerDatapoint | None"
 
 # As in csrc/launch.h.
-ELEMENTS, ROW_SUM, COLUMN_SUM = 0, 1, 2
+ELEMENTS, ROW_SUM, COLUMN_SUM, ROW_LOG_SUM_EXP = 0, 1, 2, 4
 
 
 class Noise:
@@ -42,6 +43,12 @@ class PerDatapoint:
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
         self.dtype = tensor.dtype
+
+
+class LogSumExp(PerDatapoint):
+    """A result with log sum exp over each datapoint's elements, instead of their sum."""
+
+    __slots__ = ()
 
 
 class Bytes:
@@ -139,7 +146,8 @@ def launch(
     if 0 in shape:
         for output in outputs:
             if output is not None:
-                (output.tensor if isinstance(output, PerDatapoint) else output).zero_()
+                empty = -math.inf if isinstance(output, LogSumExp) else 0.0
+                (output.tensor if isinstance(output, PerDatapoint) else output).fill_(empty)
         return
     row_dims: int | None = batch_dims
     described: list[Output | None] = []
@@ -147,7 +155,8 @@ def launch(
         if output is None:
             described.append(None)
         elif isinstance(output, PerDatapoint):
-            described.append(Output(ROW_SUM, output.tensor, None))
+            kind = ROW_LOG_SUM_EXP if isinstance(output, LogSumExp) else ROW_SUM
+            described.append(Output(kind, output.tensor, None))
         elif output.shape == shape:
             described.append(Output(ELEMENTS, output, None))
         elif output.dim() == 0:  # one sum of everything

@@ -25,6 +25,10 @@ from vaekern._launch import Backend, PerDatapoint, accumulation_dtype, is_plain,
 
 def applies(calls: Sequence[Call]) -> bool:
     """Whether this way is open: plain eager code that wants gradients it can store well."""
+    if any(
+        call.op.kept for call in calls
+    ):  # a gradient needs the whole row before its first element
+        return False
     return applies_to([call.op.split(call.args)[0] for call in calls])
 
 

@@ -42,10 +42,12 @@ class Op:
     ``inputs`` are tensors that broadcast to the shape of the first, from the right; an int64 one
     is a seed, which stands for noise. ``results`` are one number per element or per datapoint.
     ``vjp_inputs`` are the inputs that the vjp kernel reads and differentiates: the gradient of any
-    other is the first result's, as it is. ``plain`` is the same function in torch operations.
-    ``uint8_range`` is how uint8 inputs are read, see ``_launch.Bytes``; None leaves it to the call.
-    After the inputs come the attributes: ``batch_dims``, ``scale`` where ``scaled``,
-    ``uint8_range`` where the call says it, ``backend``.
+    other is the first result's, as it is. ``kept`` names further results, one float64 number per
+    row of the first input, that the vjp reads too; nobody else sees them (``_row_ops.py``).
+    ``plain`` is the same function in torch operations, without those. ``uint8_range`` is how uint8
+    inputs are read, see ``_launch.Bytes``; None leaves it to the call. After the inputs come the
+    attributes: ``batch_dims``, ``scale`` where ``scaled``, ``uint8_range`` where the call says it,
+    ``backend``.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Op:
         scaled: bool = True,
         vjp_inputs: Sequence[int] | None = None,
         uint8_range: str | None = "unit",
+        kept: Sequence[str] = (),
     ) -> None:
         self.name = plain.__name__
         self.plain = plain
@@ -65,19 +68,21 @@ class Op:
         self.scaled = scaled
         self.uint8_range = uint8_range
         self.vjp_inputs = tuple(range(len(inputs)) if vjp_inputs is None else vjp_inputs)
+        self.kept = tuple(kept)
         attributes = "int batch_dims, " + ("str scale, " if scaled else "")
         attributes += ("str uint8_range, " if uint8_range is None else "") + "str backend"
         tensors = [f"Tensor {name}" for name in inputs]
-        returns = ", ".join(["Tensor"] * len(results))
+        n_returned = len(results) + len(kept)
+        returns = ", ".join(["Tensor"] * n_returned)
         self.op = _define(
             f"{self.name}({', '.join(tensors)}, {attributes}) -> "
-            + (f"({returns})" if len(results) > 1 else returns),
+            + (f"({returns})" if n_returned > 1 else returns),
             kernel=self._kernel,
             fake=self._fake,
             autograd=self.differentiable,
         )
         vjp_tensors = [f"Tensor? g{k}" for k in range(len(results))]
-        vjp_tensors += [tensors[k] for k in self.vjp_inputs]
+        vjp_tensors += [tensors[k] for k in self.vjp_inputs] + [f"Tensor {name}" for name in kept]
         self.vjp_op = _define(
             f"{self.name}_vjp({', '.join(vjp_tensors)}, bool[] wanted, {attributes}) -> Tensor[]",
             kernel=self._vjp_kernel,
@@ -89,7 +94,10 @@ class Op:
 
     def __call__(self, *args: Any) -> Any:
         """The results, differentiable in every way torch knows."""
-        return self.op(*args) if torch.compiler.is_compiling() else self.differentiable(*args)
+        found = self.op(*args) if torch.compiler.is_compiling() else self.differentiable(*args)
+        if not self.kept:
+            return found
+        return found[0] if len(self.results) == 1 else found[: len(self.results)]
 
     def vjp(self, *args: Any) -> list[Tensor]:
         """The wanted gradients of ``vjp_inputs``, themselves differentiable."""
@@ -130,8 +138,10 @@ class Op:
     def split_vjp(
         self, args: Sequence[Any]
     ) -> tuple[Sequence[Tensor | None], Sequence[Tensor], Sequence[bool], Sequence[Any]]:
-        """Gradients of the results, ``vjp_inputs``, which of them want a gradient, attributes."""
-        n_g, n = len(self.results), len(self.results) + len(self.vjp_inputs)
+        """Gradients of the results, ``vjp_inputs`` and what was kept, which inputs want a gradient,
+        attributes."""
+        n_g = len(self.results)
+        n = n_g + len(self.vjp_inputs) + len(self.kept)
         return args[:n_g], args[n_g:n], args[n], args[n + 1 :]
 
     # --- kernels: reached with plain CPU or CUDA tensors only ---------------------------------
@@ -205,13 +215,20 @@ class Op:
     def _fake(self, *args: Any) -> Any:
         tensors, attributes = self.split(args)
         results = self._new_results(tensors, attributes[0], empty_contiguous)
+        results += [new_row_numbers(tensors[0]) for _ in self.kept]
         return results[0] if len(results) == 1 else tuple(results)
 
     def _fake_vjp(self, *args: Any) -> list[Tensor]:
-        _, tensors, wanted, _ = self.split_vjp(args)
+        _, read, wanted, _ = self.split_vjp(args)
+        tensors = read[: len(self.vjp_inputs)]
         return [
             empty_contiguous(t, t.dtype) for t, want in zip(tensors, wanted, strict=True) if want
         ]
+
+
+def new_row_numbers(tensor: Tensor) -> Tensor:
+    """For one number per row, which is what lies along a tensor's last dimension."""
+    return tensor.new_empty((*tensor.shape[:-1], 1), dtype=torch.float64)
 
 
 def _wants_derivative(args: Sequence[Any]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vaekern import _plain
 from vaekern._op import DATAPOINT, ELEMENT, Op
+from vaekern._row_ops import CategoricalOp, MultinomialOp
 
 BERNOULLI = Op(
     _plain.bernoulli_log_likelihood,
@@ -44,6 +45,20 @@ DISCRETIZED_LOGISTIC = Op(
     scaled=False,
     uint8_range="signed",
 )
+CATEGORICAL = CategoricalOp(
+    _plain.categorical_log_likelihood,
+    inputs=("logits", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    kept=("log_sum_exp",),
+)
+MULTINOMIAL = MultinomialOp(
+    _plain.multinomial_log_likelihood,
+    inputs=("logits", "counts"),
+    results=(DATAPOINT,),
+    scaled=False,
+    kept=("log_sum_exp", "total"),
+)
 STANDARD_KL = Op(
     _plain.standard_kl,
     inputs=("mu", "logvar"),
@@ -78,6 +93,8 @@ OPS = (
     LAPLACE,
     STUDENT_T,
     DISCRETIZED_LOGISTIC,
+    CATEGORICAL,
+    MULTINOMIAL,
     STANDARD_KL,
     GAUSSIAN_KL,
     REPARAMETERIZE,

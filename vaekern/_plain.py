@@ -218,6 +218,19 @@ def discretized_logistic_log_likelihood(
     return per_datapoint(discretized_logistic(loc, log_scale, image(x, loc, "signed")), batch_dims)
 
 
+def categorical_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+    (logits,) = widen(logits)
+    selected = logits.gather(-1, x.long())
+    return per_datapoint(selected - logits.logsumexp(-1, keepdim=True), batch_dims)
+
+
+def multinomial_log_likelihood(logits: Tensor, counts: Tensor, batch_dims: int) -> Tensor:
+    logits, counts = widen(logits, counts)
+    log_p = logits - logits.logsumexp(-1, keepdim=True)
+    nothing = (counts == 0) & ~torch.isfinite(log_p)  # 0 * inf counts as 0
+    return per_datapoint(counts * torch.where(nothing, 0.0, log_p), batch_dims)
+
+
 def standard_kl(mu: Tensor, logvar: Tensor, batch_dims: int, scale: str) -> Tensor:
     mu, logvar = widen(mu, logvar)
     if scale == "std":

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from vaekern import _ops
 from vaekern._call import Call, Clamp, clamp_logvar, run
+from vaekern._categorical_likelihoods import categorical_log_likelihood, multinomial_log_likelihood
 from vaekern._checks import (
     broadcastable,
     check_batch_dims,
@@ -38,11 +39,13 @@ from vaekern._op import Op
 
 __all__ = [
     "bernoulli_log_likelihood",
+    "categorical_log_likelihood",
     "continuous_bernoulli_log_likelihood",
     "discretized_logistic_log_likelihood",
     "gaussian_kl",
     "gaussian_log_likelihood",
     "laplace_log_likelihood",
+    "multinomial_log_likelihood",
     "reparameterize",
     "sample_with_kl",
     "student_t_log_likelihood",

@@ -6,23 +6,9 @@
 
 #include <memory>
 
-#include "sources.h"
+#include "log_sum_exp.h"
 
 VK_BEGIN
-
-// Adds neighbours `width` apart until one is left.
-template <int width, class T>
-double fold(T* lanes) {
-  if constexpr (width == 0) {
-    return lanes[0];
-  } else {
-#pragma omp simd
-    for (int k = 0; k < width; ++k) lanes[k] += lanes[k + width];
-    return fold<width / 2>(lanes);
-  }
-}
-
-constexpr int kLanes = 16, kUnrolled = 4 * kLanes;  // four sums under way hide an add's latency
 
 template <class T>
 double sum_in_lanes(const T* values, int64_t n) {
@@ -89,7 +75,7 @@ class Sink {
   void open(const Output& output, const Tiling& tiling, int64_t groups) {
     output_ = &output;
     tiling_ = &tiling;
-    if (output.kind == Output::Kind::row_sum) {
+    if (output.by_row()) {
       partial_.reset(new double[tiling.rows * tiling.segments]);
     } else if (output.kind == Output::Kind::column_sum) {
       partial_.reset(new double[groups * tiling.cols]());
@@ -118,6 +104,12 @@ class Sink {
               sum_in_lanes(values + r * tile.n_cols, tile.n_cols);
         }
         break;
+      case Output::Kind::row_log_sum_exp:
+        for (int64_t r = 0; r < tile.n_rows; ++r) {
+          partial_[(tile.row + r) * tiling_->segments + tile.segment] =
+              log_sum_exp_in_lanes(values + r * tile.n_cols, tile.n_cols);
+        }
+        break;
       case Output::Kind::column_sum:
         for (int64_t r = 0; r < tile.n_rows; ++r) {
           add(partial_.get() + group * tiling_->cols + tile.col, values + r * tile.n_cols,
@@ -131,6 +123,7 @@ class Sink {
   // After all tiles: combines the partial sums in index order.
   void close(int64_t groups) {
     if (!partial_) return;
+    if (output_->kind == Output::Kind::row_log_sum_exp) return close_log_sum_exps();
     const bool by_row = output_->kind == Output::Kind::row_sum;
     const int64_t n = by_row ? output_->numel : tiling_->cols;
     std::unique_ptr<double[]> sums(new double[n]());
@@ -147,6 +140,27 @@ class Sink {
   }
 
  private:
+  void close_log_sum_exps() {
+    if (tiling_->segments == 1 && output_->rows.is_dense()) {
+      return store(output_->data, output_->dtype, 0, partial_.get(), output_->numel);
+    }
+    LogSumExps numbers(output_->numel);
+    for_each_partial([&](int64_t number, double value) { numbers.see(number, value); });
+    for_each_partial([&](int64_t number, double value) { numbers.add(number, value); });
+    store(output_->data, output_->dtype, 0, numbers.results(), output_->numel);
+  }
+
+  // Those of rows, in order, with the number that each is part of.
+  template <class Visit>
+  void for_each_partial(Visit visit) const {
+    for (int64_t r = 0; r < tiling_->rows; ++r) {
+      const int64_t number = output_->rows.offset_of(r);
+      for (int64_t s = 0; s < tiling_->segments; ++s) {
+        visit(number, partial_[r * tiling_->segments + s]);
+      }
+    }
+  }
+
   int64_t first(const Tile& tile) const { return tile.row * tiling_->cols + tile.col; }
 
   template <class T>

@@ -62,6 +62,7 @@ struct Combination {
   const double* partial;
   void* data;
   DType dtype;
+  bool log_sum_exp;        // instead of a sum
   int64_t numbers, terms;  // terms of each number
   int lanes;               // threads that share one number
   int64_t blocks;

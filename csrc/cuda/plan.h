@@ -20,7 +20,7 @@ inline bool has_column_sums(const Launch& launch) {
 inline bool is_one_row(const Launch& launch) {
   for (int k = 0; k < launch.n_outputs; ++k) {
     const Output& output = launch.outputs[k];
-    if (output.kind == Output::Kind::row_sum && output.numel > 1) return false;
+    if (output.by_row() && output.numel > 1) return false;
   }
   return !has_column_sums(launch);
 }
@@ -38,6 +38,7 @@ inline Combination make_combination(const Output& output, const Layout& numbers,
   c.partial = nullptr;
   c.data = output.data;
   c.dtype = output.dtype;
+  c.log_sum_exp = output.kind == Output::Kind::row_log_sum_exp;
   c.numbers = n_numbers, c.terms = n_terms;
   c.number_ndim = describe(numbers, c.dims, &c.number_stride);
   c.term_ndim = describe(terms, c.dims + c.number_ndim, &c.term_stride);
@@ -137,7 +138,7 @@ struct Plan {
 
   void add(const Output& output, int k) {
     tiles.targets[k] = {output.data, nullptr, output.dtype, output.kind};
-    const bool by_row = output.kind == Output::Kind::row_sum;
+    const bool by_row = output.by_row();
     if (!by_row && output.kind != Output::Kind::column_sum) return;
     tiles.any_sums = true;
     if (by_row && is_final(output, tiles.tiling)) return;

@@ -45,6 +45,20 @@ __device__ inline Group this_group(const Tiling& t, const Tile& tile) {
   return group;
 }
 
+// What the numbers of a row become.
+struct Sum {
+  template <class T>
+  static constexpr T kNothing = T(0);
+  template <class T>
+  VK_FN static T join(T a, T b) { return a + b; }
+};
+struct Greatest {
+  template <class T>
+  static constexpr T kNothing = T(-HUGE_VAL);
+  template <class T>
+  VK_FN static T join(T a, T b) { return b > a ? b : a; }
+};
+
 // The terms of a tile's sums, in row-major order: elements, or groups of them already added.
 // Where each thread writes W neighbours, a gap after each W spreads them over the memory banks.
 template <class T, int W>
@@ -64,14 +78,15 @@ struct Terms {
     }
   }
 
-  VK_FN void put_sum(const Group& group, const T (&values)[W]) const {
+  template <class Reduction>
+  VK_FN void put_joined(const Group& group, const T (&values)[W]) const {
     T sums[W];
 #pragma unroll
     for (int j = 0; j < W; ++j) sums[j] = values[j];
 #pragma unroll
     for (int step = W / 2; step > 0; step /= 2) {
 #pragma unroll
-      for (int j = 0; j < step; ++j) sums[j] += sums[j + step];
+      for (int j = 0; j < step; ++j) sums[j] = Reduction::join(sums[j], sums[j + step]);
     }
     if (group.size() > 0) shared[at(group.item / W)] = sums[0];
   }
@@ -89,9 +104,10 @@ __device__ inline void put_row_sum(const Target& target, const Tiling& t, const 
 }
 
 // Lanes of a warp add a row's terms, or one part of them; the parts are added in double, in order.
-template <class T, int W>
-__device__ inline void sum_rows(const Target& target, const Tiling& t, const Tile& tile,
-                                Terms<T, W> terms, T* part_sums) {
+// `put(row, sum)` takes the sums. (Or what else joins the terms than a sum.)
+template <class Reduction, class T, int W, class Put>
+__device__ inline void reduce_rows(const Tiling& t, const Tile& tile, Terms<T, W> terms,
+                                   T* part_sums, const Put& put) {
   const int per_row = t.sum_by_group ? tile.n_cols / W : tile.n_cols;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % t.lanes_per_row;
   const int at_a_time = static_cast<int>(blockDim.x) / t.lanes_per_row;
@@ -100,26 +116,28 @@ __device__ inline void sum_rows(const Target& target, const Tiling& t, const Til
   for (int first = 0; first < units; first += at_a_time) {
     const int unit = first + thread / t.lanes_per_row;
     const int row = one_row ? 0 : unit, part = one_row ? unit : 0;
-    T sum = T(0);
+    T sum = Reduction::template kNothing<T>;
     if (unit < units) {
       for (int k = part * t.lanes_per_row + lane; k < per_row;
            k += t.parts_per_row * t.lanes_per_row) {
-        sum += terms.get(row * per_row + k);
+        sum = Reduction::join(sum, terms.get(row * per_row + k));
       }
     }
     for (int distance = t.lanes_per_row / 2; distance > 0; distance /= 2) {
-      sum += __shfl_xor_sync(0xFFFFFFFFu, sum, distance);
+      sum = Reduction::join(sum, __shfl_xor_sync(0xFFFFFFFFu, sum, distance));
     }
     if (lane != 0 || unit >= units) continue;
     if (one_row) part_sums[part] = sum;
-    else put_row_sum(target, t, tile, row, static_cast<double>(sum));
+    else put(row, static_cast<double>(sum));
   }
   if (!one_row) return;
   __syncthreads();
   if (thread == 0) {
-    double sum = 0.0;
-    for (int part = 0; part < t.parts_per_row; ++part) sum += static_cast<double>(part_sums[part]);
-    put_row_sum(target, t, tile, 0, sum);
+    double sum = Reduction::template kNothing<double>;
+    for (int part = 0; part < t.parts_per_row; ++part) {
+      sum = Reduction::join(sum, static_cast<double>(part_sums[part]));
+    }
+    put(0, sum);
   }
 }
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "../pointwise.h"
-#include "sums.h"
+#include "log_sum_exp.h"
 
 VK_BEGIN
 
@@ -94,12 +94,23 @@ __global__ void __launch_bounds__(kMostThreads, kBlocksPerProcessor<Function, T>
 #pragma unroll
     for (int k = 0; k < n; ++k) {
       if (k != which) continue;
-      if (tiling.sum_by_group) terms.put_sum(group, results[k]);
+      if (tiling.sum_by_group) terms.template put_joined<Sum>(group, results[k]);
       else terms.put(group, results[k]);
     }
     __syncthreads();
-    if (by_row) sum_rows<T, W>(target, tiling, tile, terms, part_sums);
-    else sum_columns<T, W>(target, tiling, tile, terms, part_sums);
+    if (by_row) {
+      reduce_rows<Sum>(tiling, tile, terms, part_sums, [&](int row, double sum) {
+        put_row_sum(target, tiling, tile, row, sum);
+      });
+    } else {
+      sum_columns<T, W>(target, tiling, tile, terms, part_sums);
+    }
+  }
+  if constexpr (Function::log_sum_exp >= 0) {
+    const Target& target = arguments.targets[Function::log_sum_exp];
+    if (target.kind == Output::Kind::row_log_sum_exp) {
+      log_sum_exp_rows<T, W>(target, tiling, tile, group, results[Function::log_sum_exp]);
+    }
   }
 }
 

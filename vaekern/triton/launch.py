@@ -19,6 +19,7 @@ from vaekern.triton.loops import add_up, multiply, visit
 from vaekern.triton.ops import KERNELS
 from vaekern.triton.plan import (
     NARROW,
+    ROW_LOG_SUM_EXP,
     STEPS,
     TILE,
     AddUp,
@@ -54,7 +55,7 @@ def run(
             for step in steps:
                 assert output is not None
                 assert target is not None
-                target = _add_up(step, target, output.tensor, plan.wide_index)
+                target = _add_up(step, target, output, plan.wide_index)
 
 
 def scale(tensors: Sequence[Tensor], factor: Tensor) -> None:
@@ -190,13 +191,14 @@ def _index(wide: bool) -> Any:
     return tl.int64 if wide else tl.int32
 
 
-def _add_up(step: AddUp, partial: Tensor, output: Tensor, wide_index: bool) -> Tensor:
+def _add_up(step: AddUp, partial: Tensor, output: Output, wide_index: bool) -> Tensor:
     """Where the sums are: in ``output``, or in further partial sums."""
+    sums = output.tensor
     if step.splits > 1:
-        output = partial.new_empty(step.n_kept * step.splits)
+        sums = partial.new_empty(step.n_kept * step.splits)
     add_up[(step.programs,)](
         partial,
-        output,
+        sums,
         step.kept.sizes,
         step.kept.strides[0],
         step.summed.sizes,
@@ -207,6 +209,7 @@ def _add_up(step: AddUp, partial: Tensor, output: Tensor, wide_index: bool) -> T
         N=step.n_block,
         S=step.s_block,
         INDEX=_index(wide_index),
+        LOG_SUM_EXP=output.kind == ROW_LOG_SUM_EXP,
         **options(False),
     )
-    return output
+    return sums

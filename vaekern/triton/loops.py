@@ -10,6 +10,7 @@ are compile-time constants; sizes and strides are not.
 import triton
 import triton.language as tl
 
+from vaekern.triton.math.log_sum_exp import beside_top, log_sum_exp_of_rows
 from vaekern.triton.math.scalar import divide
 from vaekern.triton.philox import normals_of_elements, normals_of_quads
 
@@ -147,6 +148,9 @@ def visit(
                 terms = tl.where(mask, results[k], 0.0).to(tl.float64)
                 total = tl.sum(terms, axis=1, keep_dims=True)
                 store_as(outputs[k] + (row * across + block), total, row_mask)
+            elif OUTPUT_KINDS[k] == "row_log_sum_exp":
+                total = log_sum_exp_of_rows(results[k], mask)
+                store_as(outputs[k] + (row * across + block), total, row_mask)
         if len(SUMMED) > 0:  # (Triton 3.4 cannot carry an empty tuple through the loop.)
             sums = ()
             for k in tl.static_range(len(SUMMED)):
@@ -167,22 +171,36 @@ def visit(
 def add_up(
     partial, output, kept_sizes, kept_strides, summed_sizes, summed_strides,
     n_kept, n_summed, chunk,
-    N: tl.constexpr, S: tl.constexpr, INDEX: tl.constexpr,
+    N: tl.constexpr, S: tl.constexpr, INDEX: tl.constexpr, LOG_SUM_EXP: tl.constexpr,
 ):  # fmt: skip
     """Sums of partial sums: each output adds up ``chunk`` of the ``n_summed`` terms of a number. If
-    that is not all, a number has several outputs in a row, themselves partial sums."""
+    that is not all, a number has several outputs in a row, themselves partial sums. With
+    LOG_SUM_EXP that of partial ones, in two passes."""
     splits = tl.cdiv(n_summed, chunk)
     program = tl.program_id(0).to(INDEX)
     split = program % splits
     number = program // splits * N + tl.arange(0, N).to(INDEX)[:, None]
     first = partial + offset_of(coordinates(number, kept_sizes), kept_strides, -1, INDEX)
+    top = tl.full([N, 1], -float("inf"), tl.float64)
+    if LOG_SUM_EXP:
+        for start in range(0, chunk, S):
+            term = split * chunk + start + tl.arange(0, S).to(INDEX)[None, :]
+            offset = offset_of(coordinates(term, summed_sizes), summed_strides, -1, INDEX)
+            mask = (number < n_kept) & (term < n_summed)
+            loaded = tl.load(first + offset, mask=mask, other=-float("inf"))
+            top = tl.maximum(top, tl.max(loaded, axis=1, keep_dims=True))
     lanes = tl.zeros([N, S], tl.float64)
     for start in range(0, chunk, S):
         term = split * chunk + start + tl.arange(0, S).to(INDEX)[None, :]
         offset = offset_of(coordinates(term, summed_sizes), summed_strides, -1, INDEX)
         mask = (number < n_kept) & (term < n_summed)
-        lanes += tl.load(first + offset, mask=mask, other=0.0)
+        loaded = tl.load(first + offset, mask=mask, other=0.0)
+        if LOG_SUM_EXP:
+            loaded = tl.where(mask, beside_top(top, loaded), 0.0)
+        lanes += loaded
     total = tl.sum(lanes, axis=1, keep_dims=True)
+    if LOG_SUM_EXP:
+        total = top + tl.log(total)
     store_as(output + (number * splits + split), total, number < n_kept)
 
 

@@ -6,6 +6,12 @@ import inspect
 from typing import Any, NamedTuple
 
 from vaekern.triton.math.bernoulli import bernoulli_log_likelihood, bernoulli_log_likelihood_vjp
+from vaekern.triton.math.categorical import (
+    categorical_log_likelihood,
+    categorical_log_likelihood_vjp,
+    multinomial_log_likelihood,
+    multinomial_log_likelihood_vjp,
+)
 from vaekern.triton.math.continuous_bernoulli import (
     continuous_bernoulli_log_likelihood,
     continuous_bernoulli_log_likelihood_vjp,
@@ -64,6 +70,8 @@ OPS = (
         3,
         scales=("",),
     ),
+    Op(categorical_log_likelihood, 1, categorical_log_likelihood_vjp, 1, scales=("",)),
+    Op(multinomial_log_likelihood, 3, multinomial_log_likelihood_vjp, 2, scales=("",)),
     Op(standard_kl, 1, standard_kl_vjp, 2),
     Op(gaussian_kl, 1, gaussian_kl_vjp, 4),
     Op(reparameterize, 1, reparameterize_vjp, 2),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
-ELEMENTS, ROW_SUM, COLUMN_SUM = 0, 1, 2
+ELEMENTS, ROW_SUM, COLUMN_SUM, ROW_LOG_SUM_EXP = 0, 1, 2, 4
 
 TILE = 1024  # elements; with 4 warps two 16-byte loads of float per thread and operand
 COLUMN_TILE = 256  # widest tile where columns are summed
@@ -170,7 +170,9 @@ def plan_for(
     tile_cols = min(_power_of_two(cols), COLUMN_TILE if down else TILE)
     tile_rows = TILE // tile_cols
     tiles = _ceil_div(rows, tile_rows) if down else _ceil_div(cols, tile_cols)
-    steps = min(STEPS, tiles) if sums else 1
+    # Of log sum exp, every tile makes a partial one.
+    by_tile = any(kind == ROW_LOG_SUM_EXP for kind, _ in sums) and not down
+    steps = min(STEPS, tiles) if sums and not by_tile else 1
     across = _ceil_div(cols, tile_cols if down else tile_cols * steps)
     groups = _ceil_div(rows, tile_rows * steps if down else tile_rows)
 
@@ -179,7 +181,7 @@ def plan_for(
     for output in outputs:
         following: tuple[AddUp, ...] = ()
         n = 0
-        if output is not None and output[0] == ROW_SUM:
+        if output is not None and output[0] in (ROW_SUM, ROW_LOG_SUM_EXP):
             row_strides = None if output[1] is None else output[1][:row_dims]
             following, n = _row_sums(shape[:row_dims], row_strides, across), rows * across
         elif output is not None and output[0] == COLUMN_SUM and groups > 1:
@@ -188,7 +190,12 @@ def plan_for(
         add_up.append(following)
         partials.append(n if following else 0)
 
-    names = {ELEMENTS: "elements", ROW_SUM: "row_sum", COLUMN_SUM: "column_sum"}
+    names = {
+        ELEMENTS: "elements",
+        ROW_SUM: "row_sum",
+        COLUMN_SUM: "column_sum",
+        ROW_LOG_SUM_EXP: "row_log_sum_exp",
+    }
     output_kinds = tuple("discard" if o is None else names[o[0]] for o in outputs)
     farthest = max(
         (sum(s * (n - 1) for s, n in zip(v, shape, strict=True)) for v in views), default=0

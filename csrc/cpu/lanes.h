@@ -1,0 +1,22 @@
+// Sums of lanes.
+#pragma once
+
+#include "sources.h"
+
+VK_BEGIN
+
+// Adds neighbours `width` apart until one is left.
+template <int width, class T>
+double fold(T* lanes) {
+  if constexpr (width == 0) {
+    return lanes[0];
+  } else {
+#pragma omp simd
+    for (int k = 0; k < width; ++k) lanes[k] += lanes[k + width];
+    return fold<width / 2>(lanes);
+  }
+}
+
+constexpr int kLanes = 16, kUnrolled = 4 * kLanes;  // four sums under way hide an add's latency
+
+VK_END

@@ -1,0 +1,85 @@
+// log sum exp over the numbers of a row, where they lie in the cache: the largest first, then the
+// sum of what the others are beside it. Numbers that equal the largest are counted instead of
+// added, so that small terms beside it keep their digits, and infinities need no case of their own.
+#pragma once
+
+#include <memory>
+
+#include "lanes.h"
+
+VK_BEGIN
+
+// A number's part of the sum: `tie` counts, `tail` adds up.
+template <class T>
+struct BesideTop {
+  T tie, tail;
+  VK_FN BesideTop(T top, T value)
+      : tie(value == top ? T(1) : T(0)), tail(value == top ? T(0) : exp_of_minus(top - value)) {}
+};
+
+template <class T>
+double log_sum_exp_in_lanes(const T* values, int64_t n) {
+  const int64_t whole = n / kLanes * kLanes;
+  T rest[kLanes], tops[kLanes];
+  fill(rest, T(-HUGE_VAL), kLanes);
+  for (int64_t j = whole; j < n; ++j) rest[j - whole] = values[j];
+#pragma omp simd
+  for (int k = 0; k < kLanes; ++k) tops[k] = rest[k];
+  for (int64_t j = 0; j < whole; j += kLanes) {
+#pragma omp simd
+    for (int k = 0; k < kLanes; ++k) tops[k] = at_least(tops[k], values[j + k]);
+  }
+  T top = T(-HUGE_VAL);  // a NaN may be lost here, but not below
+  for (int k = 0; k < kLanes; ++k) top = tops[k] > top ? tops[k] : top;
+
+  T ties[kLanes] = {}, tails[kLanes] = {};
+  const auto add = [&](const T* block) {
+#pragma omp simd
+    for (int k = 0; k < kLanes; ++k) {
+      const BesideTop<T> part(top, block[k]);
+      ties[k] += part.tie;
+      tails[k] += part.tail;
+    }
+  };
+  for (int64_t j = 0; j < whole; j += kLanes) add(values + j);
+  if (whole < n) {
+    fill(rest + (n - whole), top, kLanes - (n - whole));  // so many ties too many
+    add(rest);
+  }
+  double wide_ties[kLanes], wide_tails[kLanes];
+#pragma omp simd
+  for (int k = 0; k < kLanes; ++k) {
+    wide_ties[k] = static_cast<double>(ties[k]);
+    wide_tails[k] = static_cast<double>(tails[k]);
+  }
+  const double padding = whole < n ? static_cast<double>(whole + kLanes - n) : 0.0;
+  const double tied = fold<kLanes / 2>(wide_ties) - padding;
+  return static_cast<double>(top) + std::log1p(tied - 1.0 + fold<kLanes / 2>(wide_tails));
+}
+
+// log sum exp of numbers that come in a fixed order, several of them for each result.
+class LogSumExps {
+ public:
+  explicit LogSumExps(int64_t n) : n_(n), tops_(new double[n]), sums_(new double[n]()) {
+    fill(tops_.get(), -HUGE_VAL, n);
+  }
+
+  // First all numbers pass through `see`, then all again through `add`.
+  void see(int64_t result, double value) {
+    if (value > tops_[result]) tops_[result] = value;
+  }
+  void add(int64_t result, double value) {
+    const double top = tops_[result];
+    sums_[result] += value == top ? 1.0 : std::exp(value - top);
+  }
+  const double* results() {
+    for (int64_t k = 0; k < n_; ++k) sums_[k] = tops_[k] + std::log(sums_[k]);
+    return sums_.get();
+  }
+
+ private:
+  int64_t n_;
+  std::unique_ptr<double[]> tops_, sums_;
+};
+
+VK_END

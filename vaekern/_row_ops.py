@@ -1,0 +1,124 @@
+"""Operations whose kernels also take log sum exp of rows: of what lies along the last dimension of
+the first input, as the logits of classes do.
+
+One launch forward reads the logits once, one launch back reads them once and writes their
+gradient; between them one or two numbers per row are kept. Those are float64, so that a
+log-probability, a difference to log sum exp, is as exact where logits are large as where they are
+small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekern import _plain
+from vaekern._backend import backend_named
+from vaekern._launch import (
+    LogSumExp,
+    PerDatapoint,
+    Result,
+    Source,
+    accumulation_dtype,
+    launch,
+)
+from vaekern._op import Op, new_row_numbers
+
+
+class CategoricalOp(Op):
+    """Of logits and class indices, whose last dimension is 1. The kernels see the logits alone:
+    the selected one of each row is looked up beside them, as is the place of its gradient."""
+
+    def _kernel(self, *args: Any) -> tuple[Tensor, Tensor]:
+        (logits, x), attributes = self.split(args)
+        lse = new_row_numbers(logits)
+        _launch_rows(self, "value", attributes, logits, [logits], [LogSumExp(lse.squeeze(-1))])
+        rows = _selected(logits, x, lse)
+        return _sums_of_rows(rows, attributes, accumulation_dtype([logits])), lse
+
+    def _vjp_kernel(self, *args: Any) -> list[Tensor]:
+        (g,), (logits, x, lse), wanted, attributes = self.split_vjp(args)
+        if g is None or not wanted[0]:
+            return []
+        found = backend_named(attributes[-1]).empty(logits, logits.dtype)
+        sources = [PerDatapoint(g), logits, *_high_and_low(lse, logits)]
+        _launch_rows(self, "vjp", attributes, logits, sources, [found])
+        one_less_p = -torch.expm1(_selected(logits, x, lse))
+        own = g.reshape(*g.shape, *(1,) * (logits.dim() - g.dim())) * one_less_p
+        return [found.scatter_(-1, x.long(), own.to(found.dtype))]
+
+
+class MultinomialOp(Op):
+    """Of logits and counts of one shape, without the multinomial coefficient."""
+
+    def _kernel(self, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
+        (logits, counts), attributes = self.split(args)
+        linear, lse, total = (new_row_numbers(logits) for _ in range(3))
+        results = [
+            PerDatapoint(linear.squeeze(-1)),
+            PerDatapoint(total.squeeze(-1)),
+            LogSumExp(lse.squeeze(-1)),
+        ]
+        _launch_rows(self, "value", attributes, logits, [logits, counts], results)
+        rows = torch.where(total == 0.0, linear, linear - total * lse)
+        dtype = accumulation_dtype([logits, counts])
+        return _sums_of_rows(rows, attributes, dtype), lse, total
+
+    def _vjp_kernel(self, *args: Any) -> list[Tensor]:
+        (g,), (logits, counts, lse, total), wanted, attributes = self.split_vjp(args)
+        backend = backend_named(attributes[-1])
+        found = [
+            backend.empty(t, t.dtype) if want else None
+            for t, want in zip((logits, counts), wanted, strict=True)
+        ]
+        if g is not None:
+            sources = [PerDatapoint(g), total, logits, counts, *_high_and_low(lse, logits, counts)]
+            _launch_rows(self, "vjp", attributes, logits, sources, found)
+        return [gradient for gradient in found if gradient is not None]
+
+
+def _launch_rows(
+    op: Op,
+    variant: str,
+    attributes: Sequence[Any],
+    logits: Tensor,
+    sources: Sequence[Source],
+    results: Sequence[Result],
+) -> None:
+    """One whose rows are those of the logits, however many of them a datapoint has."""
+    launch(
+        backend_named(attributes[-1]),
+        op.kernel_name(variant, attributes),
+        logits.shape,
+        logits.dim() - 1,
+        sources,
+        results,
+    )
+
+
+def _selected(logits: Tensor, x: Tensor, lse: Tensor) -> Tensor:
+    """log p of each row, in float64."""
+    return logits.gather(-1, x.long()) - lse
+
+
+def _high_and_low(lse: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor | float]:
+    """float64 numbers as sums of two that have the precision of the arithmetic."""
+    if accumulation_dtype(inputs) is torch.float64:
+        return lse, 0.0
+    high = lse.float()
+    return high, (lse - high).nan_to_num_(0.0).float()
+
+
+def _sums_of_rows(rows: Tensor, attributes: Sequence[Any], dtype: torch.dtype) -> Tensor:
+    """Per datapoint, in the order that kernels add in: the one of classes adds up what it is told
+    to add up."""
+    batch_dims, backend = attributes[0], backend_named(attributes[-1])
+    if rows.dim() == batch_dims + 1:
+        return rows.squeeze(-1).to(dtype)
+    sums = rows.new_empty(rows.shape[:batch_dims], dtype=dtype)
+    kernel = _plain.categorical_log_likelihood.__name__, "", "value"
+    launch(backend, kernel, rows.shape, batch_dims, [rows], [PerDatapoint(sums)])
+    return sums

@@ -1,0 +1,23 @@
+"""log sum exp of rows; the twin of ``csrc/cuda/log_sum_exp.h``, where the reasons stand."""
+
+# mypy: ignore-errors
+
+import triton
+import triton.language as tl
+
+from vaekern.triton.math.scalar import exp_of_minus
+
+
+@triton.jit
+def beside_top(top, value):
+    """e^(value - top), also where both are infinite."""
+    return tl.where(value == top, 1.0, exp_of_minus(top - value))
+
+
+@triton.jit
+def log_sum_exp_of_rows(values, mask):
+    """In float64, of where the mask is."""
+    top = tl.max(tl.where(mask, values, -float("inf")), axis=1, keep_dims=True)
+    terms = tl.where(mask, beside_top(top, values), 0.0)
+    total = tl.sum(terms.to(tl.float64), axis=1, keep_dims=True)
+    return top.to(tl.float64) + tl.log(total)
