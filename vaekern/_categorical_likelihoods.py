@@ -24,7 +24,7 @@ def categorical_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1
 
     Args:
         logits: the shape of ``x`` with one more dimension behind, the classes. Gets gradients.
-        x: indices of classes, int64, int32 or uint8. As in :func:`torch.gather`, an index that is
+        x: indices of classes, of any integer dtype. As in :func:`torch.gather`, an index that is
             no class is an error on the CPU and undefined on a GPU.
         batch_dims: how many leading dimensions of ``x`` index datapoints.
 

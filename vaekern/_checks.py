@@ -12,7 +12,6 @@ _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _TARGETS = (*_FLOATS, torch.uint8, torch.bool)
 _LEVELS = (*_FLOATS, torch.uint8)
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-_INTEGERS = (torch.int64, torch.int32, torch.uint8)
 SCALES = ("logvar", "log_std", "std")
 _UINT8_RANGES = ("unit", "signed")
 
@@ -40,7 +39,6 @@ def check_levels(name: str, tensor: object) -> None:
         raise ValueError(f"{name}: expected levels, which get no gradient, got requires_grad=True")
 
 
-def check_integer(name: str, tensor: object) -> None:
 def check_class_indices(name: str, tensor: object) -> None:
     if not _is_of(tensor, _INTEGERS):
         _complain(name, tensor, _INTEGERS)

@@ -57,8 +57,8 @@ def elbo_loss(
         free_bits: a floor in nats, a number or a 0-d tensor, under the parts of the KL divergence
             that ``free_bits_over`` names: ``"dimension"``, ``"group"``, ``"sample"`` or
             ``"batch"``, see :func:`vaekern.objectives.free_bits_kl`.
-        capacity: replaces each datapoint's KL by abs(KL - capacity), with a number or a 0-d tensor in
-            nats. (Burgess et al. 2018.) Not together with ``free_bits``.
+        capacity: replaces each datapoint's KL by abs(KL - capacity), with a number or a 0-d tensor
+            in nats. (Burgess et al. 2018.) Not together with ``free_bits``.
         mask: which elements of ``x`` count in the likelihood: a bool tensor of its shape, or with a
             1 for each dimension it is shared over. What lies elsewhere in ``x``, NaN for example,
             does not matter. A likelihood module's log-probability must be a sum over elements.

@@ -21,9 +21,9 @@ from vaekern._call import Clamp, clamp_logvar
 from vaekern._checks import (
     broadcastable,
     check_batch_dims,
+    check_class_indices,
     check_device,
     check_float,
-    check_integer,
     check_scale,
     check_target,
 )
@@ -168,7 +168,7 @@ def linear_categorical_log_likelihood(
         ValueError: shapes or devices do not fit, or a name is unknown.
         TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
     """
-    check_integer("x", x)
+    check_class_indices("x", x)
     layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
     _check_shape("x", x, tuple(hidden.shape[:-1]), hidden)
     tensors = (*layer, x.reshape(-1, 1))
