@@ -141,6 +141,19 @@ def test_random_launches_with_log_sum_exp(number: int) -> None:
     _check(next(k for k in _core.kernels() if k[:3] == kernel), number)
 
 
+def test_many_partial_sums_are_added_up_in_several_steps() -> None:
+    """Rows that cannot be joined, because an input is constant over each, and share numbers."""
+    shape = torch.Size((3, 9000, 2))
+    logits, x = torch.randn(shape), torch.rand(3, 9000, 1)
+    got = torch.empty(3)
+    kernel = "bernoulli_log_likelihood", "", "value"
+    layouts = (None, (9000, 1, 0)), ((1, (1, 0)),)
+    assert len(plan.plan_for(tuple(shape), 2, *layouts).add_up[0]) == 2
+    BACKEND.run(kernel, False, shape, 2, [logits, x], [Output(1, got, (1, 0))])
+    want = vk.reference.bernoulli_log_likelihood(logits.double(), x.double().expand(shape))
+    torch.testing.assert_close(got.double(), want, rtol=1e-6, atol=0.0)
+
+
 def test_many_partial_log_sum_exps_are_joined_in_several_steps() -> None:
     shape = torch.Size((3, 9000, 2))
     logits, counts = torch.randn(shape), torch.rand(3, 9000, 1)

@@ -69,6 +69,8 @@ def multinomial_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
+    if not isinstance(coefficient, bool):
+        raise TypeError(f"coefficient: expected a bool, got {type(coefficient).__name__}")
     call = multinomial_call(logits, counts, batch_dims)
     if not coefficient:
         return run(call)

@@ -10,7 +10,11 @@ are compile-time constants; sizes and strides are not.
 import triton
 import triton.language as tl
 
-from vaekern.triton.math.log_sum_exp import beside_top, log_sum_exp_of_rows
+from vaekern.triton.math.log_sum_exp import (
+    beside_top,
+    greatest_of_rows,
+    log_sum_exp_of_rows,
+)
 from vaekern.triton.math.scalar import divide
 from vaekern.triton.philox import normals_of_elements, normals_of_quads
 
@@ -187,8 +191,8 @@ def add_up(
             term = split * chunk + start + tl.arange(0, S).to(INDEX)[None, :]
             offset = offset_of(coordinates(term, summed_sizes), summed_strides, -1, INDEX)
             mask = (number < n_kept) & (term < n_summed)
-            loaded = tl.load(first + offset, mask=mask, other=-float("inf"))
-            top = tl.maximum(top, tl.max(loaded, axis=1, keep_dims=True))
+            loaded = tl.load(first + offset, mask=mask, other=0.0)
+            top = tl.maximum(top, greatest_of_rows(loaded, mask))
     lanes = tl.zeros([N, S], tl.float64)
     for start in range(0, chunk, S):
         term = split * chunk + start + tl.arange(0, S).to(INDEX)[None, :]

@@ -15,9 +15,16 @@ def beside_top(top, value):
 
 
 @triton.jit
+def greatest_of_rows(values, mask):
+    """Of where the mask is. A NaN is not: it comes through the sum."""
+    numbers = tl.where(mask & (values == values), values, -float("inf"))
+    return tl.max(numbers, axis=1, keep_dims=True)
+
+
+@triton.jit
 def log_sum_exp_of_rows(values, mask):
     """In float64, of where the mask is."""
-    top = tl.max(tl.where(mask, values, -float("inf")), axis=1, keep_dims=True)
+    top = greatest_of_rows(values, mask)
     terms = tl.where(mask, beside_top(top, values), 0.0)
     total = tl.sum(terms.to(tl.float64), axis=1, keep_dims=True)
     return top.to(tl.float64) + tl.log(total)
