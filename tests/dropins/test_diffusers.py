@@ -12,7 +12,7 @@ from torch import Tensor
 vae = pytest.importorskip("diffusers.models.autoencoders.vae", reason="pip install diffusers")
 
 from vaekern.compat import DiagonalGaussianDistribution as Ours  # noqa: E402 - after the skip
-from vaekern.compat import diffusers as compat_diffusers  # noqa: E402
+from vaekern.compat import _warnings  # noqa: E402
 
 Original = vae.DiagonalGaussianDistribution
 BOTH = (Ours, Original)
@@ -28,7 +28,7 @@ def parameters() -> Tensor:
 
 @pytest.fixture(autouse=True)
 def _warn_anew() -> None:
-    compat_diffusers._warn_of_trailing_dims.cache_clear()
+    _warnings._said.clear()
 
 
 # --- values and gradients -----------------------------------------------------------------------
@@ -210,6 +210,14 @@ def test_compiled() -> None:
         found.append(results_and_gradients(function, [normal(*SHAPE)], torch.float64))
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_videos_compiled() -> None:
+    """Where there is no warning."""
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda p: Ours(p).kl(), backend="aot_eager", fullgraph=True)
+    video = normal(2, 4, 3, 5, 6)
+    torch.testing.assert_close(compiled(video), Original(video).kl())
 
 
 def test_videos_are_summed_as_there_with_a_warning() -> None:

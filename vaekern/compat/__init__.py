@@ -6,10 +6,12 @@ Nothing here imports the package that it stands in for before a function needs i
 from vaekern.compat import latent_diffusion, pythae, pytorch_examples, torch_distributions
 from vaekern.compat._patch import Patch
 from vaekern.compat.diffusers import DiagonalGaussianDistribution, patch_diffusers
+from vaekern.compat.oobleck import OobleckDiagonalGaussianDistribution
 from vaekern.compat.torch_distributions import distributions
 
 __all__ = [
     "DiagonalGaussianDistribution",
+    "OobleckDiagonalGaussianDistribution",
     "Patch",
     "distributions",
     "latent_diffusion",

@@ -37,18 +37,20 @@ def randn(
     return torch.randn(shape, generator=one, device=at, dtype=dtype).to(device)
 
 
-def fused_sample(mu: Tensor, logvar: Tensor, generator: Generators) -> Tensor:
+def fused_sample(
+    mu: Tensor, logvar: Tensor, generator: Generators, *, scale: str = "logvar"
+) -> Tensor:
     """A sample with the kernel's own noise, of which the generators give the seeds."""
     if isinstance(generator, list) and len(generator) > 1:
-        rows = [fused_sample(mu[k : k + 1], logvar[k : k + 1], generator[k])
+        rows = [fused_sample(mu[k : k + 1], logvar[k : k + 1], generator[k], scale=scale)
                 for k in range(mu.shape[0])]  # fmt: skip
         return torch.cat(rows)
     one = generator[0] if isinstance(generator, list) else generator
     if one is None:
-        return reparameterize(mu, logvar)
+        return reparameterize(mu, logvar, scale=scale)
     at = _where_to_draw(one, mu.device)
     seed = torch.randint(_INT64.min, _INT64.max, (2,), generator=one, device=at, dtype=torch.int64)
-    return reparameterize(mu, logvar, seed=seed.to(mu.device))
+    return reparameterize(mu, logvar, seed=seed.to(mu.device), scale=scale)
 
 
 def _where_to_draw(generator: torch.Generator | None, device: torch.device) -> torch.device:

@@ -1,10 +1,9 @@
-"""``DiagonalGaussianDistribution`` of diffusers (and of latent-diffusion, whose it was)."""
+"""``DiagonalGaussianDistribution`` of diffusers (and of latent-diffusion, whose it was), and the
+patch that puts the drop-ins for diffusers in place."""
 
 from __future__ import annotations
 
-import functools
 import importlib
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +13,8 @@ from torch import Tensor
 from vaekern.compat._noise import Generators, NoiseSource, check_source, fused_sample, randn
 from vaekern.compat._patch import Patch
 from vaekern.compat._tensors import broadcast, formula_dtype
+from vaekern.compat._warnings import warn_once
+from vaekern.compat.oobleck import OobleckDiagonalGaussianDistribution
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood, reparameterize
 
 __all__ = ["DiagonalGaussianDistribution", "patch_diffusers"]
@@ -22,6 +23,11 @@ _LOGVAR_BOUNDS = (-30.0, 20.0)
 _IMAGE_DIMS = (1, 2, 3)
 _KL_OF_ALL_DIMS = "vaekern.gaussian_kl(posterior.mean, posterior.logvar)"
 _NLL_OF_ALL_DIMS = "-vaekern.gaussian_log_likelihood(posterior.mean, x, posterior.logvar)"
+_TRAILING_DIMS = (
+    "{what} of diffusers sums over dimensions 1, 2 and 3 only: latents of more dimensions "
+    "(videos) get one value for each index of the last ones, and the mean of those is too "
+    "small by that factor. It is done here as there; for one value per datapoint, call {instead}"
+)
 
 
 class DiagonalGaussianDistribution:
@@ -68,7 +74,7 @@ class DiagonalGaussianDistribution:
         if self.deterministic:
             return torch.zeros(1)
         if self.mean.dim() > 4:
-            _warn_of_trailing_dims("kl()", _KL_OF_ALL_DIMS)
+            warn_once(_TRAILING_DIMS.format(what="kl()", instead=_KL_OF_ALL_DIMS))
         if other is None:
             kept, (mean, logvar) = _kept_first(_IMAGE_DIMS, self.mean, self.logvar)
             kl = gaussian_kl(mean, logvar, batch_dims=kept)
@@ -87,7 +93,7 @@ class DiagonalGaussianDistribution:
         if self.deterministic:
             return torch.zeros(1)
         if self.mean.dim() > 4 and dims is _IMAGE_DIMS:
-            _warn_of_trailing_dims("nll()", _NLL_OF_ALL_DIMS)
+            warn_once(_TRAILING_DIMS.format(what="nll()", instead=_NLL_OF_ALL_DIMS))
         dtype = formula_dtype(self.mean, sample)
         kept, (mean, x, logvar) = _kept_first(
             dims, self.mean, sample.to(dtype), parameters=(self.logvar,)
@@ -98,9 +104,15 @@ class DiagonalGaussianDistribution:
         return self.mean
 
 
+_REPLACED: tuple[tuple[str, type], ...] = (
+    ("diffusers.models.autoencoders.vae", DiagonalGaussianDistribution),
+    ("diffusers.models.autoencoders.autoencoder_oobleck", OobleckDiagonalGaussianDistribution),
+)
+
+
 def patch_diffusers(noise: NoiseSource = "torch") -> Patch:
-    """Puts :class:`DiagonalGaussianDistribution` in the place of diffusers' own, in diffusers and
-    in every module that imported it.
+    """Puts :class:`DiagonalGaussianDistribution` and :class:`OobleckDiagonalGaussianDistribution`
+    in the place of diffusers' own, in diffusers and in every module that imported them.
 
     Args:
         noise: ``"torch"`` for the samples that diffusers draws with the same seed; ``"fused"`` for
@@ -113,11 +125,11 @@ def patch_diffusers(noise: NoiseSource = "torch") -> Patch:
         ImportError: diffusers is not installed.
     """
     check_source(noise)
-    original = importlib.import_module("diffusers.models.autoencoders.vae")
-    name, base = "DiagonalGaussianDistribution", DiagonalGaussianDistribution
-    swapped_in = type(name, (base,), {"noise": noise, "__doc__": base.__doc__})
     patch = Patch()
-    patch.rebind(original.DiagonalGaussianDistribution, swapped_in)
+    for module, drop_in in _REPLACED:
+        original = getattr(importlib.import_module(module), drop_in.__name__)
+        namespace = {"noise": noise, "__doc__": drop_in.__doc__}
+        patch.rebind(original, type(drop_in.__name__, (drop_in,), namespace))
     return patch
 
 
@@ -143,15 +155,3 @@ def _index(dim: int, ndim: int) -> int:
             "vaekern.gaussian_kl and gaussian_log_likelihood take latents of any shape"
         )
     return dim % ndim
-
-
-@functools.cache
-def _warn_of_trailing_dims(what: str, instead: str) -> None:
-    """Once per process."""
-    warnings.warn(
-        f"{what} of diffusers sums over dimensions 1, 2 and 3 only: latents of more dimensions "
-        "(videos) get one value for each index of the last ones, and the mean of those is too "
-        f"small by that factor. It is done here as there; for one value per datapoint, call "
-        f"{instead}",
-        stacklevel=3,
-    )

@@ -1,0 +1,93 @@
+"""``OobleckDiagonalGaussianDistribution`` of diffusers, for the autoencoder of Stable Audio."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+from vaekern.compat._noise import Generators, NoiseSource, fused_sample, randn
+from vaekern.compat._tensors import broadcast, formula_dtype
+from vaekern.compat._warnings import warn_once
+from vaekern.functional import gaussian_kl, reparameterize
+
+__all__ = ["OobleckDiagonalGaussianDistribution"]
+
+_SMALLEST_STD = 1e-4
+_TWICE = (
+    "{what} of diffusers' Oobleck posterior is twice the KL divergence in nats{more}, and averaged "
+    "over positions too. It is done here as there; for one divergence per datapoint, call "
+    "vaekern.gaussian_kl({arguments}, scale='std')"
+)
+
+
+class OobleckDiagonalGaussianDistribution:
+    """A posterior over latents [B, C, L] from an encoder's output: means and scales, one after the
+    other along dimension 1. Deviations are softplus(scale) + 1e-4.
+
+    ``noise = "fused"`` in a subclass has samples use noise generated inside the kernel. As there,
+    a ``deterministic`` one has deviations and samples all the same; only its :meth:`kl` is 0.
+    """
+
+    noise: ClassVar[NoiseSource] = "torch"
+
+    def __init__(self, parameters: Tensor, deterministic: bool = False) -> None:
+        self.parameters = parameters
+        self.mean, self.scale = parameters.chunk(2, dim=1)
+        wide = torch.promote_types(self.scale.dtype, torch.float32)
+        self._wide_std = F.softplus(self.scale.to(wide)) + _SMALLEST_STD
+        self.deterministic = deterministic
+
+    @property
+    def std(self) -> Tensor:
+        return self._wide_std.to(formula_dtype(self.scale))
+
+    @property
+    def var(self) -> Tensor:
+        return self._wide_std.square().to(formula_dtype(self.scale))
+
+    @property
+    def logvar(self) -> Tensor:
+        return (2.0 * torch.log(self._wide_std)).to(formula_dtype(self.scale))
+
+    def sample(self, generator: Generators = None) -> Tensor:
+        """A sample; of a list of generators, one draws each datapoint's noise."""
+        mean = self.mean.to(formula_dtype(self.mean))
+        if self.noise == "fused":
+            mean, std = broadcast(mean, self._wide_std)
+            return fused_sample(mean, std, generator, scale="std")
+        eps = randn(mean.shape, generator, mean.device, self.parameters.dtype)
+        mean, std, eps = broadcast(mean, self._wide_std, eps)
+        return reparameterize(mean, std, eps, scale="std")
+
+    def kl(self, other: Any = None) -> Tensor:
+        r"""What diffusers calls the KL divergence to N(0, 1), or to ``other``: summed over
+        dimension 1, averaged over the others.
+
+        It is twice the divergence, for the factor 1/2 is missing. To ``other``, it is
+        :math:`2 \log(\sigma^2 / \sigma_o^2)` more than that, for a sign is wrong: no divergence,
+        and negative for some. It is done here as there, with a warning, once.
+        """
+        if self.deterministic:
+            return torch.zeros(1)
+        if other is None:
+            arguments = "posterior.mean, posterior.std"
+            warn_once(_TWICE.format(what="kl()", more="", arguments=arguments))
+            tensors = broadcast(self.mean, self._wide_std)
+            total = 2.0 * gaussian_kl(*tensors, scale="std", batch_dims=0)
+            dtype = formula_dtype(self.mean)
+        else:
+            arguments = "posterior.mean, posterior.std, other.mean, other.std"
+            more = " plus 2 log(posterior.var / other.var), for a wrong sign"
+            warn_once(_TWICE.format(what="kl(other)", more=more, arguments=arguments))
+            tensors = broadcast(self.mean, self._wide_std, parameters=(other.mean, other.std))
+            kl = gaussian_kl(*tensors, scale="std", batch_dims=0)
+            total = 2.0 * kl + 4.0 * torch.log(self._wide_std / other.std).sum()
+            dtype = formula_dtype(self.mean, other.mean)
+        positions = tensors[0].numel() / tensors[0].shape[1]
+        return (total / positions).to(dtype)
+
+    def mode(self) -> Tensor:
+        return self.mean
