@@ -45,6 +45,9 @@ class Random:
         numbers = torch.randint(256, shape, generator=self.generator, device=self.device)
         return (2.0 * numbers / 255.0 - 1.0).to(self.dtype)
 
+    def sigmoid(self, shape: Shape) -> Tensor:
+        return torch.sigmoid(self.normal(shape).float()).to(self.dtype)
+
     def constant(self, number: float) -> Tensor:
         return torch.full((), number, dtype=self.dtype, device=self.device)
 
@@ -76,6 +79,10 @@ _BERNOULLI = (
     Operand("logits", "data", _normal),
     Operand("x", "data", Random.uniform),
 )
+_BERNOULLI_PROBS = (
+    Operand("probs", "data", Random.sigmoid),
+    Operand("x", "data", Random.uniform),
+)
 # x is no sample of the model, or the derivative of the shared logvar would be a difference of two
 # nearly equal sums, which no provider in bfloat16 gets right.
 _GAUSSIAN = (
@@ -103,6 +110,10 @@ _PRIOR = (Operand("prior_mu", "latent", _normal), Operand("prior_logvar", "laten
 
 def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     return _per_datapoint(x * logits - functional.softplus(logits, threshold=1000.0))
+
+
+def _bernoulli_probs(probs: Tensor, x: Tensor) -> Tensor:
+    return _per_datapoint(x * torch.log(probs) + (1.0 - x) * torch.log1p(-probs))
 
 
 def _continuous_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
@@ -208,6 +219,13 @@ FAMILIES = {
         # The operations, by their names in vaekern's table.
         Family(
             "bernoulli_log_likelihood", _BERNOULLI, _DATAPOINT, _bernoulli, _apart("data", 2, 3)
+        ),
+        Family(
+            "bernoulli_probs_log_likelihood",
+            _BERNOULLI_PROBS,
+            _DATAPOINT,
+            _bernoulli_probs,
+            _apart("data", 2, 3),
         ),
         Family(
             "continuous_bernoulli_log_likelihood",

@@ -95,6 +95,7 @@ def _torch(name: str, streams: int, call: Callable[..., object]) -> Case:
 
 
 _BERNOULLI, _GAUSSIAN = "bernoulli_log_likelihood", "gaussian_log_likelihood"
+_BERNOULLI_PROBS = "bernoulli_probs_log_likelihood"
 _CONTINUOUS = "continuous_bernoulli_log_likelihood"
 _LAPLACE, _STUDENT_T = "laplace_log_likelihood", "student_t_log_likelihood"
 _DISCRETIZED = "discretized_logistic_log_likelihood"
@@ -111,6 +112,8 @@ CASES = (
     _kernel(_BERNOULLI, "value", _LOGITS_X, (_ROW,), scale=""),
     _kernel(_BERNOULLI, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
     _kernel(_BERNOULLI, "value_and_vjp", (_WEIGHT, *_LOGITS_X), (_ROW, _WRITTEN, _NONE), scale=""),
+    _kernel(_BERNOULLI_PROBS, "value", _LOGITS_X, (_ROW,), scale=""),
+    _kernel(_BERNOULLI_PROBS, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
     _kernel(_CONTINUOUS, "value", _LOGITS_X, (_ROW,), scale=""),
     _kernel(_CONTINUOUS, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
     _kernel(_GAUSSIAN, "value", _MEAN_LOGVAR_X, (_ROW,)),

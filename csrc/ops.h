@@ -9,6 +9,7 @@
 
 #include "math/bernoulli.h"
 #include "math/categorical.h"
+#include "math/bernoulli_probs.h"
 #include "math/continuous_bernoulli.h"
 #include "math/discretized_logistic.h"
 #include "math/gaussian.h"
@@ -29,6 +30,7 @@ constexpr void for_each_scale(Visit visit) {
 template <class Visit>
 constexpr void for_each_op(Visit visit) {
   visit(Bernoulli{}, "");
+  visit(BernoulliProbs{}, "");
   visit(ContinuousBernoulli{}, "");
   for_each_scale<Gaussian>(visit);
   visit(Laplace{}, "");

@@ -13,6 +13,7 @@ where no format could hold the terms exactly; those are measured in ulps of thei
 - the discretized logistic log-probability and its derivatives: their terms are those of both ends
   of the bin, and what an ulp of an end (in units of the scale) or of a subnormal number changes,
 - the Bernoulli derivative for targets strictly between 0 and 1,
+- the derivative of the Bernoulli of probabilities with respect to the target,
 - samples, mu + std * eps,
 - derivatives with respect to a prior's spread, and those of samples and KL together.
 """
@@ -31,6 +32,7 @@ from mpmath import mpf
 from oracles import (
     Oracle,
     bernoulli,
+    bernoulli_probs,
     continuous_bernoulli,
     discretized_logistic,
     gaussian,
@@ -69,6 +71,9 @@ _PRIOR = {"prior_mu": "location", "prior_logvar": "near"}
 _NOISE = {"eps": "location"}
 SUBJECTS = (
     Subject(bernoulli, "bernoulli_log_likelihood", {"logits": "logits", "x": "target"}, False),
+    Subject(
+        bernoulli_probs, "bernoulli_probs_log_likelihood", {"probs": "probs", "x": "target"}, False
+    ),
     Subject(
         continuous_bernoulli, "continuous_bernoulli_log_likelihood",
         {"logits": "logits", "x": "target"}, False,
@@ -131,6 +136,16 @@ def _logits(random: np.random.Generator) -> np.ndarray:
     )  # fmt: skip
 
 
+def _probs(random: np.random.Generator) -> np.ndarray:
+    """In (0, 1): next to 0, to the least number there is, and next to 1, to the last before it."""
+    return np.concatenate(
+        [
+            _powers(-149, 0), 1.0 - _powers(-24, 0), _around([1e-12, 1.0 - 2.0**-0.5, 0.5]),
+            random.random(_N_RANDOM), 10.0 ** random.uniform(-44.0, 0.0, _N_RANDOM),
+        ]
+    )  # fmt: skip
+
+
 def _encode(v: np.ndarray, scale: str, random: np.random.Generator) -> np.ndarray:
     """Log-variances in a scale. Deviations get a dense neighbourhood of 1 of their own."""
     if scale == "std":
@@ -186,8 +201,9 @@ def points(subject: Subject, scale: str) -> list[np.ndarray]:
         drawn["logvar"] = _encode(_log_variances(random), scale, random).astype(np.float32)
         n = len(drawn["logvar"])
     else:
-        drawn["logits"] = np.repeat(_logits(random), 4).astype(np.float32)
-        n = len(drawn["logits"])
+        first, numbers = ("probs", _probs) if "probs" in kinds else ("logits", _logits)
+        drawn[first] = np.repeat(numbers(random), 4).astype(np.float32)
+        n = len(drawn[first])
     for name, kind in kinds.items():
         if name not in drawn:
             drawn[name] = _draw(kind, n, scale, drawn, random).astype(np.float32)

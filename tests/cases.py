@@ -44,10 +44,16 @@ CLASSES = 5
 _BYTES = _integers(256, torch.uint8)
 
 
+def _inner_probabilities(shape: Shape, generator: torch.Generator) -> Tensor:
+    """Away from 0 and 1, where derivatives end: the limits are test_extremes' subject."""
+    return 0.02 + 0.96 * torch.rand(shape, generator=generator, dtype=torch.float64)
+
+
 DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "location": _normal,
     "eps": _normal,
     "logits": lambda shape, generator: 3.0 * _normal(shape, generator),
+    "probs": _inner_probabilities,
     "logvar": _normal,
     "log_std": lambda shape, generator: 0.5 * _normal(shape, generator),
     "std": lambda shape, generator: torch.exp(0.5 * _normal(shape, generator)),
@@ -184,6 +190,10 @@ def _bernoulli() -> Iterator[Case]:
         for target in TARGETS:
             arguments = Argument("logits", "logits"), Argument("x", target)
             yield Case(f"{kind}-{target}", name, name, arguments)
+    for target in TARGETS:
+        name = "bernoulli_probs_log_likelihood"
+        arguments = Argument("probs", "probs"), Argument("x", target)
+        yield Case(f"bernoulli_probs-{target}", name, name, arguments)
 
 
 def _gaussian() -> Iterator[Case]:
@@ -316,6 +326,7 @@ ONE_PER_OP = tuple(
     next(case for case in reversed(REPRESENTATIVES) if case.label == label)
     for label in (
         "bernoulli-float",
+        "bernoulli_probs-float",
         "continuous_bernoulli-float",
         "gaussian-logvar-channel-float",
         "laplace-channel-float",

@@ -41,6 +41,13 @@ def bernoulli(_: str, logit: mpf, x: mpf) -> Exact:
     return [("value", (-weight * abs(logit) - mpmath.log1p(a),)), ("logits", d), ("x", (logit,))]
 
 
+def bernoulli_probs(_: str, p: mpf, x: mpf) -> Exact:
+    log_p, log_q = mpmath.log(p), mpmath.log1p(-p)
+    value = x * max(log_p, mpf(-100)) + (1 - x) * max(log_q, mpf(-100))
+    dp = (x - p) / max(p * (1 - p), mpf(10) ** -12)
+    return [("value", (value,)), ("probs", (dp,)), ("x", (log_p, -log_q))]
+
+
 def continuous_bernoulli(_: str, logit: mpf, x: mpf) -> Exact:
     if logit == 0:
         return [("value", (mpf(0),)), ("logits", (x - _HALF,)), ("x", (mpf(0),))]

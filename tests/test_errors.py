@@ -28,6 +28,7 @@ SCALED = (*POSTERIOR, "gaussian_log_likelihood")
 FIRST_TWO = {
     **dict.fromkeys(POSTERIOR, ("mu", "logvar")),
     "bernoulli_log_likelihood": ("logits", "x"),
+    "bernoulli_probs_log_likelihood": ("probs", "x"),
     "continuous_bernoulli_log_likelihood": ("logits", "x"),
     "gaussian_log_likelihood": ("mean", "x"),
     "laplace_log_likelihood": ("loc", "x"),
@@ -36,6 +37,7 @@ FIRST_TWO = {
 }
 TARGETS = (
     "bernoulli_log_likelihood",
+    "bernoulli_probs_log_likelihood",
     "continuous_bernoulli_log_likelihood",
     "gaussian_log_likelihood",
     "laplace_log_likelihood",

@@ -55,6 +55,31 @@ BERNOULLI = (
     ((1.0, NAN), (NAN, NAN, 1.0)),
 )
 
+_FAR, _NEXT = math.log(1.401298464e-45), math.log1p(-(2.0**-24))
+BERNOULLI_PROBS = (
+    ((0.0, 0.0), (0.0, 0.0, -INF)),
+    ((1.0, 1.0), (0.0, 0.0, INF)),
+    ((0.0, 1.0), (-100.0, 1e12, -INF)),
+    ((1.0, 0.0), (-100.0, -1e12, INF)),
+    ((-0.0, 1.0), (-100.0, 1e12, -INF)),
+    ((1.0, 0.25), (-75.0, -0.75e12, INF)),
+    ((TINY, 1.0), (-100.0, 1e12, _FAR)),
+    ((TINY, 0.0), (None, None, _FAR)),
+    ((1e-13, 1.0), (math.log(1e-13), 1e12, math.log(1e-13))),
+    ((1e-11, 1.0), (math.log(1e-11), 1e11, math.log(1e-11))),
+    ((1.0 - 2.0**-24, 0.0), (math.log(2.0**-24), -(2.0**24), 24.0 * math.log(2.0))),
+    ((1.0 - 2.0**-24, 1.0), (_NEXT, 1.0 - _NEXT, 24.0 * math.log(2.0))),
+    ((0.5, 0.5), (-math.log(2.0), 0.0, 0.0)),
+    ((NAN, 0.0), (NAN, NAN, NAN)),
+    ((NAN, 1.0), (NAN, NAN, NAN)),
+    ((-0.1, 0.0), (NAN, NAN, NAN)),
+    ((-0.1, 1.0), (NAN, NAN, NAN)),
+    ((1.1, 0.0), (NAN, NAN, NAN)),
+    ((1.1, 1.0), (NAN, NAN, NAN)),
+    ((INF, 1.0), (NAN, NAN, NAN)),
+    ((0.5, NAN), (NAN, NAN, 0.0)),
+)
+
 CONTINUOUS_BERNOULLI = (
     ((0.0, 0.3), (0.0, -0.2, 0.0)),
     ((-0.0, 1.0), (0.0, 0.5, 0.0)),
@@ -198,6 +223,7 @@ PAIR_KL = (  # mu, logvar, prior_mu, prior_logvar
 
 LIMITS = [
     *[("bernoulli_log_likelihood", {}, *row) for row in BERNOULLI],
+    *[("bernoulli_probs_log_likelihood", {}, *row) for row in BERNOULLI_PROBS],
     *[("continuous_bernoulli_log_likelihood", {}, *row) for row in CONTINUOUS_BERNOULLI],
     *[("gaussian_kl", {}, *row) for row in STANDARD_KL],
     *[("gaussian_kl", {"scale": "std"}, *row) for row in STANDARD_KL_STD],

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import backends
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, distributions
 
 import vaekern as vk
@@ -55,6 +57,20 @@ def test_they_are_those_of_torch(
     torch.testing.assert_close(
         ours(parameter, x), theirs(parameter).log_prob(x).sum(1), rtol=1e-9, atol=1e-9
     )
+
+
+def test_the_bernoulli_of_probabilities_is_the_cross_entropy(implementation: str) -> None:
+    """With its derivatives, at 0 and 1 and where torch clamps, too."""
+    ends = [0.0, 1.0, 1e-45, 1e-30, 1e-13, 1e-7, 1.0 - 2.0**-24, 0.29, 0.5, 0.9]
+    probabilities, targets = torch.tensor(ends), torch.tensor([0.0, 0.25, 1.0])
+    grid = torch.meshgrid(probabilities, targets, indexing="ij")
+    inputs = [backends.put(t.flatten()).requires_grad_() for t in grid]
+    elements = vk.bernoulli_probs_log_likelihood(*inputs)
+    want = -F.binary_cross_entropy(*inputs, reduction="none")
+    upstream = torch.linspace(-2.0, 3.0, len(want), device=want.device)
+    got = torch.autograd.grad(elements, inputs, upstream)
+    torch.testing.assert_close(elements, want)
+    torch.testing.assert_close(got, torch.autograd.grad(want, inputs, upstream))
 
 
 @pytest.mark.parametrize("logit", [0.0, 1e-8, 1e-3, 0.9, 1.1, 3.99, 4.01, 16.0, 17.0, 90.0])

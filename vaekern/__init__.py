@@ -7,6 +7,7 @@ from vaekern._image_likelihoods import DiscretizedLogisticLikelihood
 from vaekern.elbo import elbo_loss
 from vaekern.functional import (
     bernoulli_log_likelihood,
+    bernoulli_probs_log_likelihood,
     categorical_log_likelihood,
     continuous_bernoulli_log_likelihood,
     discretized_logistic_log_likelihood,
@@ -43,6 +44,7 @@ __all__ = [
     "VAEOutput",
     "backend",
     "bernoulli_log_likelihood",
+    "bernoulli_probs_log_likelihood",
     "categorical_log_likelihood",
     "continuous_bernoulli_log_likelihood",
     "discretized_logistic_log_likelihood",

@@ -12,6 +12,12 @@ BERNOULLI = Op(
     results=(DATAPOINT,),
     scaled=False,
 )
+BERNOULLI_PROBS = Op(
+    _plain.bernoulli_probs_log_likelihood,
+    inputs=("probs", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+)
 CONTINUOUS_BERNOULLI = Op(
     _plain.continuous_bernoulli_log_likelihood,
     inputs=("logits", "x"),
@@ -88,6 +94,7 @@ SAMPLE_WITH_GAUSSIAN_KL = Op(
 
 OPS = (
     BERNOULLI,
+    BERNOULLI_PROBS,
     CONTINUOUS_BERNOULLI,
     GAUSSIAN,
     LAPLACE,

@@ -137,6 +137,34 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tens
     return per_datapoint(-(linear + torch.log1p(torch.exp(-magnitude))), batch_dims)
 
 
+def bernoulli_probs_log_likelihood(probs: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+    (probs,) = widen(probs) if not x.is_floating_point() else widen(probs, x)[:1]
+    x = image(x, probs).to(probs.dtype)
+    uncertain = probs * (1.0 - probs) > 1e-12
+    held = torch.where(uncertain, probs, 0.5)
+    elements = x * held.log() + (1.0 - x) * torch.log1p(-held)
+    return per_datapoint(torch.where(uncertain, elements, _of_certain(probs, x)), batch_dims)
+
+
+def _of_certain(p: Tensor, x: Tensor) -> Tensor:
+    """The same for p (1 - p) <= 1e-12, with the derivatives of torch's ``binary_cross_entropy``,
+    which are not those of the value: they come from further terms, each of them 0."""
+    fixed = p.detach()
+    logs = torch.stack([fixed.log(), torch.log1p(-fixed)])  # NaN outside [0, 1]
+    log_p, log_q = logs.clamp(min=-100.0)
+    value = x * log_p + (1.0 - x) * log_q
+    sharpness = torch.full_like(p, 1e12).masked_fill((log_p + log_q).isnan(), math.nan)
+    along_p = sharpness * ((p - fixed) * x - 0.5 * (p * p - fixed * fixed))
+    return value + along_p + _zero_with_slope(x, logs[0] - logs[1] - (log_p - log_q))
+
+
+def _zero_with_slope(x: Tensor, slope: Tensor) -> Tensor:
+    """0, with the derivative ``slope``, be it infinite as that of a square root is at 0."""
+    zero, infinite = x - x.detach(), slope.isinf()
+    steep = torch.where(infinite, zero, 1.0).sqrt() * slope.sign()
+    return torch.where(infinite, steep, zero * torch.where(infinite, 0.0, slope))
+
+
 def continuous_bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
     (logits,) = widen(logits) if not x.is_floating_point() else widen(logits, x)[:1]
     x = image(x, logits).to(logits.dtype)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from vaekern import _ops
+from vaekern._bernoulli_probs import bernoulli_probs_log_likelihood
 from vaekern._call import Call, Clamp, clamp_logvar, run
 from vaekern._categorical_likelihoods import categorical_log_likelihood, multinomial_log_likelihood
 from vaekern._checks import (
@@ -39,6 +40,7 @@ from vaekern._op import Op
 
 __all__ = [
     "bernoulli_log_likelihood",
+    "bernoulli_probs_log_likelihood",
     "categorical_log_likelihood",
     "continuous_bernoulli_log_likelihood",
     "discretized_logistic_log_likelihood",

@@ -55,6 +55,10 @@ def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     return _bernoulli_likelihood(logits).log_prob(x)
 
 
+def _bernoulli_probs(probs: Tensor, x: Tensor) -> Tensor:
+    return _per_datapoint(Bernoulli(probs, validate_args=False), probs).log_prob(x)
+
+
 def _continuous_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     distribution = ContinuousBernoulli(logits=logits, validate_args=False)
     return _per_datapoint(distribution, logits).log_prob(x)
@@ -107,6 +111,7 @@ FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
     "bernoulli_log_likelihood": _bernoulli,
+    "bernoulli_probs_log_likelihood": _bernoulli_probs,
     "continuous_bernoulli_log_likelihood": _continuous_bernoulli,
     "gaussian_log_likelihood": _gaussian,
     "laplace_log_likelihood": _laplace,

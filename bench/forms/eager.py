@@ -51,6 +51,10 @@ def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     return -per_datapoint(nll)
 
 
+def _bernoulli_probs(probs: Tensor, x: Tensor) -> Tensor:
+    return per_datapoint(x * torch.log(probs) + (1 - x) * torch.log(1 - probs))
+
+
 def _continuous_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     nearby = logits.abs() < 0.1
     safe = torch.where(nearby, 1.0, logits)
@@ -107,6 +111,7 @@ FORMS: dict[str, Form] = {
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
     "bernoulli_log_likelihood": _bernoulli,
+    "bernoulli_probs_log_likelihood": _bernoulli_probs,
     "continuous_bernoulli_log_likelihood": _continuous_bernoulli,
     "gaussian_log_likelihood": _gaussian,
     "laplace_log_likelihood": _laplace,

@@ -36,6 +36,10 @@ def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
     return -per_datapoint(nll)
 
 
+def _bernoulli_probs(probs: Tensor, x: Tensor) -> Tensor:
+    return -per_datapoint(functional.binary_cross_entropy(probs, x, reduction="none"))
+
+
 def _gaussian(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
     return -per_datapoint(_gaussian_nll(mean, x_logvar, x, "none"))
 
@@ -45,5 +49,6 @@ FORMS: dict[str, Form] = {
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
     "bernoulli_log_likelihood": _bernoulli,
+    "bernoulli_probs_log_likelihood": _bernoulli_probs,
     "gaussian_log_likelihood": _gaussian,
 }

@@ -44,6 +44,7 @@ FORMS: dict[str, Form] = {
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
     "bernoulli_log_likelihood": vk.bernoulli_log_likelihood,
+    "bernoulli_probs_log_likelihood": vk.bernoulli_probs_log_likelihood,
     "continuous_bernoulli_log_likelihood": vk.continuous_bernoulli_log_likelihood,
     "gaussian_log_likelihood": _gaussian,
     "laplace_log_likelihood": _laplace,

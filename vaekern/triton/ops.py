@@ -6,6 +6,10 @@ import inspect
 from typing import Any, NamedTuple
 
 from vaekern.triton.math.bernoulli import bernoulli_log_likelihood, bernoulli_log_likelihood_vjp
+from vaekern.triton.math.bernoulli_probs import (
+    bernoulli_probs_log_likelihood,
+    bernoulli_probs_log_likelihood_vjp,
+)
 from vaekern.triton.math.categorical import (
     categorical_log_likelihood,
     categorical_log_likelihood_vjp,
@@ -53,6 +57,7 @@ class Op(NamedTuple):
 
 OPS = (
     Op(bernoulli_log_likelihood, 1, bernoulli_log_likelihood_vjp, 2, scales=("",)),
+    Op(bernoulli_probs_log_likelihood, 1, bernoulli_probs_log_likelihood_vjp, 2, scales=("",)),
     Op(
         continuous_bernoulli_log_likelihood,
         1,
