@@ -43,16 +43,35 @@ def test_loss(dtype: torch.dtype, logvar_shape: tuple[int, ...]) -> None:
 
 
 def test_certain_and_wrong_costs_100_nats() -> None:
-    """The clamp of the logarithm."""
-    recon_x, x, zeros = torch.ones(1, 3), torch.zeros(1, 3), torch.zeros(1, 2)
-    assert loss_function(recon_x, x, zeros, zeros).item() == 300.0
+    """The clamp of the logarithm, and that of the gradient."""
+    recon_x, x, zeros = torch.ones(1, 784), torch.zeros(1, 784), torch.zeros(1, 2)
+    recon_x[0, 3:] = 0.0
+    gradients = []
+    for function in (loss_function, original_loss):
+        probabilities = recon_x.clone().requires_grad_()
+        loss = function(probabilities, x, zeros, zeros)
+        assert loss.item() == 300.0
+        gradients.append(torch.autograd.grad(loss, probabilities)[0])
+    torch.testing.assert_close(*gradients)
+    assert gradients[0][0, :4].tolist() == pytest.approx([1e12, 1e12, 1e12, 0.0])
 
 
-def test_no_probabilities_are_refused() -> None:
-    recon_x, x, zeros = torch.full((1, 3), 1.5), torch.zeros(1, 3), torch.zeros(1, 2)
-    with pytest.raises(RuntimeError, match="between 0 and 1"):
-        loss_function(recon_x, x, zeros, zeros)
-    with pytest.raises(ValueError, match="size"):
+@pytest.mark.parametrize("wrong", [1.5, -0.1, float("nan")])
+def test_no_probabilities_are_refused(wrong: float) -> None:
+    """Where torch refuses them; NaN otherwise."""
+    recon_x, x, zeros = torch.full((1, 3), 0.5), torch.zeros(1, 3), torch.zeros(1, 2)
+    recon_x[0, 1] = wrong
+    for loss in (loss_function, F.binary_cross_entropy):
+        arguments = (recon_x, x, zeros, zeros)[: 4 if loss is loss_function else 2]
+        with pytest.raises(RuntimeError, match="between 0 and 1"):
+            loss(*arguments)
+    loss = torch.func.vmap(loss_function)(*[t[None] for t in (recon_x, x, zeros, zeros)])
+    assert loss.isnan().all()
+
+
+def test_shapes_must_agree() -> None:
+    x, zeros = torch.zeros(1, 3), torch.zeros(1, 2)
+    with pytest.raises(ValueError, match=r"\(1, 3\)"):
         loss_function(torch.rand(2, 3), x, zeros, zeros)
 
 

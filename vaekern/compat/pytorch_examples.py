@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from vaekern._compat import dispatch_modes_active, transforms_active
 from vaekern.compat._noise import NoiseSource, check_source
 from vaekern.compat._tensors import broadcast, formula_dtype
-from vaekern.functional import gaussian_kl
+from vaekern.functional import bernoulli_probs_log_likelihood, gaussian_kl
 from vaekern.functional import reparameterize as fused_reparameterize
 
 __all__ = ["loss_function", "reparameterize"]
@@ -33,12 +35,33 @@ def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Ten
 
     ``recon_x`` are probabilities, [B, D]; ``x`` is [B, ...] with as many numbers in [0, 1].
 
-    The cross-entropy of probabilities is torch's own: its clamps (of logarithms at -100, of the
-    gradient's denominator at 1e-12) are no likelihood. Where the decoder can give logits instead,
-    drop its sigmoid and call ``vaekern.elbo_loss(logits, x, mu, logvar, reduction="sum")``: the
-    sigmoid's output and gradient are never stored, nothing is clamped, and confident pixels keep
-    their gradients.
+    The cross-entropy of probabilities has torch's clamps (of logarithms at -100, of the gradient's
+    denominator at 1e-12). Where the decoder can give logits instead, drop its sigmoid and call
+    ``vaekern.elbo_loss(logits, x, mu, logvar, reduction="sum")``: the sigmoid's output and gradient
+    are never stored, nothing is clamped, and confident pixels keep their gradients.
+
+    Raises:
+        RuntimeError: something in ``recon_x`` is outside [0, 1] or NaN, or ``x`` has a NaN. Like
+            torch's, this check is for CPU tensors in eager code; it reads the result alone.
+            Elsewhere the loss is NaN: in compiled and transformed code, and on a GPU, where torch's
+            kernel fails an assertion. That ``x`` is in [0, 1] is not checked.
     """
-    bce = F.binary_cross_entropy(recon_x, x.view(-1, recon_x.shape[-1]), reduction="sum")
+    targets = x.view(-1, recon_x.shape[-1])
+    log_likelihood = bernoulli_probs_log_likelihood(recon_x, targets, batch_dims=0)
+    _check_probabilities(log_likelihood)
     kld = gaussian_kl(*broadcast(mu, logvar), batch_dims=0)
-    return bce + kld.to(formula_dtype(mu, logvar))
+    return kld.to(formula_dtype(mu, logvar)) - log_likelihood.to(_cross_entropy_dtype(recon_x))
+
+
+def _check_probabilities(log_likelihood: Tensor) -> None:
+    """By the NaN that they become; where the memory is at hand."""
+    hidden = torch.compiler.is_compiling() or transforms_active() or dispatch_modes_active()
+    if log_likelihood.is_cpu and not hidden and math.isnan(log_likelihood.item()):
+        raise RuntimeError("recon_x: expected probabilities between 0 and 1, got others (or x NaN)")
+
+
+def _cross_entropy_dtype(recon_x: Tensor) -> torch.dtype:
+    """Autocast runs the cross-entropy in float32."""
+    if torch.is_autocast_enabled(recon_x.device.type):
+        return torch.promote_types(recon_x.dtype, torch.float32)
+    return recon_x.dtype
