@@ -92,5 +92,6 @@ def _poison_free_memory(problem: Problem) -> None:
     """Fills blocks of the sizes that results and gradients have with NaN and frees them: allocators
     hand these out next, and what a kernel forgets to write shows."""
     problem.forget_gradients()
-    blocks = [torch.full_like(t, math.nan, requires_grad=False) for t in problem.inputs * 2]
+    numbers = [t for t in problem.inputs if t.is_floating_point()]
+    blocks = [torch.full_like(t, math.nan, requires_grad=False) for t in numbers * 2]
     del blocks

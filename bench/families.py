@@ -102,6 +102,15 @@ _DISCRETIZED_LOGISTIC = (
 )
 _STUDENT_T = (*_LAPLACE[:2], Operand("df", "scalar", lambda random, _: random.constant(4.0)),
               _LAPLACE[2])  # fmt: skip
+# Classes are the last dimension of the data; of x there is one for each row.
+_CATEGORICAL = (
+    Operand("logits", "data", _normal),
+    Operand("x", "data", lambda random, shape: random.uniform(shape).argmax(-1)),
+)
+_MULTINOMIAL = (
+    Operand("logits", "data", _normal),
+    Operand("x", "data", lambda random, shape: random.uniform(shape).mul_(4.0).floor_()),
+)
 _POSTERIOR = (Operand("mu", "latent", _normal), Operand("logvar", "latent", _logvar))
 _PRIOR = (Operand("prior_mu", "latent", _normal), Operand("prior_logvar", "latent", _logvar))
 
@@ -141,6 +150,13 @@ def _discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
     below, above = functional.logsigmoid(upper), functional.logsigmoid(-lower)
     edges = torch.where(x < -0.999, below, torch.where(x > 0.999, above, inside.log()))
     return _per_datapoint(edges)
+def _categorical(logits: Tensor, x: Tensor) -> Tensor:
+    log_p = logits - logits.logsumexp(-1, keepdim=True)
+    return _per_datapoint(log_p.gather(-1, x.long().unsqueeze(-1)))
+
+
+def _multinomial(logits: Tensor, x: Tensor) -> Tensor:
+    return _per_datapoint(x * (logits - logits.logsumexp(-1, keepdim=True)))
 
 
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -244,6 +260,17 @@ FAMILIES = {
             _DISCRETIZED_LOGISTIC,
             _DATAPOINT,
             _discretized_logistic,
+            "categorical_log_likelihood",
+            _CATEGORICAL,
+            _DATAPOINT,
+            _categorical,
+            _apart("data", 1, 2),
+        ),
+        Family(  # without the coefficient
+            "multinomial_log_likelihood",
+            _MULTINOMIAL,
+            _DATAPOINT,
+            _multinomial,
             _apart("data", 2, 3),
         ),
         Family("standard_kl", _POSTERIOR, _DATAPOINT, _standard_kl, _apart("latent", 2, 4)),

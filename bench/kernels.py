@@ -15,7 +15,7 @@ from bench.measure import Effort
 from bench.report import Results, dtype_name, print_table, timing_columns
 from bench.timing import Call, HostClock, Timings, interleaved, rotating
 from vaekern import _cpu, _native
-from vaekern._launch import Noise, PerDatapoint, launch
+from vaekern._launch import LogSumExp, Noise, PerDatapoint, launch
 
 SHAPE = (512, 3136)
 
@@ -51,6 +51,9 @@ class _Operand:
 _READ = _Operand(_Buffers.read, streams=1)
 _WRITTEN = _Operand(_Buffers.written, streams=1)
 _ROW = _Operand(lambda buffers: PerDatapoint(torch.rand(buffers.shape[:1])))
+_LOG_SUM_EXP = _Operand(
+    lambda buffers: LogSumExp(torch.rand(buffers.shape[:1], dtype=torch.float64))
+)
 _SCALAR = _Operand(lambda _: torch.rand(()))
 _WEIGHT = _Operand(lambda buffers: -1.0 / buffers.shape[0])
 _NOISE = _Operand(lambda _: Noise(torch.randint(2**62, (2,))))
@@ -99,6 +102,7 @@ _BERNOULLI_PROBS = "bernoulli_probs_log_likelihood"
 _CONTINUOUS = "continuous_bernoulli_log_likelihood"
 _LAPLACE, _STUDENT_T = "laplace_log_likelihood", "student_t_log_likelihood"
 _DISCRETIZED = "discretized_logistic_log_likelihood"
+_CATEGORICAL, _MULTINOMIAL = "categorical_log_likelihood", "multinomial_log_likelihood"
 _KL, _PRIOR_KL, _SAMPLE = "standard_kl", "gaussian_kl", "reparameterize"
 _SAMPLE_KL, _SAMPLE_PRIOR_KL = "sample_with_standard_kl", "sample_with_gaussian_kl"
 _LOGITS_X = (_READ, _READ)
@@ -129,6 +133,10 @@ CASES = (
     ),
     _kernel(_DISCRETIZED, "value", _MEAN_LOGVAR_X, (_ROW,), scale=""),
     _kernel(_DISCRETIZED, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE), scale=""),
+    _kernel(_CATEGORICAL, "value", (_READ,), (_LOG_SUM_EXP,), scale=""),
+    _kernel(_CATEGORICAL, "vjp", (_ROW, _READ, _ROW, _ROW), (_WRITTEN,), scale=""),
+    _kernel(_MULTINOMIAL, "value", _LOGITS_X, (_ROW, _ROW, _LOG_SUM_EXP), scale=""),
+    _kernel(_MULTINOMIAL, "vjp", (_ROW, _ROW, *_LOGITS_X, _ROW, _ROW), (_WRITTEN, _NONE), scale=""),
     _kernel(_KL, "value", _POSTERIOR, (_ROW,)),
     _kernel(_KL, "vjp", (_ROW, *_POSTERIOR), _TWO),
     _kernel(_KL, "value_and_vjp", (_WEIGHT, *_POSTERIOR), (_ROW, *_TWO)),

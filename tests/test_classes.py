@@ -99,9 +99,10 @@ def test_a_masked_class_is_impossible(implementation: str) -> None:
 
 
 def test_within_ulps_of_many_digits(fast_backend: str) -> None:
-    """From certainty, where log p and 1 - p are tiny, to classes that are all but impossible. A tiny
-    rest is e^-d with a rounded distance d to the largest logit, and log sum exp is kept in float64
-    beside that logit."""
+    """From certainty, where log p and 1 - p are tiny, to classes that are all but impossible.
+
+    A tiny rest is e^-d with a rounded distance d to the largest logit, and log sum exp is kept in
+    float64 beside that logit."""
     random = np.random.default_rng(5)
     for classes in (2, 3, 40):
         spread = 10.0 ** random.uniform(-2.0, 1.5, (60, 1))
@@ -239,3 +240,49 @@ def test_errors(
         function(**{**arguments, **instead})
     assert got in str(caught.value)
     assert wanted in str(caught.value)
+
+
+# --- modules and the loss -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["categorical", "multinomial", "without coefficient"])
+@pytest.mark.parametrize("positions", [(), (4,)])
+def test_in_the_loss(name: str, positions: tuple[int, ...]) -> None:
+    logits, mu = torch.randn(3, *positions, 5, requires_grad=True), torch.randn(3, 2)
+    if name == "categorical":
+        x = torch.randint(0, 5, (3, *positions))
+        want = vk.categorical_log_likelihood(logits, x)
+    else:
+        x = torch.rand(3, *positions, 5)
+        want = vk.multinomial_log_likelihood(logits, x, coefficient=name == "multinomial")
+    module = vk.MultinomialLikelihood(coefficient=False) if " " in name else name
+    got = vk.elbo_loss(logits, x, mu, mu, module)
+    torch.testing.assert_close(got, (vk.gaussian_kl(mu, mu) - want).mean())
+    torch.testing.assert_close(
+        *[torch.autograd.grad(loss, logits)[0] for loss in (got, -want.mean())]
+    )
+
+
+def test_a_mask_leaves_positions_out() -> None:
+    logits, mu = torch.randn(3, 4, 5), torch.randn(3, 2)
+    x, mask = torch.randint(0, 5, (3, 4), dtype=torch.uint8), torch.rand(3, 4) < 0.5
+    got = vk.elbo_loss(logits, x, mu, mu, "categorical", mask=mask)
+    elements = vk.categorical_log_likelihood(logits, x, batch_dims=2)
+    torch.testing.assert_close(got, (vk.gaussian_kl(mu, mu) - (elements * mask).sum(1)).mean())
+
+
+def test_samples_have_the_probabilities() -> None:
+    p = torch.tensor([0.5, 0.3, 0.2, 0.0])
+    logits = p.log().expand(2, 10_000, 4)
+    generator = torch.Generator().manual_seed(1)
+    x = vk.CategoricalLikelihood().sample(logits, generator)
+    assert x.shape == (2, 10_000)
+    torch.testing.assert_close(
+        torch.bincount(x.flatten(), minlength=4) / 20_000, p, rtol=0, atol=0.02
+    )
+    likelihood = vk.MultinomialLikelihood(total=7)
+    counts = likelihood.sample(logits, generator)
+    assert counts.sum(-1).eq(7.0).all()
+    torch.testing.assert_close(counts.mean((0, 1)), 7 * p, rtol=0.0, atol=0.1)
+    torch.testing.assert_close(likelihood.mean(logits)[0, 0], 7 * p)
+    torch.testing.assert_close(vk.CategoricalLikelihood().mean(logits)[0, 0], p)

@@ -21,7 +21,15 @@ import torch
 import triton
 from triton_aot import ARCHITECTURES, compiled
 
-from vaekern._launch import ELEMENTS, ROW_SUM, Noise, Output, PerDatapoint, Source
+from vaekern._launch import (
+    ELEMENTS,
+    ROW_LOG_SUM_EXP,
+    ROW_SUM,
+    Noise,
+    Output,
+    PerDatapoint,
+    Source,
+)
 from vaekern._op import DATAPOINT, Op
 from vaekern._ops import OPS
 from vaekern.triton.ops import KERNELS
@@ -43,8 +51,27 @@ def _full() -> torch.Tensor:
     return torch.empty(SHAPE, device="meta")
 
 
+def _launches_with_rows(op: Op) -> dict[str, Launch]:
+    """Those of ``vaekern/_row_ops.py``."""
+
+    def row() -> Source:
+        return torch.empty((SHAPE[0], 1), device="meta")
+
+    per_row = torch.empty(SHAPE[:1], device="meta")
+    log_sum_exp = Output(ROW_LOG_SUM_EXP, per_row, None)
+    gradient, upstream = Output(ELEMENTS, _full(), None), PerDatapoint(per_row)
+    if op.name == "categorical_log_likelihood":
+        vjp: Launch = [upstream, _full(), row(), row()], [gradient]
+        return {"value": ([_full()], [log_sum_exp]), "vjp": vjp}
+    total = Output(ROW_SUM, per_row, None)
+    vjp = [upstream, row(), _full(), _full(), row(), row()], [gradient, None]
+    return {"value": ([_full(), _full()], [total, total, log_sum_exp]), "vjp": vjp}
+
+
 def _launches(op: Op) -> dict[str, Launch]:
     """Of each variant, as a training step makes them."""
+    if op.kept:
+        return _launches_with_rows(op)
 
     def sources(numbers: Iterable[int]) -> list[Source]:
         seed = torch.empty(2, dtype=torch.int64, device="meta")

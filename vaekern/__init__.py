@@ -21,9 +21,11 @@ from vaekern.functional import (
 )
 from vaekern.likelihoods import (
     BernoulliLikelihood,
+    CategoricalLikelihood,
     GaussianLikelihood,
     LaplaceLikelihood,
     Likelihood,
+    MultinomialLikelihood,
 )
 from vaekern.linear_likelihoods import (
     linear_bernoulli_log_likelihood,
@@ -38,9 +40,11 @@ __all__ = [
     "VAE",
     "BernoulliLikelihood",
     "DiscretizedLogisticLikelihood",
+    "CategoricalLikelihood",
     "GaussianLikelihood",
     "LaplaceLikelihood",
     "Likelihood",
+    "MultinomialLikelihood",
     "VAEOutput",
     "backend",
     "bernoulli_log_likelihood",

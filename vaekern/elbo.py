@@ -44,11 +44,13 @@ def elbo_loss(
         decoder_output: what the decoder made of z: logits for ``"bernoulli"``; the mean or a tuple
             (mean, logvar) for ``"gaussian"``, where logvar broadcasts as in
             :func:`gaussian_log_likelihood`. Gets gradients.
-        x: data, the shape of the logits or mean; see the likelihood for its dtypes.
+        x: data, the shape of the logits or mean (of classes: less the logits' last dimension); see
+            the likelihood for its dtypes.
         mu, logvar: the posterior's parameters, of one shape, with as many datapoints as ``x``.
             Get gradients.
         likelihood: ``"bernoulli"``, ``"gaussian"`` (of unit variance unless the decoder emits
-            one), or a module with ``log_prob(decoder_output, x, batch_dims=...)``.
+            one), ``"laplace"``, ``"categorical"``, ``"multinomial"``, or a module with
+            ``log_prob(decoder_output, x, batch_dims=...)``.
         beta: weight of the KL divergence: a number, or a 0-d tensor (which gets gradients).
         reduction: over datapoints: ``"mean"``, ``"sum"``, or ``"none"`` for one loss each.
         scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.

@@ -12,6 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from vaekern._call import Call, Clamp, run
+from vaekern._categorical_likelihoods import (
+    categorical_call,
+    multinomial_call,
+    multinomial_log_likelihood,
+)
 from vaekern._location_likelihoods import laplace_call
 from vaekern.functional import bernoulli_call, gaussian_call, reparameterize
 
@@ -160,6 +165,66 @@ class LaplaceLikelihood(Likelihood):
         return loc + torch.exp(_spread(self.log_scale, loc)) * (ends[0] - ends[1])
 
 
+class CategoricalLikelihood(Likelihood):
+    """Classes; the decoder emits their logits, in one dimension more than the data have. See
+    :func:`vaekern.categorical_log_likelihood`. Probabilities take the place of the mean."""
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
+        return categorical_call(_single(decoder_output), x, batch_dims)
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        return torch.softmax(_single(decoder_output), -1)
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        logits = _single(decoder_output)
+        return _draw_classes(logits, 1, generator).reshape(logits.shape[:-1])
+
+
+class MultinomialLikelihood(Likelihood):
+    """Counts of classes; the decoder emits logits. See :func:`vaekern.multinomial_log_likelihood`.
+
+    Args:
+        total: how many draws :meth:`mean` and :meth:`sample` stand for.
+        coefficient: whether the log-likelihood includes the multinomial coefficient.
+    """
+
+    def __init__(self, total: int = 1, *, coefficient: bool = True) -> None:
+        super().__init__()
+        self.total = total
+        self.coefficient = coefficient
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call | None:
+        if self.coefficient:
+            return None
+        return multinomial_call(_single(decoder_output), x, batch_dims)
+
+    def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+        return multinomial_log_likelihood(
+            _single(decoder_output), x, coefficient=self.coefficient, batch_dims=batch_dims
+        )
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        return self.total * torch.softmax(_single(decoder_output), -1)
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        logits = _single(decoder_output)
+        drawn = _draw_classes(logits, self.total, generator)
+        counts = torch.zeros_like(logits).reshape(-1, logits.shape[-1])
+        return counts.scatter_add_(1, drawn, counts.new_ones(drawn.shape)).reshape(logits.shape)
+
+
+def _draw_classes(logits: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+    """n of them for each row of logits: [rows, n]."""
+    p = torch.softmax(logits.float(), -1).reshape(-1, logits.shape[-1])
+    return torch.multinomial(p, n, replacement=True, generator=generator)
+
+
 def _hold(module: nn.Module, name: str, value: Tensor | float, learned: bool) -> None:
     """As a parameter, a buffer or a number."""
     if learned:
@@ -192,12 +257,14 @@ _NAMED = {
     "bernoulli": BernoulliLikelihood(),
     "gaussian": GaussianLikelihood(),
     "laplace": LaplaceLikelihood(),
+    "categorical": CategoricalLikelihood(),
+    "multinomial": MultinomialLikelihood(),
 }
 
 
 def likelihood_named(likelihood: str | Likelihood) -> Likelihood:
-    """The likelihood itself, or the one of a name: ``"bernoulli"``, ``"gaussian"`` or
-    ``"laplace"``."""
+    """The likelihood itself, or the one of a name: ``"bernoulli"``, ``"gaussian"``,
+    ``"laplace"``, ``"categorical"`` or ``"multinomial"``."""
     if isinstance(likelihood, nn.Module):
         return likelihood
     if likelihood in _NAMED:

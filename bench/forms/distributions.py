@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
+    Categorical,
     ContinuousBernoulli,
     Distribution,
     Independent,
@@ -78,6 +79,10 @@ def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
     return _per_datapoint(distribution, loc).log_prob(x)
 
 
+def _categorical(logits: Tensor, x: Tensor) -> Tensor:
+    return Categorical(logits=logits, validate_args=False).log_prob(x)
+
+
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     return kl_divergence(_normal(mu, logvar), _standard_normal(mu))
 
@@ -116,6 +121,7 @@ FORMS: dict[str, Form] = {
     "gaussian_log_likelihood": _gaussian,
     "laplace_log_likelihood": _laplace,
     "student_t_log_likelihood": _student_t,
+    "categorical_log_likelihood": _categorical,
     "standard_kl": _standard_kl,
     "gaussian_kl": _gaussian_kl,
     "reparameterize": _sample,

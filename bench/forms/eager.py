@@ -85,6 +85,13 @@ def _discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
     above = functional.logsigmoid((loc - x + 1 / 255) * inverse)
     inside = below + above + torch.log(-torch.expm1(-2 / 255 * inverse))
     return per_datapoint(torch.where(x < -0.999, below, torch.where(x > 0.999, above, inside)))
+def _categorical(logits: Tensor, x: Tensor) -> Tensor:
+    log_p = functional.log_softmax(logits, -1)
+    return per_datapoint(log_p.gather(-1, x.unsqueeze(-1)))
+
+
+def _multinomial(logits: Tensor, x: Tensor) -> Tensor:
+    return per_datapoint(x * functional.log_softmax(logits, -1))
 
 
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -117,6 +124,8 @@ FORMS: dict[str, Form] = {
     "laplace_log_likelihood": _laplace,
     "student_t_log_likelihood": _student_t,
     "discretized_logistic_log_likelihood": _discretized_logistic,
+    "categorical_log_likelihood": _categorical,
+    "multinomial_log_likelihood": _multinomial,
     "standard_kl": _standard_kl,
     "gaussian_kl": _gaussian_kl,
     "reparameterize": sample,

@@ -44,6 +44,10 @@ def _gaussian(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
     return -per_datapoint(_gaussian_nll(mean, x_logvar, x, "none"))
 
 
+def _categorical(logits: Tensor, x: Tensor) -> Tensor:
+    return -functional.cross_entropy(logits, x, reduction="none")
+
+
 FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
@@ -51,4 +55,5 @@ FORMS: dict[str, Form] = {
     "bernoulli_log_likelihood": _bernoulli,
     "bernoulli_probs_log_likelihood": _bernoulli_probs,
     "gaussian_log_likelihood": _gaussian,
+    "categorical_log_likelihood": _categorical,
 }

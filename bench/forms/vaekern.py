@@ -37,6 +37,8 @@ def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
 
 def _discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
     return vk.discretized_logistic_log_likelihood(loc, x, log_scale)
+def _multinomial(logits: Tensor, x: Tensor) -> Tensor:
+    return vk.multinomial_log_likelihood(logits, x, coefficient=False)
 
 
 FORMS: dict[str, Form] = {
@@ -50,6 +52,8 @@ FORMS: dict[str, Form] = {
     "laplace_log_likelihood": _laplace,
     "student_t_log_likelihood": _student_t,
     "discretized_logistic_log_likelihood": _discretized_logistic,
+    "categorical_log_likelihood": vk.categorical_log_likelihood,
+    "multinomial_log_likelihood": _multinomial,
     "standard_kl": vk.gaussian_kl,
     "gaussian_kl": vk.gaussian_kl,
     "reparameterize": vk.reparameterize,
