@@ -1,6 +1,6 @@
 """Fused kernels for training variational autoencoders in PyTorch."""
 
-from vaekern import objectives, reference
+from vaekern import objectives, posteriors, reference
 from vaekern._backend import backend
 from vaekern._config import show_config
 from vaekern._image_likelihoods import DiscretizedLogisticLikelihood
@@ -32,6 +32,7 @@ from vaekern.linear_likelihoods import (
     linear_categorical_log_likelihood,
     linear_gaussian_log_likelihood,
 )
+from vaekern.posteriors.tril import gaussian_kl_tril, sample_tril
 from vaekern.vae import VAE, VAEOutput
 
 __version__ = "0.1.0"
@@ -54,6 +55,7 @@ __all__ = [
     "discretized_logistic_log_likelihood",
     "elbo_loss",
     "gaussian_kl",
+    "gaussian_kl_tril",
     "gaussian_log_likelihood",
     "laplace_log_likelihood",
     "linear_bernoulli_log_likelihood",
@@ -61,8 +63,10 @@ __all__ = [
     "linear_gaussian_log_likelihood",
     "multinomial_log_likelihood",
     "objectives",
+    "posteriors",
     "reference",
     "reparameterize",
+    "sample_tril",
     "sample_with_kl",
     "show_config",
     "student_t_log_likelihood",

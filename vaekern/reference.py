@@ -8,6 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from vaekern import elbo, functional, linear_likelihoods
 from vaekern._backend import backend
+from vaekern.posteriors import tril
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -37,4 +38,6 @@ student_t_log_likelihood = _plain(functional.student_t_log_likelihood)
 linear_bernoulli_log_likelihood = _plain(linear_likelihoods.linear_bernoulli_log_likelihood)
 linear_gaussian_log_likelihood = _plain(linear_likelihoods.linear_gaussian_log_likelihood)
 linear_categorical_log_likelihood = _plain(linear_likelihoods.linear_categorical_log_likelihood)
+gaussian_kl_tril = _plain(tril.gaussian_kl_tril)
+sample_tril = _plain(tril.sample_tril)
 elbo_loss = _plain(elbo.elbo_loss)
