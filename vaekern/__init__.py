@@ -1,6 +1,6 @@
 """Fused kernels for training variational autoencoders in PyTorch."""
 
-from vaekern import objectives, posteriors, reference
+from vaekern import objectives, posteriors, priors, reference
 from vaekern._backend import backend
 from vaekern._config import show_config
 from vaekern._image_likelihoods import DiscretizedLogisticLikelihood
@@ -64,6 +64,7 @@ __all__ = [
     "multinomial_log_likelihood",
     "objectives",
     "posteriors",
+    "priors",
     "reference",
     "reparameterize",
     "sample_tril",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from vaekern._call import Clamp
 from vaekern.elbo import reduce_elbo
-from vaekern.functional import gaussian_log_likelihood, reparameterize, sample_with_kl
 from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
+from vaekern.posteriors import DiagonalGaussian, Posterior
+from vaekern.posteriors.base import log_prior, made_of
+from vaekern.priors import Prior
 
 
 @dataclass
@@ -23,9 +25,18 @@ class VAEOutput:
     log_likelihood: Tensor
     kl: Tensor
     z: Tensor
-    mu: Tensor
-    logvar: Tensor
+    posterior: Posterior
     decoder_output: DecoderOutput
+
+    @property
+    def mu(self) -> Tensor:
+        """The means that the encoder gave, where ``posterior`` is a DiagonalGaussian."""
+        return _diagonal(self.posterior, "mu").mu
+
+    @property
+    def logvar(self) -> Tensor:
+        """What the encoder gave beside them, where ``posterior`` is a DiagonalGaussian."""
+        return _diagonal(self.posterior, "logvar").logvar
 
     @property
     def elbo(self) -> Tensor:
@@ -35,10 +46,11 @@ class VAEOutput:
 
 class VAE(nn.Module):
     """p(z) = N(0, 1), q(z | x) = N(mu, e^logvar) with (mu, logvar) = encoder(x), and a likelihood
-    p(x | decoder(z)). (Kingma & Welling 2013.)
+    p(x | decoder(z)). (Kingma & Welling 2013.) Or another prior, and another posterior.
 
     Args:
-        encoder: a module from x [B, ...] to the tuple (mu, logvar), both [B, *latent].
+        encoder: a module from x [B, ...] to the tuple (mu, logvar), both [B, *latent], or to what
+            ``posterior`` takes.
         decoder: a module from z [B, *latent] to the likelihood's parameters.
         likelihood: ``"bernoulli"``, ``"gaussian"``, or a module: see ``vaekern.likelihoods``.
         beta: weight of the KL divergence in ``loss``: a number or a 0-d tensor.
@@ -46,6 +58,14 @@ class VAE(nn.Module):
         logvar_clamp: bounds for the posterior's log-variance.
         latent_shape: the shape of one z, for :meth:`sample`; by default that of the first batch
             encoded.
+        posterior: from the encoder's outputs to a :class:`vaekern.posteriors.Posterior`: a class
+            (``FullGaussian``), a ``functools.partial`` or a method of one, or a module. By default
+            a ``DiagonalGaussian`` with ``scale`` and ``logvar_clamp``, which are its options alone.
+        prior: a :class:`vaekern.priors.Prior`; by default N(0, 1). Where the KL divergence has no
+            closed form, it is estimated from the sample.
+
+    Raises:
+        ValueError: ``scale`` or ``logvar_clamp`` is given together with ``posterior``.
     """
 
     def __init__(
@@ -58,24 +78,43 @@ class VAE(nn.Module):
         scale: str = "logvar",
         logvar_clamp: Clamp | None = None,
         latent_shape: int | Sequence[int] | None = None,
+        posterior: Callable[..., Posterior] | None = None,
+        prior: Prior | None = None,
     ) -> None:
         super().__init__()
+        if posterior is not None and (scale != "logvar" or logvar_clamp is not None):
+            raise ValueError("scale and logvar_clamp: expected none of them beside posterior")
         self.encoder = encoder
         self.decoder = decoder
         self.likelihood = likelihood_named(likelihood)
         self.beta = beta
         self.scale = scale
         self.logvar_clamp = logvar_clamp
+        self.posterior = posterior
+        self.prior = prior
         if isinstance(latent_shape, int):
             latent_shape = (latent_shape,)
         self.latent_shape = None if latent_shape is None else tuple(latent_shape)
 
-    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The posterior's parameters (mu, logvar) of each datapoint."""
-        mu, logvar = self.encoder(x)
+    def infer(self, x: Tensor) -> Posterior:
+        """The posterior of each datapoint."""
+        output = self.encoder(x)
+        if self.posterior is not None:
+            posterior = made_of(self.posterior, output)
+        else:
+            mu, logvar = output
+            posterior = DiagonalGaussian(
+                mu, logvar, scale=self.scale, logvar_clamp=self.logvar_clamp
+            )
         if self.latent_shape is None:
-            self.latent_shape = tuple(mu.shape[1:])
-        return mu, logvar
+            self.latent_shape = posterior.latent_shape
+        return posterior
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The parameters (mu, logvar) of each datapoint's posterior, if that is a
+        DiagonalGaussian; :meth:`infer` gives any."""
+        posterior = _diagonal(self.infer(x), "encode")
+        return posterior.mu, posterior.logvar
 
     def forward(
         self,
@@ -91,44 +130,40 @@ class VAE(nn.Module):
             x: data [B, ...].
             eps, seed, generator: the noise, as in :func:`vaekern.reparameterize`.
         """
-        mu, logvar = self.encode(x)
-        z, kl = sample_with_kl(
-            mu,
-            logvar,
-            eps=eps,
-            seed=seed,
-            generator=generator,
-            scale=self.scale,
-            logvar_clamp=self.logvar_clamp,
-        )
+        posterior = self.infer(x)
+        z, kl = posterior.sample_with_kl(self.prior, eps, seed, generator)
         decoder_output = self.decoder(z)
         log_likelihood = self.likelihood.log_prob(decoder_output, x)
         loss = reduce_elbo(log_likelihood, kl, self.beta, "mean")
-        return VAEOutput(loss, log_likelihood, kl, z, mu, logvar, decoder_output)
+        return VAEOutput(loss, log_likelihood, kl, z, posterior, decoder_output)
 
     def elbo(self, x: Tensor, num_samples: int = 1) -> Tensor:
         """The evidence lower bound (beta = 1) of each datapoint [B], in nats, with
         ``num_samples`` samples of z."""
         _check_samples(num_samples)
-        mu, logvar = self.encode(x)
-        total = torch.zeros((), device=mu.device)
+        posterior = self.infer(x)
+        total = torch.zeros((), device=posterior.tensors[0].device)
         for _ in range(num_samples):
-            z, kl = sample_with_kl(mu, logvar, scale=self.scale, logvar_clamp=self.logvar_clamp)
+            z, kl = posterior.sample_with_kl(self.prior)
             total = total + self.likelihood.log_prob(self.decoder(z), x) - kl
         return total / num_samples
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The mean of p(x | z) at the posterior's mean, the shape of x."""
-        return self.likelihood.mean(self.decoder(self.encode(x)[0]))
+        """The mean of p(x | z) at the posterior's mean (its ``location``), the shape of
+        x."""
+        return self.likelihood.mean(self.decoder(self.infer(x).location))
 
     @torch.no_grad()
     def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Draws z ~ N(0, 1) and returns the means of p(x | z) [num_samples, ...].
+        """Draws z from the prior and returns the means of p(x | z) [num_samples, ...].
 
         Raises:
             RuntimeError: the shape of z is not known yet.
         """
         _check_samples(num_samples)
+        if self.prior is not None:
+            z = self.prior.sample(num_samples, generator=generator)
+            return self.likelihood.mean(self.decoder(z))
         if self.latent_shape is None:
             raise RuntimeError("sample: encode a batch first, or give VAE its latent_shape")
         parameter = next(self.decoder.parameters(), torch.empty(()))
@@ -157,25 +192,28 @@ class VAE(nn.Module):
             chunk_size: how many samples are decoded at a time.
         """
         _check_samples(num_samples)
-        mu, logvar = self.encode(x)
+        posterior = self.infer(x)
         log_weights = [
-            self._log_weights(x, mu, logvar, min(chunk_size, num_samples - done))
+            self._log_weights(x, posterior, min(chunk_size, num_samples - done))
             for done in range(0, num_samples, chunk_size)
         ]
         return torch.logsumexp(torch.cat(log_weights), dim=0) - math.log(num_samples)
 
-    def _log_weights(self, x: Tensor, mu: Tensor, logvar: Tensor, k: int) -> Tensor:
+    def _log_weights(self, x: Tensor, posterior: Posterior, k: int) -> Tensor:
         """log p(x, z) - log q(z | x) of k samples of each datapoint [k, B]."""
-        mu, logvar = mu.expand(k, *mu.shape), logvar.expand(k, *logvar.shape)
-        scale, clamp = self.scale, self.logvar_clamp
-        z = reparameterize(mu, logvar, scale=scale, logvar_clamp=clamp, batch_dims=2)
-        log_posterior = gaussian_log_likelihood(
-            mu, z, logvar, scale=scale, logvar_clamp=clamp, batch_dims=2
-        )
-        log_prior = gaussian_log_likelihood(z.new_zeros(()).expand(z.shape), z, batch_dims=2)
+        z, log_posterior = posterior.expand(k).sample_with_log_prob()
         repeated = x.expand(k, *x.shape).flatten(0, 1)
         log_likelihood = self.likelihood.log_prob(self.decoder(z.flatten(0, 1)), repeated)
-        return log_likelihood.unflatten(0, (k, -1)) + log_prior - log_posterior
+        log_p = log_likelihood.unflatten(0, (k, -1)) + log_prior(self.prior, z, batch_dims=2)
+        return log_p - log_posterior
+
+
+def _diagonal(posterior: Posterior, name: str) -> DiagonalGaussian:
+    if not isinstance(posterior, DiagonalGaussian):
+        raise AttributeError(
+            f"{name}: expected a DiagonalGaussian posterior, got {type(posterior).__name__}"
+        )
+    return posterior
 
 
 def _check_samples(num_samples: int) -> None:

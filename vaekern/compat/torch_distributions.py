@@ -82,6 +82,11 @@ def _fused_kl(p: Any, q: Any, summed: int) -> Tensor | None:
         return _fused_kl(p.base_dist, q.base_dist, summed + dims)
     if not (_is_a(p, Normal) and _is_a(q, Normal)):
         return None
+    return normal_kl(p, q, summed)
+
+
+def normal_kl(p: Normal, q: Normal, summed: int = 0) -> Tensor | None:
+    """The same of two Normals, None where no kernel takes their parameters together."""
     if not fusable(p.loc, p.scale, q.loc, q.scale):
         return None
     dtype = formula_dtype(p.loc, p.scale, q.loc, q.scale)
@@ -95,14 +100,17 @@ def _fused_log_prob(distribution: Any, value: Any) -> Tensor | None:
     while _is_a(distribution, Independent):
         summed += distribution.reinterpreted_batch_ndims
         distribution = distribution.base_dist
-    if _is_a(distribution, Normal) and fusable(distribution.loc, distribution.scale, value):
-        return _normal_log_prob(distribution, value, summed)
+    if _is_a(distribution, Normal):
+        return normal_log_prob(distribution, value, summed)
     if _is_a(distribution, Bernoulli) and fusable(distribution.logits, value):
         return _bernoulli_log_prob(distribution, value, summed)
     return None
 
 
-def _normal_log_prob(normal: Normal, value: Tensor, summed: int) -> Tensor:
+def normal_log_prob(normal: Normal, value: Any, summed: int = 0) -> Tensor | None:
+    """That of a Normal, summed over the rightmost dimensions; None where no kernel takes it."""
+    if not fusable(normal.loc, normal.scale, value):
+        return None
     _validate(normal, value)
     loc, x, scale = broadcast(normal.loc, value, parameters=(normal.scale,))
     result = gaussian_log_likelihood(loc, x, scale, scale="std", batch_dims=loc.dim() - summed)

@@ -12,6 +12,7 @@ from vaekern.objectives.estimators import (
     log_weights,
     model_log_weights,
     monte_carlo_elbo,
+    posterior_log_weights,
     standard_normal_log_density,
 )
 from vaekern.objectives.total_correlation import KLDecomposition, decomposed_kl
@@ -29,6 +30,7 @@ __all__ = [
     "mmd",
     "model_log_weights",
     "monte_carlo_elbo",
+    "posterior_log_weights",
     "renyi_bound",
     "standard_normal_log_density",
 ]

@@ -17,9 +17,10 @@ from torch.utils.checkpoint import checkpoint
 
 from vaekern._call import Clamp
 from vaekern._checks import check_float
-from vaekern._launch import accumulation_dtype
-from vaekern.functional import gaussian_log_likelihood, reparameterize
 from vaekern.objectives.bounds import importance_weighted_bound
+from vaekern.posteriors import DiagonalGaussian, Posterior
+from vaekern.posteriors._linear import standard_log_prob
+from vaekern.posteriors.base import log_prior
 
 if TYPE_CHECKING:
     from vaekern.likelihoods import DecoderOutput
@@ -85,27 +86,64 @@ def log_weights(
             shape, or an argument of :func:`vaekern.reparameterize` does not fit.
         TypeError: a dtype is not supported.
     """
+    check_float("mu", mu)
+    check_float("logvar", logvar)
+    posterior = DiagonalGaussian(
+        mu, logvar, scale=scale, logvar_clamp=logvar_clamp, batch_dims=batch_dims
+    )
+    return posterior_log_weights(
+        log_joint,
+        posterior,
+        num_samples,
+        estimator=estimator,
+        chunk_size=chunk_size,
+        eps=eps,
+        seed=seed,
+        generator=generator,
+    )
+
+
+def posterior_log_weights(
+    log_joint: LogJoint,
+    posterior: Posterior,
+    num_samples: int = 1,
+    *,
+    estimator: str = "iwae",
+    chunk_size: int | None = None,
+    eps: Tensor | None = None,
+    seed: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """:func:`log_weights` of any posterior.
+
+    Args:
+        posterior: of [*batch, *latent].
+        log_joint, num_samples, estimator, chunk_size, eps, seed, generator: as there, with noise
+            of K times the shape that ``posterior.rsample`` takes.
+
+    Returns:
+        The log-weights [K, *batch].
+
+    Raises:
+        NotImplementedError: ``"stl"`` and ``"dreg"`` need a density without gradients to its
+            parameters, which :class:`vaekern.posteriors.Transformed` does not have.
+        ValueError: as there.
+    """
     _check_at_least_one("num_samples", num_samples)
     _check_at_least_one("chunk_size", num_samples if chunk_size is None else chunk_size)
     if estimator not in _ESTIMATORS:
         raise ValueError(f"estimator: expected one of {_ESTIMATORS}, got {estimator!r}")
-    check_float("mu", mu)
-    check_float("logvar", logvar)
-    options: dict[str, Any] = {
-        "scale": scale,
-        "logvar_clamp": logvar_clamp,
-        "batch_dims": batch_dims + 1,
-    }
-    wide = accumulation_dtype((mu, logvar))
-    mean, spread = (t.to(wide).expand(num_samples, *t.shape) for t in (mu, logvar))
-    z = reparameterize(mean, spread, eps=eps, seed=seed, generator=generator, **options)
-    if estimator != "iwae":
-        mean, spread = mean.detach(), spread.detach()
+    samples = posterior.widen().expand(num_samples)
     nothing = None
-    if estimator == "dreg":
-        z, nothing = _DoublyReparameterized.apply(z, batch_dims + 1)
-    log_posterior = gaussian_log_likelihood(mean, z, spread, **options)
-    log_p = _in_chunks(log_joint, z.to(mu.dtype), chunk_size)
+    if estimator == "iwae":
+        z, log_posterior = samples.sample_with_log_prob(eps, seed, generator)
+    else:
+        without_gradients = samples.detach()
+        z = samples.rsample(eps, seed, generator)
+        if estimator == "dreg":
+            z, nothing = _DoublyReparameterized.apply(z, samples.batch_dims)
+        log_posterior = without_gradients.log_prob(z)
+    log_p = _in_chunks(log_joint, z.to(posterior.tensors[0].dtype), chunk_size)
     if log_p.shape != log_posterior.shape:
         raise ValueError(
             f"log_joint: expected a result of shape {tuple(log_posterior.shape)}, "
@@ -144,7 +182,7 @@ def _in_chunks(log_joint: LogJoint, z: Tensor, chunk_size: int | None) -> Tensor
 
 
 def model_log_weights(model: VAE, x: Tensor, num_samples: int = 1, **options: Any) -> Tensor:
-    r""":func:`log_weights` of a :class:`vaekern.VAE`: log p(x | z) + log N(z; 0, 1) - log q(z | x).
+    r""":func:`log_weights` of a :class:`vaekern.VAE`: log p(x | z) + log p(z) - log q(z | x).
 
     The decoder gets the samples of all datapoints as one batch [K * B, *latent]; x is not repeated.
 
@@ -158,29 +196,20 @@ def model_log_weights(model: VAE, x: Tensor, num_samples: int = 1, **options: An
     Returns:
         The log-weights [K, B].
     """
-    mu, logvar = model.encode(x)
 
     def log_joint(z: Tensor) -> Tensor:
         k = z.shape[0]
         decoder_output = _per_sample(model.decoder(z.flatten(0, 1)), k)
         repeated = x.expand(k, *x.shape)
         log_likelihood = model.likelihood.log_prob(decoder_output, repeated, batch_dims=2)
-        return log_likelihood + standard_normal_log_density(z, batch_dims=2)
+        return log_likelihood + log_prior(model.prior, z, batch_dims=2)
 
-    return log_weights(
-        log_joint,
-        mu,
-        logvar,
-        num_samples,
-        scale=model.scale,
-        logvar_clamp=model.logvar_clamp,
-        **options,
-    )
+    return posterior_log_weights(log_joint, model.infer(x), num_samples, **options)
 
 
 def standard_normal_log_density(z: Tensor, *, batch_dims: int = 1) -> Tensor:
     """log N(z; 0, 1) per datapoint, in nats: the usual prior's part of ``log_joint``."""
-    return gaussian_log_likelihood(z.new_zeros(()).expand(z.shape), z, batch_dims=batch_dims)
+    return standard_log_prob(z, batch_dims=batch_dims)
 
 
 def importance_weighted(

@@ -1,5 +1,30 @@
-"""Posteriors q(z | x) beyond independent elements."""
+"""Posteriors q(z | x): Gaussians of every shape, flows, and a ``torch.distributions`` class.
 
+Values are in nats, one per datapoint; the arithmetic is float32, float64 where a float64 tensor
+takes part, and samples have the dtype of the means.
+"""
+
+from vaekern.posteriors.base import Diagonal, Posterior
 from vaekern.posteriors.cholesky import positive, tril_from_matrix, tril_from_packed
+from vaekern.posteriors.diagonal import DiagonalGaussian
+from vaekern.posteriors.flows import AffineAutoregressive, Flow, Planar
+from vaekern.posteriors.full import FullGaussian
+from vaekern.posteriors.low_rank import LowRankGaussian
+from vaekern.posteriors.normal import Normal
+from vaekern.posteriors.transformed import Transformed
 
-__all__ = ["positive", "tril_from_matrix", "tril_from_packed"]
+__all__ = [
+    "AffineAutoregressive",
+    "Diagonal",
+    "DiagonalGaussian",
+    "Flow",
+    "FullGaussian",
+    "LowRankGaussian",
+    "Normal",
+    "Planar",
+    "Posterior",
+    "Transformed",
+    "positive",
+    "tril_from_matrix",
+    "tril_from_packed",
+]

@@ -1,0 +1,178 @@
+"""What all posteriors have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from vaekern._launch import accumulation_dtype
+from vaekern.posteriors._linear import standard_log_prob
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from vaekern.priors import Prior
+
+#: What a KL divergence can be taken to. None is N(0, I).
+AnyPrior: TypeAlias = "Prior | Posterior | None"
+
+
+class Diagonal(NamedTuple):
+    """A Gaussian of independent elements, as :func:`vaekern.gaussian_kl` takes its prior: None
+    stands for a standard normal's parameter."""
+
+    mu: Tensor | None
+    logvar: Tensor | None
+    scale: str = "logvar"
+
+
+class Posterior:
+    """Distributions q(z | x) over latents [*batch, *latent], one for each datapoint of a batch.
+
+    Made of an encoder's outputs: ``vk.VAE(..., posterior=Family)`` calls ``Family(*outputs)``,
+    where ``Family`` may be a class, a ``functools.partial`` of one, or a module. Values are in
+    nats, one per datapoint.
+
+    A subclass gives :meth:`rsample`, :meth:`log_prob` and :meth:`map`, and what it knows of
+    :meth:`sample_with_log_prob`, :meth:`entropy` and :meth:`closed_form_kl`.
+    """
+
+    def __init__(self, batch_dims: int) -> None:
+        self.batch_dims = batch_dims
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Its tensors, the first of which has a number for each latent element."""
+        raise NotImplementedError
+
+    @property
+    def location(self) -> Tensor:
+        """A representative z [*batch, *latent]: the mean, unless the class says otherwise."""
+        return self.tensors[0]
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        return tuple(self.tensors[0].shape[self.batch_dims :])
+
+    def rsample(
+        self,
+        eps: Tensor | None = None,
+        seed: int | Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """One z for each datapoint, differentiable in the parameters.
+
+        Args:
+            eps, seed, generator: the noise, as in :func:`vaekern.reparameterize`.
+        """
+        raise NotImplementedError
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z | x) per datapoint, in nats. Gives gradients to z and the parameters.
+
+        Raises:
+            NotImplementedError: it is known for its own samples only.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no log_prob for any z")
+
+    def sample_with_log_prob(
+        self,
+        eps: Tensor | None = None,
+        seed: int | Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`rsample`, and :meth:`log_prob` of that sample."""
+        z = self.rsample(eps, seed, generator)
+        return z, self.log_prob(z)
+
+    def entropy(self) -> Tensor:
+        """-E[log q(z | x)] per datapoint, in nats.
+
+        Raises:
+            NotImplementedError: there is no closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no entropy in closed form")
+
+    def closed_form_kl(self, prior: AnyPrior) -> Tensor | None:
+        """KL(q || prior) per datapoint, None where there is no formula for it."""
+        return None
+
+    def kl(self, prior: AnyPrior = None) -> Tensor:
+        """KL(q || prior) per datapoint, in nats, in closed form.
+
+        Args:
+            prior: a :class:`vaekern.priors.Prior`, another posterior (as the distribution of z
+                given other latents), or None for N(0, I).
+
+        Raises:
+            NotImplementedError: there is no closed form; :meth:`sample_with_kl` estimates it.
+        """
+        kl = self.closed_form_kl(prior)
+        if kl is None:
+            to = "N(0, I)" if prior is None else type(prior).__name__
+            raise NotImplementedError(
+                f"kl: no closed form of KL({type(self).__name__} || {to}); sample_with_kl "
+                "estimates it"
+            )
+        return kl
+
+    def sample_with_kl(
+        self,
+        prior: AnyPrior = None,
+        eps: Tensor | None = None,
+        seed: int | Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """:meth:`rsample`, and KL(q || prior) per datapoint: :meth:`kl` where that is known, else
+        its estimate from this sample, log q(z | x) - log p(z)."""
+        kl = self.closed_form_kl(prior)
+        if kl is not None:
+            return self.rsample(eps, seed, generator), kl
+        z, log_posterior = self.sample_with_log_prob(eps, seed, generator)
+        return z, log_posterior - log_prior(prior, z, self.batch_dims)
+
+    def diagonal(self) -> Diagonal | None:
+        """Its parameters as a Gaussian of independent elements, if it is one."""
+        return None
+
+    # --- the same posteriors, otherwise arranged -------------------------------------------------
+
+    def map(self, function: Callable[[Tensor], Tensor], added_dims: int = 0) -> Self:
+        """The posterior with ``function`` of each parameter, which adds so many dimensions in
+        front."""
+        raise NotImplementedError
+
+    def expand(self, num_samples: int) -> Self:
+        """The posteriors of ``num_samples`` samples of each datapoint, [num_samples, *batch]."""
+        return self.map(lambda t: t.expand(num_samples, *t.shape), added_dims=1)
+
+    def detach(self) -> Self:
+        """Without gradients to parameters."""
+        return self.map(torch.Tensor.detach)
+
+    def widen(self) -> Self:
+        """With parameters in the dtype of the arithmetic: samples are not rounded to half."""
+        wide = accumulation_dtype(self.tensors)
+        return self.map(lambda t: t.to(wide))
+
+
+def made_of(family: Callable[..., Posterior], output: Tensor | Sequence[Tensor]) -> Posterior:
+    """The posterior of an encoder's output, one tensor or several."""
+    return family(output) if isinstance(output, Tensor) else family(*output)
+
+
+def log_prior(prior: AnyPrior, z: Tensor, batch_dims: int) -> Tensor:
+    """log p(z) per datapoint."""
+    if prior is None:
+        return standard_log_prob(z, batch_dims=batch_dims)
+    if isinstance(prior, Posterior):
+        return prior.log_prob(z)
+    return prior.log_prob(z, batch_dims=batch_dims)
+
+
+def diagonal_prior(prior: AnyPrior) -> Diagonal | None:
+    """The prior as a Gaussian of independent elements, if it is one."""
+    return Diagonal(None, None) if prior is None else prior.diagonal()

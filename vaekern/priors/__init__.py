@@ -1,0 +1,18 @@
+"""Priors p(z), as modules: densities and samples.
+
+Values are in nats, one per datapoint; the arithmetic is float32, float64 where a float64 tensor
+takes part.
+"""
+
+from vaekern.priors.base import Prior
+from vaekern.priors.gaussian import ConditionalGaussian, LearnedGaussian, StandardNormal
+from vaekern.priors.mixtures import MixtureOfGaussians, VampPrior
+
+__all__ = [
+    "ConditionalGaussian",
+    "LearnedGaussian",
+    "MixtureOfGaussians",
+    "Prior",
+    "StandardNormal",
+    "VampPrior",
+]

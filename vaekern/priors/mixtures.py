@@ -1,0 +1,122 @@
+"""Mixtures of Gaussians, and of posteriors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vaekern._call import Clamp
+from vaekern.posteriors.base import Posterior, made_of
+from vaekern.posteriors.diagonal import DiagonalGaussian
+from vaekern.priors.base import Prior, check_latent, check_samples, shape_of
+
+
+class MixtureOfGaussians(Prior):
+    r"""A mixture of K Gaussians with learned weights, means and variances.
+
+    .. math:: p(z) = \sum_k \pi_k N(z; \mu_k, e^{v_k})
+
+    KL divergences to it are estimated from a sample.
+
+    Args:
+        num_components: K.
+        latent_shape: the shape of one z.
+        spread: the standard deviation of the N(0, spread^2) that the means begin with.
+    """
+
+    def __init__(
+        self, num_components: int, latent_shape: int | Sequence[int], spread: float = 1.0
+    ) -> None:
+        super().__init__()
+        if num_components < 1:
+            raise ValueError(f"num_components: expected at least 1, got {num_components}")
+        shape = (num_components, *shape_of(latent_shape))
+        self.logits = nn.Parameter(torch.zeros(num_components))
+        self.mu = nn.Parameter(spread * torch.randn(shape))
+        self.logvar = nn.Parameter(torch.zeros(shape))
+
+    def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
+        """log p(z) per datapoint, in nats. Memory for B datapoints: B K numbers forward, and
+        three times B K times the latent size while going back."""
+        densities = _log_densities(DiagonalGaussian(self.mu, self.logvar), z, batch_dims)
+        log_weights = torch.log_softmax(self.logits.to(densities.dtype), 0)
+        return torch.logsumexp(densities + log_weights, dim=-1)
+
+    @torch.no_grad()
+    def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        check_samples(num_samples)
+        weights = torch.softmax(self.logits.float(), 0)
+        chosen = torch.multinomial(weights, num_samples, replacement=True, generator=generator)
+        picked = DiagonalGaussian(self.mu[chosen], self.logvar[chosen])
+        return picked.rsample(generator=generator)
+
+
+class VampPrior(Prior):
+    r"""The mixture of the posteriors of K learned pseudo-inputs.
+
+    .. math:: p(z) = \frac1K \sum_k q(z \mid u_k)
+
+    (Tomczak & Welling 2018, section 2, "variational mixture of posteriors".) KL divergences to it
+    are estimated from a sample.
+
+    Args:
+        encoder: that of the model, with which its parameters are shared.
+        pseudo_inputs: what the u begin with [K, *data], some data for example, floating point.
+        posterior: from the encoder's outputs to the :class:`vaekern.posteriors.Posterior`, as in
+            :class:`vaekern.VAE`.
+        bounds: clamps the pseudo-inputs, as the paper does to (0, 1).
+
+    Raises:
+        ValueError: there is no pseudo-input.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        pseudo_inputs: Tensor,
+        posterior: Callable[..., Posterior] = DiagonalGaussian,
+        *,
+        bounds: Clamp | None = None,
+    ) -> None:
+        super().__init__()
+        if pseudo_inputs.dim() < 1 or pseudo_inputs.shape[0] < 1:
+            raise ValueError(
+                f"pseudo_inputs: expected [K, ...] with K at least 1, "
+                f"got {tuple(pseudo_inputs.shape)}"
+            )
+        self.encoder = encoder
+        self.posterior = posterior
+        self.pseudo_inputs = nn.Parameter(pseudo_inputs.detach().clone())
+        self.bounds = bounds
+
+    def components(self) -> Posterior:
+        """The posteriors of the pseudo-inputs, as of K datapoints."""
+        u: Tensor = self.pseudo_inputs
+        if self.bounds is not None:
+            u = u.clamp(*self.bounds)
+        return made_of(self.posterior, self.encoder(u))
+
+    def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
+        """log p(z) per datapoint, in nats. Memory, with Gaussians of independent elements, as of
+        :meth:`MixtureOfGaussians.log_prob`."""
+        densities = _log_densities(self.components(), z, batch_dims)
+        return torch.logsumexp(densities, dim=-1) - math.log(self.pseudo_inputs.shape[0])
+
+    @torch.no_grad()
+    def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        check_samples(num_samples)
+        u = self.pseudo_inputs
+        chosen = torch.randint(len(u), (num_samples,), device=u.device, generator=generator)
+        return self.components().map(lambda t: t[chosen]).rsample(generator=generator)
+
+
+def _log_densities(components: Posterior, z: Tensor, batch_dims: int) -> Tensor:
+    """Of each datapoint's z under each of K components [*batch, K]."""
+    check_latent(z, components.latent_shape, batch_dims)
+    k = components.tensors[0].shape[0]
+    batch, event = z.shape[:batch_dims], z.shape[batch_dims:]
+    pairs = z.reshape(batch.numel(), 1, *event).expand(-1, k, *event)
+    return components.expand(batch.numel()).log_prob(pairs).reshape(*batch, k)
