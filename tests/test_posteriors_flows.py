@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -149,6 +150,22 @@ def test_chain_of_flows_with_context_and_its_gradients() -> None:
     assert q.location.shape == (2, D)
     many = q.expand(3)
     torch.testing.assert_close(many.log_prob(z.expand(3, 2, D)), log_prob.expand(3, 2))
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_half_precision(name: str) -> None:
+    """Maps are evaluated and determinants summed in float32, but for the networks."""
+    flow = FLOWS[name](D).bfloat16()
+    y = normal(2000, D).bfloat16()
+    exact_z, exact_log_det = copy.deepcopy(flow).double()(y.double())
+    z, log_det = flow(y)
+    assert (z.dtype, log_det.dtype) == (torch.bfloat16, torch.float32)
+    torch.testing.assert_close(z.double(), exact_z, rtol=2e-2, atol=2e-2)
+    error = (log_det.double() - exact_log_det).abs().max()
+    assert error < (1e-5 if name == "planar" else 2e-2)
+    mu = torch.zeros(2000, D).bfloat16()
+    sample, log_prob = Transformed(DiagonalGaussian(mu, mu), [flow, flow]).sample_with_log_prob()
+    assert (sample.dtype, log_prob.dtype) == (torch.bfloat16, torch.float32)
 
 
 def test_errors() -> None:

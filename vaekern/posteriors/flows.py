@@ -6,12 +6,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
+from vaekern._launch import accumulation_dtype
+
 
 class Flow(nn.Module):
     """The interface: an invertible map of vectors, the last dimension."""
 
     def forward(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """z, the shape of y [..., D], and log|det dz/dy| [...]."""
+        """z, the shape and dtype of y [..., D], and log|det dz/dy| [...], float32 for half
+        precision."""
         raise NotImplementedError
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
@@ -48,15 +51,17 @@ class Planar(Flow):
         self.shared = None if amortised else nn.Parameter(0.1 * torch.randn(2 * features + 1))
 
     def forward(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        u, w, b = self._parameters_for(context).split((self.features, self.features, 1), dim=-1)
+        wide = accumulation_dtype((y,))
+        parameters = self._parameters_for(context).to(wide)
+        u, w, b = parameters.split((self.features, self.features, 1), dim=-1)
         along = (w * u).sum(-1, keepdim=True)
         stretch = torch.logaddexp(along, along.new_zeros(()))  # 1 + m(w^T u), positive
-        tiny = torch.finfo(y.dtype).tiny
+        tiny = torch.finfo(wide).tiny
         direction = w / (w * w).sum(-1, keepdim=True).clamp(min=tiny)
         height = torch.tanh((w * y).sum(-1, keepdim=True) + b)
         z = y + (u + (stretch - 1.0 - along) * direction) * height
         square = height * height
-        return z, torch.log(square + (1.0 - square) * stretch).squeeze(-1)
+        return z.to(y.dtype), torch.log(square + (1.0 - square) * stretch).squeeze(-1)
 
     def _parameters_for(self, context: Tensor | None) -> Tensor:
         if self.of_context is None:
@@ -111,20 +116,21 @@ class AffineAutoregressive(Flow):
     def forward(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         m, s = self._affine(y, context)
         z = m + torch.sigmoid(s) * (y - m)
-        return z, F.logsigmoid(s).sum(-1)
+        return z.to(y.dtype), F.logsigmoid(s).sum(-1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         y = torch.zeros_like(z)
         for _ in range(self.features):  # each pass makes one element more right
             m, s = self._affine(y, context)
-            y = m + (z - m) * (1.0 + torch.exp(-s))
+            y = (m + (z - m) * (1.0 + torch.exp(-s))).to(z.dtype)
         return y
 
     def _affine(self, y: Tensor, context: Tensor | None) -> tuple[Tensor, ...]:
         hidden = self.first(y)
         if self.of_context is not None:
             hidden = hidden + _applied(self.of_context, context)
-        return tuple(self.last(torch.tanh(hidden)).chunk(2, dim=-1))
+        result = self.last(torch.tanh(hidden)).to(accumulation_dtype((y,)))
+        return tuple(result.chunk(2, dim=-1))
 
 
 def _applied(layer: nn.Linear, context: Tensor | None) -> Tensor:

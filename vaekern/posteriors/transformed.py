@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
+from vaekern._launch import accumulation_dtype
 from vaekern._plain import per_datapoint
 from vaekern.posteriors.base import Posterior
 from vaekern.posteriors.flows import Flow
@@ -83,14 +84,15 @@ class Transformed(Posterior):
 
     def _forward(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """z, and the log-determinant per datapoint."""
-        total = y.new_zeros(y.shape[: self.batch_dims])
+        wide = accumulation_dtype((y,))
+        total = y.new_zeros(y.shape[: self.batch_dims], dtype=wide)
         for step in self.steps:
             if isinstance(step, Transform):
                 z = step(y)
                 log_det = step.log_abs_det_jacobian(y, z)
             else:
                 z, log_det = step(y, self.context)
-            total = total + per_datapoint(log_det, self.batch_dims)
+            total = total + per_datapoint(log_det.to(wide), self.batch_dims)
             y = z
         return y, total
 
