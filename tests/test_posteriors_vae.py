@@ -15,6 +15,7 @@ from linear_gaussian import ESTIMATORS, NOISE, X
 from loss_problem import F64, normal
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import vaekern as vk
 from vaekern import objectives, posteriors, priors
@@ -225,6 +226,34 @@ class _Given(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         return self.outputs
+
+
+class Kernels(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        if func.namespace == "vaekern":
+            self.names.append(func._schema.name.removeprefix("vaekern::"))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("prior", "kernel"),
+    [
+        (lambda: None, "sample_with_standard_kl"),
+        (lambda: priors.StandardNormal(LATENT), "sample_with_standard_kl"),
+        (lambda: priors.LearnedGaussian(LATENT), "sample_with_gaussian_kl"),
+    ],
+)
+def test_independent_elements_take_one_kernel(
+    prior: Callable[[], priors.Prior | None], kernel: str
+) -> None:
+    model = vae(Encoder(LATENT, LATENT), prior=prior())
+    with Kernels() as kernels:
+        model(torch.rand(2, FEATURES))
+    assert kernels.names == [kernel, "bernoulli_log_likelihood"]
 
 
 def test_names_of_other_posteriors() -> None:
