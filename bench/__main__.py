@@ -1,4 +1,4 @@
-"""``python -m bench [steps | kernels | memory | sweep | train | overhead | compare] ...``"""
+"""``python -m bench SUITE ...``: steps (the default), kernels, memory, sweep, train and others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bench import compare, kernels, memory, overhead, plot, steps, sweep, train
+from bench import compare, kernels, last_layer, memory, overhead, plot, steps, sweep, train
 from bench.families import OPS
 from bench.measure import Effort
 from bench.models import MODELS
@@ -54,6 +54,10 @@ def _sweep(o: _Options, results: Results) -> None:
 
 def _train(o: _Options, results: Results) -> None:
     train.run(o.models, o.candidates, o.batch_size, _effort(o), results)
+
+
+def _last_layer(o: _Options, results: Results) -> None:
+    last_layer.run(o.likelihoods, o.shape, _effort(o), results)
 
 
 def _overhead(o: _Options, results: Results) -> None:
@@ -122,6 +126,11 @@ def _parser() -> argparse.ArgumentParser:
     _choice(own, "candidates", list(train.CANDIDATES))
     own.add_argument("--batch-size", type=int, help="default: the model's")
     _effort_options(own, 30.0)
+
+    own = suite("last_layer", _last_layer, "a linear layer with many outputs and their likelihood")
+    _choice(own, "likelihoods", last_layer.LIKELIHOODS)
+    own.add_argument("--shape", nargs=3, type=int, default=last_layer.SHAPE)
+    _effort_options(own, 120.0)
 
     own = suite("overhead", _overhead, "microseconds of every public call on small tensors")
     _choice(own, "calls", overhead.CALLS)
