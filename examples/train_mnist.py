@@ -4,6 +4,7 @@
     python examples/train_mnist.py --latent 2              # a latent plane, decoded on a grid
     python examples/train_mnist.py --likelihood gaussian   # with a learned variance
     python examples/train_mnist.py --dataset digits --quick
+    torchrun --nproc-per-node 2 examples/train_mnist.py    # two processes share each batch
 
 The output folder (``--out``) gets a checkpoint after each epoch, and at the end ``summary.json``
 and PNGs: reconstructions, samples, a map of the latent space, and the ELBO by epoch. A run that
@@ -21,11 +22,13 @@ import contextlib
 import json
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import checkpoints
 import digits
 import plots
+import ranks
 import torch
 from checkpoints import History
 from torch import Tensor, nn
@@ -81,18 +84,23 @@ def build_model(options: argparse.Namespace, images: Tensor) -> vk.VAE:
 
 
 def train_epoch(
-    vae: vk.VAE, optimizer: torch.optim.Optimizer, images: Tensor, batch_size: int
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: Tensor,
+    batches: Iterable[Tensor],
 ) -> float:
-    """One pass over the images in random order. Returns their mean ELBO along the way."""
-    vae.train()
-    total = 0.0
-    for rows in torch.randperm(len(images)).split(batch_size):
-        out = vae(images[rows.to(images.device)])
+    """One pass over the batches of images. Returns their mean ELBO along the way."""
+    model.train()
+    total, count = torch.zeros((), device=images.device), 0
+    for rows in batches:
+        out = model(images[rows.to(images.device)])
         optimizer.zero_grad()
         out.loss.backward()
         optimizer.step()
         total += out.elbo.detach().sum()
-    return float(total) / len(images)
+        count += len(rows)
+    total, images_seen = ranks.total(torch.stack([total, total.new_full((), count)]))
+    return (total / images_seen).item()
 
 
 @torch.no_grad()
@@ -109,15 +117,20 @@ def fit(
     options: argparse.Namespace,
 ) -> None:
     """Trains up to ``options.epochs``, with a checkpoint and a line of ``history`` per epoch."""
-    bar = tqdm(total=options.epochs, initial=len(history), unit="epoch", dynamic_ncols=True)
+    first = ranks.is_first()
+    model, images = ranks.data_parallel(vae), data.train_images
+    bar = tqdm(total=options.epochs, initial=len(history), unit="epoch", dynamic_ncols=True,
+               disable=not first)  # fmt: skip
     with bar:
         while len(history) < options.epochs:
             start = time.perf_counter()
-            train = train_epoch(vae, optimizer, data.train_images, options.batch_size)
+            batches = ranks.batches(len(images), options.batch_size, len(history), options.seed)
+            train = train_epoch(model, optimizer, images, batches)
             seconds = time.perf_counter() - start
             test = mean_elbo(vae, data.test_images)
             history.append({"train_elbo": train, "test_elbo": test, "seconds": seconds})
-            checkpoints.save(options.out / CHECKPOINT, vae, optimizer, history, options)
+            if first:
+                checkpoints.save(options.out / CHECKPOINT, vae, optimizer, history, options)
             bar.update()
             bar.set_postfix_str(f"ELBO (nats): train {train:.1f}, test {test:.1f}")
 
@@ -209,6 +222,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
+    options.device = ranks.join(options.device)
     torch.manual_seed(options.seed)
     data = digits.load(options.dataset).to(options.device)
     vae = build_model(options, data.train_images).to(options.device)
@@ -220,6 +234,8 @@ def run(options: argparse.Namespace) -> None:
     if options.resume or (options.resume is None and checkpoint.exists()):
         history = checkpoints.load(checkpoint, vae, optimizer, options)
     fit(vae, optimizer, data, history, options)
+    if not ranks.is_first():
+        return
 
     results = evaluate(vae, data.test_images, options.importance_samples)
     results["seconds"] = sum(epoch["seconds"] for epoch in history)
@@ -233,7 +249,10 @@ def main() -> None:
     options = parse_options()
     forced = options.backend != "best"
     with vk.backend(options.backend) if forced else contextlib.nullcontext():
-        run(options)
+        try:
+            run(options)
+        finally:
+            ranks.leave()
 
 
 if __name__ == "__main__":

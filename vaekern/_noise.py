@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from vaekern._checks import check_float, check_like
 
@@ -21,15 +21,33 @@ def resolve_noise(
     if eps is None and seed is None:
         # Drawn on the device, by an op that CUDA graphs, torch.compile and checkpoint replay. The
         # keyword is always given: without it Inductor would put its own generator in.
-        return torch.randint(
+        drawn = torch.randint(
             _INT64.min, _INT64.max, (2,), device=like.device, dtype=torch.int64, generator=generator
         )
+        return drawn if generator is not None else _of_this_rank(drawn)
     _at_most_one(eps=eps, seed=seed, generator=generator)
     if eps is not None:
         check_float("eps", eps)
         check_like("eps", eps, like_name, like)
         return eps
     return _from_user(seed, like)
+
+
+def _of_this_rank(seed: Tensor) -> Tensor:
+    """Another seed on each rank of a distributed run but the first: torch's generators are commonly
+    seeded alike, and ranks that shared their noise would do so silently."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return seed
+    rank = distributed.get_rank()
+    if rank == 0:
+        return seed
+    spread = rank * 0x9E3779B97F4A7C15 % 2**64  # odd: no two ranks alike
+    return seed ^ _as_int64(spread)
+
+
+def _as_int64(number: int) -> int:
+    """The same 64 bits."""
+    return number - 2**64 if number > _INT64.max else number
 
 
 def _at_most_one(**given: object) -> None:
@@ -54,8 +72,7 @@ def _from_user(seed: int | Tensor | None, like: Tensor) -> Tensor:
         raise TypeError(f"seed: expected an int or an int64 tensor, got {type(seed).__name__}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed: expected 0 to 2**64 - 1, got {seed}")
-    signed = seed - 2**64 if seed > _INT64.max else seed
     # Filled on the device: a copy from the host would wait for the GPU.
     words = torch.zeros(2, dtype=torch.int64, device=like.device)
-    words[:1].fill_(signed)
+    words[:1].fill_(_as_int64(seed))
     return words
