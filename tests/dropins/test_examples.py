@@ -13,6 +13,7 @@ UNTRAINED = 64 * 0.6931  # nats: every pixel undecided
 RUNS = {
     "lightning": ("pytorch_lightning", "lightning_vae.py", ()),
     "accelerate": ("accelerate", "accelerate_vae.py", ("--mixed-precision=bf16",)),
+    "trainer": ("transformers", "trainer_vae.py", ("--bf16",)),
 }
 
 
