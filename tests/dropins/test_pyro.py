@@ -1,12 +1,17 @@
-"""Pyro's ELBO with closed-form divergences, inside ``with distributions():``."""
+"""Pyro's ELBO with closed-form divergences, inside ``with distributions():``, and a loss of its
+own in the place of that ELBO."""
 
 from __future__ import annotations
+
+import copy
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from vaekern.compat import distributions
+import vaekern as vk
+from vaekern.compat import distributions, pytorch_examples
 
 pyro = pytest.importorskip("pyro", reason="pip install pyro-ppl")
 
@@ -49,5 +54,36 @@ def test_elbo(kernels_called: list[str]) -> None:
     with distributions():
         got = loss_and_gradients(autoencoder, x)
     assert {"gaussian_kl", "bernoulli_log_likelihood"} <= set(kernels_called)
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def trained(autoencoder: Autoencoder, x: torch.Tensor, loss: Any) -> list[torch.Tensor]:
+    """Losses of three steps, and the parameters then."""
+    autoencoder = copy.deepcopy(autoencoder)
+    pyro.clear_param_store()
+    torch.manual_seed(0)
+    adam = pyro.optim.Adam({"lr": 0.01})
+    svi = pyro.infer.SVI(autoencoder.model, autoencoder.guide, adam, loss=loss(autoencoder))
+    losses = [torch.tensor(svi.step(x)) for _ in range(3)]
+    return [*losses, *(p.detach() for p in autoencoder.parameters())]
+
+
+def fused_loss(autoencoder: Autoencoder) -> Any:
+    def negative_elbo(model: Any, guide: Any, x: torch.Tensor) -> torch.Tensor:
+        encoder = pyro.module("encoder", autoencoder.encoder)
+        decoder = pyro.module("decoder", autoencoder.decoder)
+        mu, logvar = encoder(x).chunk(2, dim=-1)
+        z = pytorch_examples.reparameterize(mu, logvar)
+        return vk.elbo_loss(decoder(z), x, mu, logvar, reduction="sum")
+
+    return negative_elbo
+
+
+def test_steps_with_a_loss_of_its_own() -> None:
+    torch.manual_seed(1)
+    autoencoder, x = Autoencoder(), torch.rand(7, 12)
+    want = trained(autoencoder, x, lambda _: pyro.infer.TraceMeanField_ELBO())
+    got = trained(autoencoder, x, fused_loss)
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b)
