@@ -4,6 +4,7 @@ from vaekern import objectives, posteriors, priors, reference
 from vaekern._backend import backend
 from vaekern._config import show_config
 from vaekern._image_likelihoods import DiscretizedLogisticLikelihood
+from vaekern._optimal_gaussian import OptimalGaussianLikelihood
 from vaekern.elbo import elbo_loss
 from vaekern.functional import (
     bernoulli_log_likelihood,
@@ -46,6 +47,7 @@ __all__ = [
     "LaplaceLikelihood",
     "Likelihood",
     "MultinomialLikelihood",
+    "OptimalGaussianLikelihood",
     "VAEOutput",
     "backend",
     "bernoulli_log_likelihood",

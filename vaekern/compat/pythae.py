@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from vaekern._squared_error import squared_error
 from vaekern.compat._tensors import broadcast, formula_dtype
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood
 
 __all__ = ["iwae_loss_function", "loss_function"]
-
-#: Where the normalising constant of a Gaussian is 1.
-_UNNORMALISED = -math.log(2.0 * math.pi)
 
 
 def loss_function(
@@ -72,7 +68,4 @@ def _reconstruction_loss(recon_x: Tensor, x: Tensor, kind: str) -> Tensor:
     if kind != "mse":
         raise ValueError(f"reconstruction_loss: expected 'mse' or 'bce', got {kind!r}")
     dtype = formula_dtype(recon_x, x)
-    log_density = gaussian_log_likelihood(
-        recon_x, x.to(dtype), _UNNORMALISED, batch_dims=recon_x.dim() - 1
-    )
-    return (log_density / (-2.0 * math.pi)).to(dtype)
+    return (0.5 * squared_error(recon_x, x.to(dtype), batch_dims=recon_x.dim() - 1)).to(dtype)

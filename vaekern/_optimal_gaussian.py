@@ -1,0 +1,90 @@
+"""The Gaussian likelihood whose variance is what fits the batch best."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekern._call import Call, Clamp
+from vaekern._checks import check_device, check_float, check_like, check_target
+from vaekern._plain import widen
+from vaekern._squared_error import squared_error
+from vaekern.functional import gaussian_call, reparameterize
+from vaekern.likelihoods import DecoderOutput, Likelihood
+
+
+class OptimalGaussianLikelihood(Likelihood):
+    r"""Gaussian data of one variance, shared by all elements, that needs no learning: the optimal
+    one. The decoder emits the mean. (The sigma-VAE of Rybkin, Daniilidis & Levine 2021.)
+
+    In training mode it is the mean squared error of the batch of N numbers, datapoints and elements
+    alike, for which the batch's log-likelihood is largest, and then is
+
+    .. math:: -\tfrac N2 \left(\log(2\pi\,\mathrm{MSE}) + 1\right)
+
+    Its derivative with respect to the variance is 0 there, so the variance counts as a constant:
+    gradients of the mean are those of the formula all the same. With a variance made from x this
+    is no density of x; in evaluation mode it is one, with the average of the variances seen in
+    training (1 before any). An empty batch has that variance too, and leaves it alone.
+
+    Buffers: ``variance``, that average, and ``num_batches_tracked``. As in batch normalisation,
+    each call in training mode counts, with or without gradients, and ranks of a distributed run
+    have their own. Nothing waits for the device. Elements that ``elbo_loss(mask=...)`` leaves out
+    count in the variance.
+
+    Args:
+        momentum: the least weight of a new batch in the average, 0 to 1. The first 1 / momentum
+            batches weigh the same; with 0, all do.
+        logvar_clamp: bounds for the logarithm of the variance. Without it the log-likelihood of
+            data that the mean meets exactly is infinite.
+
+    Raises:
+        ValueError: ``momentum`` is not between 0 and 1.
+    """
+
+    variance: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, *, momentum: float = 0.1, logvar_clamp: Clamp | None = None) -> None:
+        super().__init__()
+        if not 0.0 <= momentum <= 1.0:
+            raise ValueError(f"momentum: expected a number from 0 to 1, got {momentum}")
+        self.momentum = momentum
+        self.logvar_clamp = logvar_clamp
+        self.register_buffer("variance", torch.ones(()))
+        self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
+        mean = self.mean(decoder_output)
+        check_target("x", x)
+        check_like("x", x, "decoder_output", mean)
+        check_device("decoder_output", mean, "variance", self.variance)
+        adapts = self.training and mean.numel() > 0
+        logvar = self._adapt(mean, x).log() if adapts else self._logvar()
+        return gaussian_call(mean, x, logvar, "logvar", self.logvar_clamp, batch_dims)
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        check_float("decoder_output", decoder_output)
+        assert isinstance(decoder_output, Tensor)
+        return decoder_output
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """One sample for each datapoint, of the average variance in either mode."""
+        mean = self.mean(decoder_output)
+        logvar = self._logvar().to(mean.dtype).expand(mean.shape)
+        return reparameterize(mean, logvar, generator=generator, logvar_clamp=self.logvar_clamp)
+
+    def _logvar(self) -> Tensor:
+        return widen(self.variance)[0].log()
+
+    @torch.no_grad()
+    def _adapt(self, mean: Tensor, x: Tensor) -> Tensor:
+        """The batch's variance, which joins the average."""
+        variance = squared_error(mean, x, batch_dims=0) / mean.numel()
+        self.num_batches_tracked += 1
+        weight = self.num_batches_tracked.reciprocal().clamp(min=self.momentum)
+        self.variance.lerp_(variance.to(self.variance.dtype), weight.to(self.variance.dtype))
+        return variance
