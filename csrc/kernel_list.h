@@ -39,6 +39,7 @@ struct OperationOf<Function<Op>> {
 
 template <class Function>
 constexpr KernelInfo kernel_info(const char* scale) {
+  static_assert(Function::n_inputs < kMaxOperands, "a mask needs a place too");
   return {OperationOf<Function>::type::name, scale, Function::variant, Function::n_inputs,
           Function::n_outputs};
 }

@@ -75,6 +75,8 @@ struct Launch {
   DType compute = DType::f32;  // f32 or f64
   int64_t rows = 0, cols = 0;
   int n_inputs = 0, n_outputs = 0;
+  // Whether one more input follows, a boolean mask: results are 0 where it is false.
+  bool masked = false;
   Input inputs[kMaxOperands];
   Output outputs[kMaxOperands];
   int threads = 1;

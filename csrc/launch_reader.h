@@ -76,14 +76,16 @@ inline Launch read_launch(const KernelInfo* kernels, int n_kernels, int kernel, 
                           const py::tuple& inputs, const py::tuple& outputs) {
   if (kernel < 0 || kernel >= n_kernels) bad_launch("no such kernel");
   const KernelInfo& info = kernels[kernel];
-  if (static_cast<int>(inputs.size()) != info.n_inputs ||
+  const int n_inputs = static_cast<int>(inputs.size());
+  Launch launch;
+  launch.masked = n_inputs == info.n_inputs + 1;
+  if ((n_inputs != info.n_inputs && !launch.masked) ||
       static_cast<int>(outputs.size()) != info.n_outputs) {
     bad_launch(std::string(info.op) + "." + info.variant + " takes " +
-               std::to_string(info.n_inputs) + " inputs and " + std::to_string(info.n_outputs) +
-               " outputs, got " + std::to_string(inputs.size()) + " and " +
-               std::to_string(outputs.size()));
+               std::to_string(info.n_inputs) + " inputs, perhaps a mask, and " +
+               std::to_string(info.n_outputs) + " outputs, got " + std::to_string(inputs.size()) +
+               " and " + std::to_string(outputs.size()));
   }
-  Launch launch;
   launch.kernel = kernel;
   launch.compute = in_double ? DType::f64 : DType::f32;
   launch.rows = launch.cols = 1;
@@ -92,7 +94,11 @@ inline Launch read_launch(const KernelInfo* kernels, int n_kernels, int kernel, 
   if (numel == 0) bad_launch("no elements");
   launch.n_inputs = info.n_inputs;
   launch.n_outputs = info.n_outputs;
-  for (int k = 0; k < info.n_inputs; ++k) launch.inputs[k] = read_input(inputs[k], shape, numel);
+  for (int k = 0; k < n_inputs; ++k) launch.inputs[k] = read_input(inputs[k], shape, numel);
+  if (launch.masked && (launch.inputs[info.n_inputs].kind != Input::Kind::tensor ||
+                        launch.inputs[info.n_inputs].dtype != DType::boolean)) {
+    bad_launch("a mask is a boolean tensor");
+  }
   for (int k = 0; k < info.n_outputs; ++k) {
     launch.outputs[k] = read_output(outputs[k], shape, row_dims);
   }

@@ -67,6 +67,7 @@ DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "class_uint8": _integers(CLASSES, torch.uint8),
     "count": _integers(4, torch.float64),
     "count_uint8": _integers(4, torch.uint8),
+    "mask": lambda shape, generator: torch.rand(shape, generator=generator) < 0.7,
     "seed": lambda _, generator: torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator),
 }
 
@@ -79,6 +80,7 @@ SHAPE: dict[str, Callable[[Shape, Shape], Shape]] = {
     "channel": lambda batch, event: event[:1],
     "batch": lambda batch, event: batch + (1,) * len(event),
     "classes": lambda batch, event: (*batch, *event, CLASSES),
+    "shared": lambda batch, event: (1,) * len(batch) + event,
     # shared over an inner dimension: neither sums of whole rows nor of columns
     "middle": lambda batch, event: tuple(1 if d == 1 else n for d, n in enumerate(event)),
 }
@@ -304,7 +306,30 @@ def _posteriors() -> Iterator[Case]:
                 yield _posterior("sample_with_kl", prior, scale, noise)
 
 
-CASES: tuple[Case, ...] = (
+#: One for each op that takes a mask, and every shape of a mask.
+MASKED = {
+    "bernoulli-float": "shared",
+    "bernoulli-uint8": "full",
+    "continuous_bernoulli-float": "full",
+    "gaussian-logvar-channel-float": "full",
+    "gaussian-log_std-middle-float": "batch",
+    "laplace-batch-float": "shared",
+    "student_t-event-float": "full",
+    "gaussian_kl-logvar-none": "full",
+    "gaussian_kl-std-event": "shared",
+}
+
+
+def _masked(cases: Sequence[Case]) -> Iterator[Case]:
+    for case in cases:
+        if case.label in MASKED:
+            mask = Argument("mask", "mask", MASKED[case.label])
+            label = f"{case.label}-{mask.kind}_mask"
+            arguments = (*case.arguments, mask)
+            yield Case(label, case.op, case.function, arguments, case.constants)
+
+
+UNMASKED: tuple[Case, ...] = (
     *_bernoulli(),
     *_gaussian(),
     *_likelihoods(),
@@ -312,16 +337,17 @@ CASES: tuple[Case, ...] = (
     *_classes(),
     *_posteriors(),
 )
+CASES: tuple[Case, ...] = (*UNMASKED, *_masked(UNMASKED))
 
 #: Every op and every shape of argument, in one scale and with one kind of target: for the tests
 #: that are about memory, threads or torch rather than about the mathematics.
 REPRESENTATIVES = tuple(
     case
-    for case in CASES
+    for case in UNMASKED
     if case.scale in ("", "logvar") and not case.label.endswith(("-bool", "-uint8"))
-)
+) + tuple(case for case in CASES if case.label == "gaussian-logvar-channel-float-full_mask")
 
-#: One case per op, learned priors and noise from a seed where there are any.
+#: One case per op, and one with a mask: learned priors and noise from a seed where there are any.
 ONE_PER_OP = tuple(
     next(case for case in reversed(REPRESENTATIVES) if case.label == label)
     for label in (
@@ -329,6 +355,7 @@ ONE_PER_OP = tuple(
         "bernoulli_probs-float",
         "continuous_bernoulli-float",
         "gaussian-logvar-channel-float",
+        "gaussian-logvar-channel-float-full_mask",
         "laplace-channel-float",
         "student_t-channel-float",
         "discretized_logistic-channel-levels",

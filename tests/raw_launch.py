@@ -95,6 +95,8 @@ class Launch:
             [self._draw_input(noise and k == self.kernel[3] - 1) for k in range(self.kernel[3])]
         )
         self.results = [self._draw_result(k) for k in range(self.kernel[4])]
+        if self._random.random() < 0.3:
+            self.inputs = (*self.inputs, self._draw_mask())
 
     @property
     def wide(self) -> torch.dtype:
@@ -161,6 +163,18 @@ class Launch:
             return (seed.data_ptr(),)
         if self._random.random() < 0.1:
             return self._random.uniform(0.1, 0.9)
+        numel, strides = self._draw_layout()
+        tensor = self._draw_numbers(numel)
+        return tensor.data_ptr(), DTYPES.index(tensor.dtype), strides
+
+    def _draw_mask(self) -> object:
+        numel, strides = self._draw_layout()
+        tensor = self.allocate(numel, torch.bool, self._random.choice((0, 0, 1, 4)))
+        tensor.copy_(torch.rand(numel, generator=self._generator) < 0.6)
+        return tensor.data_ptr(), DTYPES.index(torch.bool), strides
+
+    def _draw_layout(self) -> tuple[int, list[int] | None]:
+        """How many numbers an input has in memory, and its strides: None if it is dense."""
         order, step = list(range(len(self.shape))), 1
         kept = tuple(True for _ in self.shape)
         dense = self._random.random() < 0.5
@@ -169,8 +183,7 @@ class Launch:
             step = self._random.choice((1, 1, 2))
             kept = tuple(self._random.random() < 0.6 for _ in self.shape)
         strides = [step * stride for stride in _strides(self.shape, kept, order)]
-        tensor = self._draw_numbers(step * _numel(self.shape, kept))
-        return tensor.data_ptr(), DTYPES.index(tensor.dtype), None if dense else strides
+        return step * _numel(self.shape, kept), None if dense else strides
 
     def _draw_numbers(self, numel: int) -> Tensor:
         """Such as every argument of every operation may be: positive, and not above 1."""

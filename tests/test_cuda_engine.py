@@ -41,6 +41,7 @@ MISTAKES = (
     ("csrc/cuda/combine_kernel.h", " && share.number < c.numbers", ""),
     ("csrc/cuda/combine_kernel.h", "term < c.terms", "term < c.terms - 1"),
     ("csrc/cuda/load.h", " && run.left >= W", ""),
+    ("csrc/cuda/mask.h", " && run.left >= group.size()", ""),
 )
 
 EVERY_KERNEL: list[Kernel] = [] if _native.core is None else _native.core.kernels()

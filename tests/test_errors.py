@@ -116,6 +116,16 @@ def _wrong() -> list[Wrong]:
     for function in PRIORED:
         for name in ("prior_mu", "prior_logvar"):
             rows += _wrong_broadcast(function, name)
+    for function in (*TARGETS, "gaussian_kl"):
+        first, one = FIRST_TWO[function][0], t(*MU, dtype=torch.bool)
+        rows += [
+            (function, {"mask": t(*MU, dtype=torch.uint8)}, TypeError, "mask", "uint8", "bool"),
+            (function, {"mask": [True]}, TypeError, "mask", "list", "tensor"),
+            (function, {"mask": one[0]}, ValueError, "mask", "(3,)", f"{first}, (4, 3)"),
+            (function, {"mask": one[:2]}, ValueError, "mask", "(2, 3)", f"{first}, (4, 3)"),
+            (function, {"mask": t(4, 1, dtype=torch.bool, device="cpu")}, ValueError, "mask",
+             "cpu", "meta"),
+        ]  # fmt: skip
     rows += _wrong_broadcast("gaussian_log_likelihood", "logvar")
     rows += _wrong_broadcast("laplace_log_likelihood", "log_scale")
     discretized = "discretized_logistic_log_likelihood"

@@ -230,7 +230,7 @@ def test_vmap_agrees_with_a_loop(case: Case, mapped: str, out_dim: int) -> None:
 def test_per_sample_gradients(case: Case) -> None:
     """vmap of grad over datapoints."""
     tensors = case.make((4, 2, 3), torch.float64, batch_dims=2)
-    dims = tuple(0 if a.is_full and a.role != "seed" else None for a in case.arguments)
+    dims = tuple([0 if a.is_full and a.role != "seed" else None for a in case.arguments])
     transform = torch.func.vmap(torch.func.grad(_total(case), tuple(floats(tensors))), dims)
     got = transform(*tensors)
     with vk.backend("reference"):

@@ -70,7 +70,7 @@ def test_opcheck(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
 def test_opcheck_of_vjp(case: Case, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     op, args = op_arguments(case, monkeypatch)
-    tensors, attributes = op.split(args)
+    tensors, mask, attributes = op.split(args)
     returned = op.op(*args)
     returned = returned if isinstance(returned, tuple) else (returned,)
     results, kept = returned[: len(op.results)], returned[len(op.results) :]
@@ -79,7 +79,8 @@ def test_opcheck_of_vjp(case: Case, wanted: str, monkeypatch: pytest.MonkeyPatch
     chosen = {"all": able, "first": able[:1], "last": able[-1:]}[wanted]
     wants = [k in chosen for k in range(len(op.vjp_inputs))]
     read = [tensors[k].detach() for k in op.vjp_inputs]
-    torch.library.opcheck(op.vjp_op, (*upstream, *read, *kept, wants, *attributes))
+    read += [*kept, *op.mask_slot(mask)]
+    torch.library.opcheck(op.vjp_op, (*upstream, *read, wants, *attributes))
 
 
 # --- torch.compile ------------------------------------------------------------------------------

@@ -41,8 +41,8 @@ __version__ = "0.1.0"
 __all__ = [
     "VAE",
     "BernoulliLikelihood",
-    "DiscretizedLogisticLikelihood",
     "CategoricalLikelihood",
+    "DiscretizedLogisticLikelihood",
     "GaussianLikelihood",
     "LaplaceLikelihood",
     "Likelihood",

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 class _Rules(Function):
     @staticmethod
     def save(ctx: Any, op: Op, args: Sequence[Any], results: Any) -> None:
-        tensors, attributes = op.split(args)
+        tensors, mask, attributes = op.split(args)
         kept = results[len(op.results) :] if op.kept else ()
         ctx.op, ctx.attributes = op, attributes
-        ctx.save_for_backward(*[tensors[k] for k in op.vjp_inputs], *kept)
+        ctx.save_for_backward(*[tensors[k] for k in op.vjp_inputs], *kept, mask)
         if transforms_active() or forward_mode_active():
-            ctx.save_for_forward(*tensors, *kept)
+            ctx.save_for_forward(*tensors, *kept, mask)
         if kept:
             ctx.mark_non_differentiable(*kept)
         ctx.set_materialize_grads(False)
@@ -45,13 +45,15 @@ class _Rules(Function):
         found: Sequence[Tensor | None] = (None,) * len(op.inputs)
         if any([g is not None for g in gradients]):
             wanted = ctx.needs_input_grad[1 : 1 + len(op.inputs)]
-            found = gradients_of_inputs(op, gradients, ctx.saved_tensors, wanted, ctx.attributes)
-        return (None, *found, *(None,) * len(ctx.attributes))
+            *read, mask = ctx.saved_tensors
+            found = gradients_of_inputs(op, gradients, read, mask, wanted, ctx.attributes)
+        return (None, *found, *op.mask_slot(None), *(None,) * len(ctx.attributes))
 
     @staticmethod
     def jvp(ctx: Any, _op: Any, *tangents: Any) -> Any:
         op: Op = ctx.op
-        return push_forward(op, ctx.saved_tensors, tangents[: len(op.inputs)], ctx.attributes)
+        *tensors, mask = ctx.saved_tensors
+        return push_forward(op, tensors, mask, tangents[: len(op.inputs)], ctx.attributes)
 
 
 class Eager(_Rules):
@@ -77,9 +79,11 @@ class Functional(_Rules):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, op: Op, *args: Any) -> Any:
-        tensors, (batch_dims, *others) = op.split(args)
+        tensors, mask, (batch_dims, *others) = op.split(args)
         batched = _batch_inputs(info.batch_size, tensors, in_dims[1:], others[-1])
-        results = op.differentiable(*batched, batch_dims + 1, *others)
+        mask = _in_front_if_any(info.batch_size, mask, in_dims[1 + len(tensors)])
+        slot = op.mask_slot(mask)
+        results = op.differentiable(*batched, *slot, batch_dims + 1, *others)
         return results, 0 if isinstance(results, Tensor) else (0,) * len(results)
 
 
@@ -88,10 +92,10 @@ class _VjpRules(Function):
 
     @staticmethod
     def save(ctx: Any, op: Op, args: Sequence[Any]) -> None:
-        gradients, read, wanted, attributes = op.split_vjp(args)
+        gradients, read, mask, wanted, attributes = op.split_vjp(args)
         ctx.op, ctx.others = op, (wanted, *attributes)
-        ctx.save_for_backward(*gradients, *read)
-        ctx.save_for_forward(*gradients, *read)
+        ctx.save_for_backward(*gradients, *read, *op.mask_slot(mask))
+        ctx.save_for_forward(*gradients, *read, *op.mask_slot(mask))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -148,13 +152,14 @@ class FunctionalVjp(_VjpRules):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, op: Op, *args: Any) -> Any:
-        gradients, read, wanted, (batch_dims, *others) = op.split_vjp(args)
-        dims, read_dims = in_dims[1 : 1 + len(gradients)], in_dims[1 + len(gradients) :]
+        gradients, read, mask, wanted, (batch_dims, *others) = op.split_vjp(args)
+        n_g, n = 1 + len(gradients), 1 + len(gradients) + len(read)
         batched: list[Any] = [
-            None if g is None else _in_front(info.batch_size, g, dim)
-            for g, dim in zip(gradients, dims, strict=True)
+            _in_front_if_any(info.batch_size, g, dim)
+            for g, dim in zip(gradients, in_dims[1:n_g], strict=True)
         ]
-        batched += _batch_inputs(info.batch_size, read, read_dims, others[-1])
+        batched += _batch_inputs(info.batch_size, read, in_dims[n_g:], others[-1])
+        batched += op.mask_slot(_in_front_if_any(info.batch_size, mask, in_dims[n]))
         results = op.differentiable_vjp(*batched, wanted, batch_dims + 1, *others)
         return tuple(results), (0,) * len(results)
 
@@ -163,6 +168,7 @@ def gradients_of_inputs(
     op: Op,
     gradients: Sequence[Tensor | None],
     read: Sequence[Tensor],
+    mask: Tensor | None,
     wanted: Sequence[bool],
     attributes: Sequence[Any],
 ) -> list[Tensor | None]:
@@ -170,7 +176,8 @@ def gradients_of_inputs(
     found = [gradients[0] if want else None for want in wanted]
     kernel_wants = [wanted[k] for k in op.vjp_inputs]
     if any(kernel_wants):
-        computed = iter(op.vjp(*gradients, *read, kernel_wants, *attributes))
+        slot = op.mask_slot(mask)
+        computed = iter(op.vjp(*gradients, *read, *slot, kernel_wants, *attributes))
         for k, want in zip(op.vjp_inputs, kernel_wants, strict=True):
             found[k] = next(computed) if want else None
     return found
@@ -179,7 +186,7 @@ def gradients_of_inputs(
 def plain_vjp(op: Op, *args: Any) -> tuple[Tensor, ...]:
     """What the vjp kernel computes, in differentiable torch operations. What the forward kept is
     computed anew."""
-    gradients, read, wanted, attributes = op.split_vjp(args)
+    gradients, read, mask, wanted, attributes = op.split_vjp(args)
     unread = read[0].new_zeros(()).expand(read[0].shape)  # the vjp does not depend on it
     inputs = [unread] * len(op.inputs)
     for k, tensor in zip(op.vjp_inputs, read[: len(op.vjp_inputs)], strict=True):
@@ -189,7 +196,7 @@ def plain_vjp(op: Op, *args: Any) -> tuple[Tensor, ...]:
     def of_wanted(*values: Tensor) -> Any:
         for k, value in zip(at, values, strict=True):
             inputs[k] = value
-        return op.plain(*inputs, *attributes[:-1])  # no kernel, so no backend
+        return op.on_plain_torch(inputs, mask, attributes[:-1])
 
     results, pull_back, *_ = torch.func.vjp(of_wanted, *[inputs[k] for k in at])
     if isinstance(results, Tensor):
@@ -203,7 +210,11 @@ def plain_vjp(op: Op, *args: Any) -> tuple[Tensor, ...]:
 
 
 def push_forward(
-    op: Op, tensors: Sequence[Tensor], tangents: Sequence[Tensor | None], attributes: Sequence[Any]
+    op: Op,
+    tensors: Sequence[Tensor],
+    mask: Tensor | None,
+    tangents: Sequence[Tensor | None],
+    attributes: Sequence[Any],
 ) -> Any:
     """The results' tangents. A result's element depends on one element of each input, so the
     partial derivatives are the vjp of ones."""
@@ -219,10 +230,12 @@ def push_forward(
         size = shape if kind == "element" else shape[:batch_dims]
         ones[k] = torch.ones(size, dtype=wide, device=tensors[0].device)
         total: Any = torch.zeros((), dtype=wide, device=tensors[0].device)
-        partials = gradients_of_inputs(op, ones, full, wanted, attributes)
+        partials = gradients_of_inputs(op, ones, full, mask, wanted, attributes)
         for partial, tangent in zip(partials, tangents, strict=True):
             if partial is not None and tangent is not None:
                 total = total + partial * tangent
+        if mask is not None:  # tangents may be anything elsewhere
+            total = total.expand(shape).masked_fill(~mask, 0.0)
         if kind == "element":
             total = total.to(torch.promote_types(tensors[0].dtype, tensors[1].dtype))
         elif len(shape) > batch_dims:
@@ -235,6 +248,10 @@ def push_forward(
 def _in_front(size: int, tensor: Tensor, dim: int | None) -> Tensor:
     front = tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
     return front.expand(size, *front.shape[1:])
+
+
+def _in_front_if_any(size: int, tensor: Tensor | None, dim: int | None) -> Tensor | None:
+    return None if tensor is None else _in_front(size, tensor, dim)
 
 
 def _batch_inputs(

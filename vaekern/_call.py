@@ -9,26 +9,36 @@ import torch
 from torch import Tensor
 
 from vaekern._backend import backend_for
+from vaekern._checks import check_mask
 from vaekern._op import Op
 
 Clamp = tuple[float, float]
 
 
 class Call:
-    """An operation and its checked arguments."""
+    """An operation and its checked arguments: inputs and attributes, the mask aside."""
 
     __slots__ = ("args", "op")
 
-    def __init__(self, op: Op, *args: Any) -> None:
+    def __init__(self, op: Op, *args: Any, mask: Tensor | None = None) -> None:
+        n = len(op.inputs)
         self.op = op
-        self.args = args
+        self.args = (*args[:n], *op.mask_slot(mask), *args[n:])
+
+    def masked(self, mask: Tensor | None) -> Call:
+        """The same, of the elements in the mask alone, if there is one."""
+        if mask is None:
+            return self
+        inputs, _, attributes = self.op.split(self.args)
+        check_mask("mask", mask, self.op.inputs[0], inputs[0])
+        return Call(self.op, *inputs, *attributes, mask=mask)
 
 
 def run(call: Call) -> Any:
     """The call's results, on the backend for its tensors."""
     backend = backend_for(call.args[0].device.type)
     if backend == "reference":
-        return call.op.plain(*call.args)
+        return call.op.on_plain_torch(*call.op.split(call.args))
     return call.op(*call.args, backend)
 
 

@@ -129,6 +129,18 @@ def broadcastable(
     )
 
 
+def check_mask(name: str, mask: object, other_name: str, other: Tensor) -> None:
+    if not isinstance(mask, Tensor) or not _is_of(mask, (torch.bool,)):
+        _complain(name, mask, (torch.bool,))
+    check_device(name, mask, other_name, other)
+    fits = [own in (1, wanted) for own, wanted in zip(mask.shape, other.shape, strict=False)]
+    if mask.dim() != other.dim() or not all(fits):
+        raise ValueError(
+            f"{name}: expected the shape of {other_name}, {tuple(other.shape)}, or 1 for "
+            f"dimensions it is shared over, got {tuple(mask.shape)}"
+        )
+
+
 def check_uint8_range(uint8_range: str, x: Tensor) -> None:
     """What a caller may choose; booleans have one range only."""
     if uint8_range not in _UINT8_RANGES:

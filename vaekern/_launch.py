@@ -2,8 +2,9 @@
 
 A backend's ``run(kernel, in_double, shape, row_dims, inputs, outputs)`` calls a kernel. It visits
 all elements of ``shape``, of which the first ``row_dims`` dimensions make rows and the
-others columns. Inputs broadcast to ``shape`` from the right; each output says what it holds: one
-number per element, or sums over columns or over rows.
+others columns. Inputs broadcast to ``shape`` from the right; one more than the kernel has is a
+mask, a bool tensor: results are 0 where it is False. Each output says what it holds: one number per
+element, or sums over columns or over rows.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ def laplace_log_likelihood(
     log_scale: Tensor | float = 0.0,
     *,
     uint8_range: str = "unit",
+    mask: Tensor | None = None,
     batch_dims: int = 1,
 ) -> Tensor:
     r"""Laplace log-likelihood log p(x | loc, e^log_scale), per datapoint in nats.
@@ -36,6 +37,7 @@ def laplace_log_likelihood(
         x: targets, the shape of ``loc``: see :func:`gaussian_log_likelihood`.
         log_scale: logarithms of the scale, broadcasting as ``logvar`` does there.
         uint8_range: how a uint8 ``x`` is read, as there.
+        mask: which elements count, as there.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -45,7 +47,7 @@ def laplace_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
-    return run(laplace_call(loc, x, log_scale, batch_dims, uint8_range))
+    return run(laplace_call(loc, x, log_scale, batch_dims, uint8_range).masked(mask))
 
 
 def student_t_log_likelihood(
@@ -55,6 +57,7 @@ def student_t_log_likelihood(
     df: Tensor | float,
     *,
     uint8_range: str = "unit",
+    mask: Tensor | None = None,
     batch_dims: int = 1,
 ) -> Tensor:
     r"""Log-likelihood of Student's t with ``df`` degrees of freedom, per datapoint in nats.
@@ -74,6 +77,7 @@ def student_t_log_likelihood(
         df: degrees of freedom, positive (not checked), broadcasting in the same way. Tensors get
             gradients.
         uint8_range: how a uint8 ``x`` is read, as there.
+        mask: which elements count, as there.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -83,7 +87,7 @@ def student_t_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
-    return run(student_t_call(loc, x, log_scale, df, batch_dims, uint8_range))
+    return run(student_t_call(loc, x, log_scale, df, batch_dims, uint8_range).masked(mask))
 
 
 # --- checked calls ------------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """-ELBO with its gradient in the same pass.
 
 The loss of a training step is one scalar, so the gradient of every term is known up to the
-upstream scalar before the backward runs. The forward therefore writes the gradients while it has
-the inputs in registers: 3 numbers of traffic per element instead of 5, and one exponential instead
-of two. The gradients are saved as any saved tensor is; the backward multiplies them by the upstream
-scalar where that is not 1 (which a GPU decides by itself: the host does not wait). A backward that
-may run again (``retain_graph=True``) gets copies, and one that is itself differentiated recomputes.
+upstream scalar before the backward runs: the same for all datapoints, or times their weights. The
+forward therefore writes the gradients while it has the inputs in registers: 3 numbers of traffic
+per element instead of 5, and one exponential instead of two. The gradients are saved as any saved
+tensor is; the backward multiplies them by the upstream scalar where that is not 1 (which a GPU
+decides by itself: the host does not wait). A backward that may run again (``retain_graph=True``)
+gets copies, and one that is itself differentiated recomputes.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ from torch.autograd import Function
 from vaekern._backend import backend_for, backend_named
 from vaekern._call import Call
 from vaekern._compat import backward_keeps_graph, forward_mode_active, transforms_active
-from vaekern._launch import Backend, PerDatapoint, accumulation_dtype, is_plain, launch
+from vaekern._launch import Backend, PerDatapoint, Source, accumulation_dtype, is_plain, launch
 
 
 def applies(calls: Sequence[Call]) -> bool:
     """Whether this way is open: plain eager code that wants gradients it can store well."""
-    if any(
-        call.op.kept for call in calls
-    ):  # a gradient needs the whole row before its first element
-        return False
+    for call in calls:
+        # With something kept, a gradient needs the whole row before its first element.
+        if call.op.kept or not is_plain(call.args):
+            return False
     return applies_to([call.op.split(call.args)[0] for call in calls])
 
 
@@ -58,9 +59,9 @@ def loss(
     reduce: Callable[..., Tensor],
     composed: Callable[..., Tensor],
 ) -> Tensor:
-    """The calls' values, summed over datapoints and weighted: ``reduce(*values)``. ``weights`` are
-    its derivatives, the same for each datapoint; ``composed(*tensors)`` computes the whole
-    differentiably."""
+    """The calls' values, weighted and summed over datapoints: ``reduce(*values)``. ``weights`` are
+    its derivatives, the same for each datapoint, or a tensor with one for each;
+    ``composed(*tensors)`` computes the whole differentiably."""
     tensors = [tensor for call in calls for tensor in call.op.split(call.args)[0]]
     result: Tensor = _OnePass.apply(calls, weights, reduce, composed, *tensors)
     return result
@@ -105,7 +106,8 @@ class _OnePass(StoredGradients):
         *tensors: Tensor,
     ) -> Tensor:
         name = backend_for(tensors[0].device.type)
-        total = _on_the_host if name == "cpu" else _on_the_device
+        numbers = not any([isinstance(weight, Tensor) for weight in weights])
+        total = _on_the_host if name == "cpu" and numbers else _on_the_device
         result, gradients = total(backend_named(name), calls, weights, reduce)
         _OnePass.save(ctx, composed, tensors, gradients)
         return result
@@ -131,30 +133,32 @@ def _on_the_device(
     reduce: Callable[..., Tensor],
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Each call's value per datapoint, reduced by further kernels: nothing waits."""
+    upstream: Tensor | PerDatapoint | float
     values, gradients = [], []
     for call, weight in zip(calls, weights, strict=True):
-        inputs, attributes = call.op.split(call.args)
+        inputs, _, attributes = call.op.split(call.args)
         wide = accumulation_dtype(inputs)
         value = inputs[0].new_empty(inputs[0].shape[: attributes[0]], dtype=wide)
-        if isinstance(weight, Tensor):
-            weight = weight.to(wide)
-        gradients += _value_and_gradients(backend, call, weight, PerDatapoint(value))
+        upstream = weight.to(wide) if isinstance(weight, Tensor) else weight
+        if isinstance(upstream, Tensor) and upstream.dim() > 0:
+            upstream = PerDatapoint(upstream)
+        gradients += _value_and_gradients(backend, call, upstream, PerDatapoint(value))
         values.append(value)
     return reduce(*values), gradients
 
 
 def _value_and_gradients(
-    backend: Backend, call: Call, weight: Tensor | float, value: Tensor | PerDatapoint
+    backend: Backend, call: Call, weight: Source, value: Tensor | PerDatapoint
 ) -> list[Tensor | None]:
     """Fills ``value``; the gradients of the inputs that want one, times ``weight``."""
-    inputs, attributes = call.op.split(call.args)
+    inputs, mask, attributes = call.op.split(call.args)
     found = [backend.empty(t, t.dtype) if t.requires_grad else None for t in inputs]
     launch(
         backend,
         call.op.kernel_name("value_and_vjp", attributes),
         inputs[0].shape,
         attributes[0],
-        [weight, *call.op.sources(inputs, attributes)],
+        [weight, *call.op.sources(inputs, mask, attributes)],
         [value, *found],
     )
     return found

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from vaekern import _plain
 from vaekern._autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._backend import backend_named
 from vaekern._compat import below_autograd, forward_mode_active, transforms_active
@@ -45,9 +46,11 @@ class Op:
     other is the first result's, as it is. ``kept`` names further results, one float64 number per
     row of the first input, that the vjp reads too; nobody else sees them (``_row_ops.py``).
     ``plain`` is the same function in torch operations, without those. ``uint8_range`` is how uint8
-    inputs are read, see ``_launch.Bytes``; None leaves it to the call. After the inputs come the
-    attributes: ``batch_dims``, ``scale`` where ``scaled``, ``uint8_range`` where the call says it,
-    ``backend``.
+    inputs are read, see ``_launch.Bytes``; None leaves it to the call.
+    After the inputs, where all results are per datapoint and nothing is kept, comes a mask or None:
+    a bool tensor with as many dimensions as the first input, which says whose elements count. Then
+    the attributes: ``batch_dims``, ``scale`` where ``scaled``, ``uint8_range`` where the call says
+    it, ``backend``.
     """
 
     def __init__(
@@ -67,22 +70,25 @@ class Op:
         self.results = tuple(results)
         self.scaled = scaled
         self.uint8_range = uint8_range
+        self.maskable = not kept and all([kind is DATAPOINT for kind in results])
         self.vjp_inputs = tuple(range(len(inputs)) if vjp_inputs is None else vjp_inputs)
         self.kept = tuple(kept)
         attributes = "int batch_dims, " + ("str scale, " if scaled else "")
         attributes += ("str uint8_range, " if uint8_range is None else "") + "str backend"
         tensors = [f"Tensor {name}" for name in inputs]
+        mask = ["Tensor? mask"] if self.maskable else []
         n_returned = len(results) + len(kept)
         returns = ", ".join(["Tensor"] * n_returned)
         self.op = _define(
-            f"{self.name}({', '.join(tensors)}, {attributes}) -> "
+            f"{self.name}({', '.join(tensors + mask)}, {attributes}) -> "
             + (f"({returns})" if n_returned > 1 else returns),
             kernel=self._kernel,
             fake=self._fake,
             autograd=self.differentiable,
         )
         vjp_tensors = [f"Tensor? g{k}" for k in range(len(results))]
-        vjp_tensors += [tensors[k] for k in self.vjp_inputs] + [f"Tensor {name}" for name in kept]
+        vjp_tensors += [tensors[k] for k in self.vjp_inputs]
+        vjp_tensors += [f"Tensor {name}" for name in kept] + mask
         self.vjp_op = _define(
             f"{self.name}_vjp({', '.join(vjp_tensors)}, bool[] wanted, {attributes}) -> Tensor[]",
             kernel=self._vjp_kernel,
@@ -131,23 +137,39 @@ class Op:
         with below_autograd():
             return self.vjp_op(*args)
 
-    def split(self, args: Sequence[Any]) -> tuple[Sequence[Tensor], Sequence[Any]]:
-        """Inputs and attributes."""
-        return args[: len(self.inputs)], args[len(self.inputs) :]
+    def split(self, args: Sequence[Any]) -> tuple[Sequence[Tensor], Tensor | None, Sequence[Any]]:
+        """Inputs, mask and attributes."""
+        n = len(self.inputs)
+        return args[:n], args[n] if self.maskable else None, args[n + self.maskable :]
 
     def split_vjp(
         self, args: Sequence[Any]
-    ) -> tuple[Sequence[Tensor | None], Sequence[Tensor], Sequence[bool], Sequence[Any]]:
-        """Gradients of the results, ``vjp_inputs`` and what was kept, which inputs want a gradient,
-        attributes."""
+    ) -> tuple[
+        Sequence[Tensor | None], Sequence[Tensor], Tensor | None, Sequence[bool], Sequence[Any]
+    ]:
+        """Gradients of the results, ``vjp_inputs`` and what was kept, mask, which inputs want a
+        gradient, attributes."""
         n_g = len(self.results)
         n = n_g + len(self.vjp_inputs) + len(self.kept)
-        return args[:n_g], args[n_g:n], args[n], args[n + 1 :]
+        mask, others = args[n] if self.maskable else None, args[n + self.maskable :]
+        return args[:n_g], args[n_g:n], mask, others[0], others[1:]
+
+    def mask_slot(self, mask: Tensor | None) -> tuple[Tensor | None, ...]:
+        """What stands for the mask among the arguments."""
+        return (mask,) if self.maskable else ()
+
+    def on_plain_torch(
+        self, tensors: Sequence[Tensor], mask: Tensor | None, attributes: Sequence[Any]
+    ) -> Any:
+        """The results without a kernel; ``attributes`` are without the backend."""
+        if mask is None:
+            return self.plain(*tensors, *attributes)
+        return _plain.within(mask, self.plain, tensors, *attributes)
 
     # --- kernels: reached with plain CPU or CUDA tensors only ---------------------------------
 
     def _kernel(self, *args: Any) -> Any:
-        tensors, attributes = self.split(args)
+        tensors, mask, attributes = self.split(args)
         backend = backend_named(attributes[-1])
         results = self._new_results(tensors, attributes[0], backend.empty)
         launch(
@@ -155,7 +177,7 @@ class Op:
             self.kernel_name("value", attributes),
             tensors[0].shape,
             attributes[0],
-            self.sources(tensors, attributes),
+            self.sources(tensors, mask, attributes),
             [
                 result if kind is ELEMENT else PerDatapoint(result)
                 for kind, result in zip(self.results, results, strict=True)
@@ -164,7 +186,7 @@ class Op:
         return results[0] if len(results) == 1 else tuple(results)
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
-        gradients, tensors, wanted, attributes = self.split_vjp(args)
+        gradients, tensors, mask, wanted, attributes = self.split_vjp(args)
         backend = backend_named(attributes[-1])
         found = [
             backend.empty(t, t.dtype) if want else None
@@ -179,15 +201,17 @@ class Op:
                 0.0 if g is None else g if kind is ELEMENT else PerDatapoint(g)
                 for kind, g in zip(self.results, gradients, strict=True)
             ]
-            + self.sources(tensors, attributes),
+            + self.sources(tensors, mask, attributes),
             found,
         )
         return [gradient for gradient in found if gradient is not None]
 
-    def sources(self, tensors: Sequence[Tensor], attributes: Sequence[Any]) -> list[Source]:
-        """What a launch is told of inputs."""
+    def sources(
+        self, tensors: Sequence[Tensor], mask: Tensor | None, attributes: Sequence[Any]
+    ) -> list[Source]:
+        """What a launch is told of inputs and mask."""
         uint8_range = self.uint8_range or attributes[1 + self.scaled]
-        return [
+        found: list[Source] = [
             Noise(t.contiguous())
             if t.dtype is torch.int64
             else Bytes(t, uint8_range)
@@ -195,6 +219,9 @@ class Op:
             else t
             for t in tensors
         ]
+        if mask is not None:
+            found.append(mask)
+        return found
 
     def kernel_name(self, variant: str, attributes: Sequence[Any]) -> Kernel:
         return self.name, attributes[1] if self.scaled else "", variant
@@ -213,13 +240,13 @@ class Op:
         ]
 
     def _fake(self, *args: Any) -> Any:
-        tensors, attributes = self.split(args)
+        tensors, _, attributes = self.split(args)
         results = self._new_results(tensors, attributes[0], empty_contiguous)
         results += [new_row_numbers(tensors[0]) for _ in self.kept]
         return results[0] if len(results) == 1 else tuple(results)
 
     def _fake_vjp(self, *args: Any) -> list[Tensor]:
-        _, read, wanted, _ = self.split_vjp(args)
+        _, read, _, wanted, _ = self.split_vjp(args)
         tensors = read[: len(self.vjp_inputs)]
         return [
             empty_contiguous(t, t.dtype) for t, want in zip(tensors, wanted, strict=True) if want

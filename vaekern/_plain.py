@@ -10,7 +10,8 @@ summed over all but the leading ``batch_dims`` dimensions, per datapoint.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,21 @@ def per_datapoint(elements: Tensor, batch_dims: int) -> Tensor:
     if elements.dim() == batch_dims:
         return elements
     return elements.flatten(batch_dims).sum(-1)
+
+
+def within(
+    mask: Tensor,
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    batch_dims: int,
+    *others: Any,
+) -> Tensor:
+    """A function of this module, of the elements in the mask alone. What lies elsewhere is replaced
+    beforehand, by a number that every argument may be: it reaches no gradient either."""
+    shape, outside = inputs[0].shape, ~mask
+    inside = [t.expand(shape).masked_fill(outside, 1) for t in inputs]
+    elements = function(*inside, len(shape), *others)
+    return per_datapoint(elements.masked_fill(outside, 0.0), batch_dims)
 
 
 def log_std(s: Tensor, scale: str) -> Tensor:

@@ -33,14 +33,14 @@ class CategoricalOp(Op):
     the selected one of each row is looked up beside them, as is the place of its gradient."""
 
     def _kernel(self, *args: Any) -> tuple[Tensor, Tensor]:
-        (logits, x), attributes = self.split(args)
+        (logits, x), _, attributes = self.split(args)
         lse = new_row_numbers(logits)
         _launch_rows(self, "value", attributes, logits, [logits], [LogSumExp(lse.squeeze(-1))])
         rows = _selected(logits, x, lse)
         return _sums_of_rows(rows, attributes, accumulation_dtype([logits])), lse
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
-        (g,), (logits, x, lse), wanted, attributes = self.split_vjp(args)
+        (g,), (logits, x, lse), _, wanted, attributes = self.split_vjp(args)
         if g is None or not wanted[0]:
             return []
         found = backend_named(attributes[-1]).empty(logits, logits.dtype)
@@ -55,7 +55,7 @@ class MultinomialOp(Op):
     """Of logits and counts of one shape, without the multinomial coefficient."""
 
     def _kernel(self, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
-        (logits, counts), attributes = self.split(args)
+        (logits, counts), _, attributes = self.split(args)
         linear, lse, total = (new_row_numbers(logits) for _ in range(3))
         results = [
             PerDatapoint(linear.squeeze(-1)),
@@ -68,7 +68,7 @@ class MultinomialOp(Op):
         return _sums_of_rows(rows, attributes, dtype), lse, total
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
-        (g,), (logits, counts, lse, total), wanted, attributes = self.split_vjp(args)
+        (g,), (logits, counts, lse, total), _, wanted, attributes = self.split_vjp(args)
         backend = backend_named(attributes[-1])
         found = [
             backend.empty(t, t.dtype) if want else None

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from vaekern import _one_pass, _plain
 from vaekern._call import Call, Clamp, run
-from vaekern._checks import check_device, check_target, number_or_scalar
+from vaekern._checks import check_mask, number_or_scalar
+from vaekern._launch import is_plain
 from vaekern.functional import kl_call
 from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
-from vaekern.objectives.divergences import check_weights, floored_kl, with_batch_dims
+from vaekern.objectives.divergences import check_weights, floored_kl
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -62,12 +63,13 @@ def elbo_loss(
         capacity: replaces each datapoint's KL by abs(KL - capacity), with a number or a 0-d tensor
             in nats. (Burgess et al. 2018.) Not together with ``free_bits``.
         mask: which elements of ``x`` count in the likelihood: a bool tensor of its shape, or with a
-            1 for each dimension it is shared over. What lies elsewhere in ``x``, NaN for example,
-            does not matter. A likelihood module's log-probability must be a sum over elements.
+            1 for each dimension it is shared over. What lies elsewhere, NaN for example, does not
+            matter. The log-probability of a module of one's own must be a sum over elements.
         weights: of the datapoints, the shape ``x.shape[:batch_dims]``, floating point. ``"mean"``
             then divides by their sum. Get gradients.
 
-    Any of the last five options is computed in a few passes instead of one.
+    The loss and its gradients take one pass over the data, with a mask and weights too, unless
+    weights want a gradient; free bits and capacity take a few.
 
     Returns:
         The loss, a scalar (the shape ``x.shape[:batch_dims]`` for ``"none"``); float32 for half
@@ -83,8 +85,6 @@ def elbo_loss(
     if free_bits is not None and capacity is not None:
         raise ValueError("free_bits and capacity: expected at most one of them")
     module = likelihood_named(likelihood)
-    if mask is not None:
-        x = _without_masked(x, mask)
     divergence = kl_call(mu, logvar, None, None, scale, logvar_clamp, batch_dims)
     call = module.call(decoder_output, x, batch_dims) if isinstance(module, Likelihood) else None
     if x.shape[:batch_dims] != mu.shape[:batch_dims]:
@@ -92,62 +92,56 @@ def elbo_loss(
             f"mu: expected the datapoints of x, {tuple(x.shape[:batch_dims])}, "
             f"got {tuple(mu.shape[:batch_dims])}"
         )
-    if not (free_bits is None and capacity is None and mask is None and weights is None):
+    if weights is not None:
         check_weights(weights, "x", x, batch_dims)
-        log_likelihood = _log_likelihood(module, call, decoder_output, x, mask, batch_dims)
-        if free_bits is None:
-            kl = run(divergence)
-        else:
-            kl = floored_kl(divergence, free_bits, free_bits_over, weights)
-        if capacity is not None:
-            kl = (kl - number_or_scalar("capacity", capacity)).abs()
-        return _reduce_weighted(beta * kl - log_likelihood, weights, reduction)
-    if call is None:
-        log_likelihood = _log_likelihood(module, None, decoder_output, x, None, batch_dims)
-        return reduce_elbo(log_likelihood, run(divergence), beta, reduction)
-    return _fused(call, divergence, beta, reduction, mu.shape[:batch_dims].numel())
+        weights = weights.to(torch.promote_types(weights.dtype, torch.float32))
+    if call is not None and (mask is None or call.op.maskable):
+        call = call.masked(mask)
+        if free_bits is None and capacity is None:
+            return _fused(call, divergence, beta, weights, reduction)
+        log_likelihood = run(call)
+    else:
+        log_likelihood = _log_prob(module, decoder_output, x, mask, batch_dims)
+    if free_bits is None:
+        kl = run(divergence)
+    else:
+        kl = floored_kl(divergence, free_bits, free_bits_over, weights)
+    if capacity is not None:
+        kl = (kl - number_or_scalar("capacity", capacity)).abs()
+    return reduce_elbo(log_likelihood, kl, beta, reduction, weights)
 
 
-def reduce_elbo(log_likelihood: Tensor, kl: Tensor, beta: Tensor | float, reduction: str) -> Tensor:
-    """beta * kl - log_likelihood, reduced over datapoints."""
+def reduce_elbo(
+    log_likelihood: Tensor,
+    kl: Tensor,
+    beta: Tensor | float,
+    reduction: str,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """beta * kl - log_likelihood, weighted and reduced over datapoints."""
     losses = beta * kl - log_likelihood
+    if weights is not None:
+        losses = losses * weights
     if reduction == "none":
         return losses
-    return losses.mean() if reduction == "mean" else losses.sum()
+    if reduction == "sum":
+        return losses.sum()
+    return losses.mean() if weights is None else losses.sum() / weights.sum()
 
 
-def _without_masked(x: Tensor, mask: Tensor) -> Tensor:
-    """x with zeros where the mask is not, so that no NaN is left to reach a gradient."""
-    check_target("x", x)
-    if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
-        got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"mask: expected a bool tensor, got {got}")
-    check_device("mask", mask, "x", x)
-    fits = [own in (1, wanted) for own, wanted in zip(mask.shape, x.shape, strict=False)]
-    if mask.dim() != x.dim() or not all(fits):
-        raise ValueError(
-            f"mask: expected the shape of x, {tuple(x.shape)}, or 1 for dimensions it is shared "
-            f"over, got {tuple(mask.shape)}"
-        )
-    return x.masked_fill(~mask, 0)
-
-
-def _log_likelihood(
+def _log_prob(
     module: Likelihood,
-    call: Call | None,
     decoder_output: DecoderOutput,
     x: Tensor,
     mask: Tensor | None,
     batch_dims: int,
 ) -> Tensor:
-    """Per datapoint, summed over the elements in the mask."""
-    dims = batch_dims if mask is None else x.dim()
-    if call is None:
-        elements = module.log_prob(decoder_output, x, batch_dims=dims)
-    else:
-        elements = run(with_batch_dims(call, dims))
+    """Of a likelihood that knows no mask: summed over the elements in it afterwards."""
     if mask is None:
-        return elements
+        return module.log_prob(decoder_output, x, batch_dims=batch_dims)
+    check_mask("mask", mask, "x", x)
+    inside = x.masked_fill(~mask, 0)  # no NaN is left to reach a gradient
+    elements = module.log_prob(decoder_output, inside, batch_dims=x.dim())
     if elements.shape != x.shape:
         raise ValueError(
             f"mask: expected a likelihood with one term for each of the {tuple(x.shape)} elements "
@@ -156,36 +150,40 @@ def _log_likelihood(
     return _plain.per_datapoint(elements.masked_fill(~mask, 0.0), batch_dims)
 
 
-def _reduce_weighted(losses: Tensor, weights: Tensor | None, reduction: str) -> Tensor:
-    if weights is not None:
-        losses = losses * weights
-    if reduction == "none":
-        return losses
-    total = losses.sum()
-    if reduction == "sum":
-        return total
-    return total / (losses.numel() if weights is None else weights.sum())
-
-
 def _fused(
-    likelihood: Call, divergence: Call, beta: Tensor | float, reduction: str, datapoints: int
+    likelihood: Call,
+    divergence: Call,
+    beta: Tensor | float,
+    weights: Tensor | None,
+    reduction: str,
 ) -> Tensor:
-    n = len(likelihood.op.inputs)
-    attributes = likelihood.args[n:], divergence.args[2:]
+    calls = likelihood, divergence
+    (inputs, mask, attributes), (posterior, _, of_kl) = (c.op.split(c.args) for c in calls)
 
     def reduce(log_likelihood: Tensor, kl: Tensor) -> Tensor:
-        return reduce_elbo(log_likelihood, kl, beta, reduction)
+        return reduce_elbo(log_likelihood, kl, beta, reduction, weights)
 
     def composed(*tensors: Tensor) -> Tensor:
-        log_likelihood = run(Call(likelihood.op, *tensors[:n], *attributes[0]))
-        return reduce(log_likelihood, run(Call(divergence.op, *tensors[n:], *attributes[1])))
+        own, others = tensors[: len(inputs)], tensors[len(inputs) :]
+        log_likelihood = run(Call(likelihood.op, *own, *attributes, mask=mask))
+        return reduce(log_likelihood, run(Call(divergence.op, *others, *of_kl)))
 
-    kl_weight = _weight(beta, likelihood.args[0].device)
-    calls = (likelihood, divergence)
-    if reduction != "none" and kl_weight is not None and _one_pass.applies(calls):
-        share = 1.0 / datapoints if reduction == "mean" else 1.0
-        return _one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
-    return composed(*likelihood.args[:n], *divergence.args[:2])
+    if reduction != "none" and _one_pass.applies(calls):
+        share = _share(weights, reduction, posterior[0].shape[: of_kl[0]].numel())
+        kl_weight = _weight(beta, posterior[0].device)
+        if share is not None and kl_weight is not None:
+            return _one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
+    return composed(*inputs, *posterior)
+
+
+def _share(weights: Tensor | None, reduction: str, datapoints: int) -> Tensor | float | None:
+    """What a datapoint's loss is multiplied with: a number, or one for each. None if it is no
+    constant."""
+    if weights is None:
+        return 1.0 / datapoints if reduction == "mean" else 1.0
+    if weights.requires_grad or not is_plain((weights,)):
+        return None
+    return weights / weights.sum() if reduction == "mean" else weights
 
 
 def _weight(beta: Tensor | float, device: torch.device) -> Tensor | float | None:
@@ -193,7 +191,7 @@ def _weight(beta: Tensor | float, device: torch.device) -> Tensor | float | None
     wait. None if it is no constant."""
     if not isinstance(beta, Tensor):
         return float(beta)
-    if beta.requires_grad or torch.compiler.is_compiling():
+    if beta.requires_grad:
         return None
     if beta.is_cpu:
         return beta.item()

@@ -9,6 +9,7 @@ Conventions, shared by all of them:
   the dtype of the inputs.
 - ``scale`` says what the arguments called ``logvar`` hold, whatever their name says: the
   log-variance ``"logvar"``, the log standard deviation ``"log_std"`` or the deviation ``"std"``.
+- ``mask`` says which elements count. Weights of datapoints need no argument: multiply the values.
 - Nothing is clamped unless ``logvar_clamp=(low, high)`` asks for it: then log-variances are, with
   gradient 0 outside and 1 on the edges, like ``torch.clamp``.
 - Shapes must agree: only parameters documented to do so broadcast.
@@ -103,6 +104,7 @@ def gaussian_kl(
     *,
     scale: str = "logvar",
     logvar_clamp: Clamp | None = None,
+    mask: Tensor | None = None,
     batch_dims: int = 1,
 ) -> Tensor:
     r"""KL divergence of diagonal Gaussians, KL(N(mu, e^logvar) || prior), per datapoint in nats.
@@ -123,6 +125,9 @@ def gaussian_kl(
             shared over. Tensors get gradients.
         scale: what ``logvar`` and ``prior_logvar`` hold: ``"logvar"``, ``"log_std"`` or ``"std"``.
         logvar_clamp: bounds for the posterior's log-variance.
+        mask: which elements count: bool, the shape of ``mu``, or with a 1 for each dimension it
+            is shared over. The others add exactly 0 to the value and to every gradient, whatever
+            lies there. None: all count.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -132,7 +137,8 @@ def gaussian_kl(
         ValueError: shapes or devices do not fit.
         TypeError: an argument is no floating-point tensor or number.
     """
-    return run(kl_call(mu, logvar, prior_mu, prior_logvar, scale, logvar_clamp, batch_dims))
+    call = kl_call(mu, logvar, prior_mu, prior_logvar, scale, logvar_clamp, batch_dims)
+    return run(call.masked(mask))
 
 
 def sample_with_kl(
@@ -149,7 +155,7 @@ def sample_with_kl(
     batch_dims: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """:func:`reparameterize` and :func:`gaussian_kl` in one pass over the parameters, and one
-    pass back. The arguments are theirs.
+    pass back. The arguments are theirs, but for a mask: the sample has none.
 
     Returns:
         z, the shape of ``mu``, and the KL divergence, the shape ``mu.shape[:batch_dims]``.
@@ -162,7 +168,9 @@ def sample_with_kl(
     return run(Call(_ops.SAMPLE_WITH_GAUSSIAN_KL, mu, logvar, *prior, noise, batch_dims, scale))
 
 
-def bernoulli_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+def bernoulli_log_likelihood(
+    logits: Tensor, x: Tensor, *, mask: Tensor | None = None, batch_dims: int = 1
+) -> Tensor:
     r"""Bernoulli log-likelihood log p(x | logits), per datapoint in nats.
 
     .. math:: \sum x l - \log(1 + e^l)
@@ -174,6 +182,9 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1) 
         logits: any shape. Gets gradients.
         x: targets, the shape of ``logits``: floating point in [0, 1] (not checked), bool, or uint8
             intensities 0..255, which the kernel reads as x / 255. Floating-point x gets gradients.
+        mask: which elements count: bool, the shape of ``logits``, or with a 1 for each dimension it
+            is shared over. The others add exactly 0 to the value and to every gradient, whatever
+            lies there. None: all count.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -183,11 +194,11 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1) 
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported (integer logits, say).
     """
-    return run(bernoulli_call(logits, x, batch_dims))
+    return run(bernoulli_call(logits, x, batch_dims).masked(mask))
 
 
 def continuous_bernoulli_log_likelihood(
-    logits: Tensor, x: Tensor, *, batch_dims: int = 1
+    logits: Tensor, x: Tensor, *, mask: Tensor | None = None, batch_dims: int = 1
 ) -> Tensor:
     r"""Continuous Bernoulli log-likelihood log p(x | logits), per datapoint in nats.
 
@@ -197,7 +208,7 @@ def continuous_bernoulli_log_likelihood(
     (Loaiza-Ganem & Cunningham 2019.) A density: it may be positive.
 
     Args:
-        logits, x, batch_dims: those of :func:`bernoulli_log_likelihood`.
+        logits, x, mask, batch_dims: those of :func:`bernoulli_log_likelihood`.
 
     Returns:
         Log-likelihoods, the shape ``logits.shape[:batch_dims]``, float32 (float64 for float64).
@@ -206,7 +217,8 @@ def continuous_bernoulli_log_likelihood(
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported (integer logits, say).
     """
-    return run(bernoulli_call(logits, x, batch_dims, _ops.CONTINUOUS_BERNOULLI))
+    call = bernoulli_call(logits, x, batch_dims, _ops.CONTINUOUS_BERNOULLI)
+    return run(call.masked(mask))
 
 
 def gaussian_log_likelihood(
@@ -217,6 +229,7 @@ def gaussian_log_likelihood(
     scale: str = "logvar",
     logvar_clamp: Clamp | None = None,
     uint8_range: str = "unit",
+    mask: Tensor | None = None,
     batch_dims: int = 1,
 ) -> Tensor:
     r"""Gaussian log-likelihood log N(x; mean, e^logvar), per datapoint in nats.
@@ -237,6 +250,9 @@ def gaussian_log_likelihood(
         logvar_clamp: bounds for the log-variance.
         uint8_range: how the kernel reads a uint8 x: ``"unit"`` as x / 255, in [0, 1], or
             ``"signed"`` as 2 x / 255 - 1, in [-1, 1]. Other dtypes are taken as they are.
+        mask: which elements count: bool, the shape of ``mean``, or with a 1 for each dimension it
+            is shared over. The others add exactly 0 to the value and to every gradient, whatever
+            lies there. None: all count.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -246,7 +262,8 @@ def gaussian_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
-    return run(gaussian_call(mean, x, logvar, scale, logvar_clamp, batch_dims, uint8_range))
+    call = gaussian_call(mean, x, logvar, scale, logvar_clamp, batch_dims, uint8_range)
+    return run(call.masked(mask))
 
 
 # --- checked calls: an operation with the arguments that its kernel takes -------------------------

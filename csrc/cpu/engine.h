@@ -44,6 +44,13 @@ struct TileKernels {
   int uniform_input;  // -1: none is worth a variant
 };
 
+// Zeroes what the mask (0 or 1) leaves out, NaN and infinities too.
+template <class T>
+void apply_mask(T* results, const T* mask, int64_t n) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) results[j] = mask[j] != T(0) ? results[j] : T(0);
+}
+
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 template <class T>
@@ -56,6 +63,7 @@ void run_tiles(const Launch& launch, const TileKernels<T>& kernels) {
   int wanted = launch.n_outputs;
   while (wanted > 1 && launch.outputs[wanted - 1].kind == Output::Kind::discard) --wanted;
   const TileKernel<T>* kernel = kernels.variants[wanted - 1];
+  const int n_sources = launch.n_inputs + (launch.masked ? 1 : 0);
   const int64_t group_tiles = column_sums ? kTilesPerColumnSum : 1;
   const int64_t groups = (tiling.tiles_down + group_tiles - 1) / group_tiles;
   Sink sinks[kMaxOperands];
@@ -74,12 +82,15 @@ void run_tiles(const Launch& launch, const TileKernels<T>& kernels) {
       tile.col = segment * tiling.tile_cols;
       tile.n_cols = least(tiling.tile_cols, tiling.cols - tile.col);
       const int64_t first = tile.row * tiling.cols + tile.col;
-      for (int k = 0; k < launch.n_inputs; ++k) {
+      for (int k = 0; k < n_sources; ++k) {
         in[k] = sources[k].load(in_scratch[k], first, tile.size());
       }
       for (int k = 0; k < launch.n_outputs; ++k) out[k] = sinks[k].target(out_scratch[k], tile);
       const int uniform = kernels.uniform_input;
       kernel[uniform >= 0 && sources[uniform].is_uniform()](in, out, tile.size());
+      for (int k = 0; launch.masked && k < wanted; ++k) {
+        apply_mask(out[k], in[launch.n_inputs], tile.size());
+      }
       for (int k = 0; k < launch.n_outputs; ++k) sinks[k].take(out[k], tile, group);
     }
   };
@@ -88,7 +99,7 @@ void run_tiles(const Launch& launch, const TileKernels<T>& kernels) {
     alignas(64) T in_scratch[kMaxOperands][kScratch];
     alignas(64) T out_scratch[kMaxOperands][kScratch];
     Source<T> sources[kMaxOperands];
-    for (int k = 0; k < launch.n_inputs; ++k) sources[k].open(launch.inputs[k]);
+    for (int k = 0; k < n_sources; ++k) sources[k].open(launch.inputs[k]);
     for (int64_t task = begin; task < end; ++task) {
       run_group(task / tiling.segments, task % tiling.segments, sources, in_scratch, out_scratch);
     }

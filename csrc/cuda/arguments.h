@@ -53,6 +53,7 @@ struct Target {
 struct TileArguments {
   Tiling tiling;
   bool any_sums;
+  bool masked;  // by one source more than the function has inputs
   Source sources[kMaxOperands];
   Target targets[kMaxOperands];
 };

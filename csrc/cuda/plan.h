@@ -102,7 +102,9 @@ struct Plan {
     tiles.tiling = tiling_of(launch, width);
     tiles.any_sums = false;
     combine.n = 0;
-    for (int k = 0; k < launch.n_inputs; ++k) tiles.sources[k] = to_source(launch.inputs[k]);
+    tiles.masked = launch.masked;
+    const int n_sources = launch.n_inputs + (launch.masked ? 1 : 0);
+    for (int k = 0; k < n_sources; ++k) tiles.sources[k] = to_source(launch.inputs[k]);
     for (int k = 0; k + 1 < launch.n_inputs; ++k) {
       if (launch.inputs[k].kind == Input::Kind::noise) {
         throw std::invalid_argument("launch: only the last input can be noise");

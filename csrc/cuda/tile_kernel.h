@@ -6,6 +6,7 @@
 
 #include "../pointwise.h"
 #include "log_sum_exp.h"
+#include "mask.h"
 
 VK_BEGIN
 
@@ -39,6 +40,22 @@ VK_FN void apply_to_group(const T (&inputs)[sizeof...(In)][W], const Prepared& p
   }
 }
 
+// With what depends on the input `uniform_input` alone made once, if the group has one value of it.
+template <class Function, class T, int W>
+VK_FN void apply_function(const T (&inputs)[Function::n_inputs][W], bool is_uniform,
+                          T (&results)[Function::n_outputs][W]) {
+  constexpr int uniform = Function::uniform_input;
+  constexpr std::make_index_sequence<Function::n_inputs> in;
+  constexpr std::make_index_sequence<Function::n_outputs> out;
+  if constexpr (uniform >= 0 && W > 1) {
+    if (is_uniform) {
+      const typename Function::template Prepared<T> prepared(inputs[uniform][0]);
+      return apply_to_group<Function, uniform>(inputs, prepared, results, in, out);
+    }
+  }
+  apply_to_group<Function, -1>(inputs, 0, results, in, out);
+}
+
 template <class Function, class T, int W>
 VK_FN void compute(const TileArguments& arguments, const Group& group,
                    T (&results)[Function::n_outputs][W]) {
@@ -54,15 +71,7 @@ VK_FN void compute(const TileArguments& arguments, const Group& group,
   const Source& last = arguments.sources[n - 1];
   if (last.kind == Input::Kind::noise) make_noise(inputs[n - 1], last, group);
   else readers[n - 1].finish(inputs[n - 1], last, group);
-  constexpr std::make_index_sequence<n> in;
-  constexpr std::make_index_sequence<Function::n_outputs> out;
-  if constexpr (uniform >= 0 && W > 1) {
-    if (readers[uniform].is_uniform()) {
-      const typename Function::template Prepared<T> prepared(inputs[uniform][0]);
-      return apply_to_group<Function, uniform>(inputs, prepared, results, in, out);
-    }
-  }
-  apply_to_group<Function, -1>(inputs, 0, results, in, out);
+  apply_function<Function>(inputs, readers[uniform < 0 ? 0 : uniform].is_uniform(), results);
 }
 
 template <class Function, class T>
@@ -77,6 +86,8 @@ __global__ void __launch_bounds__(kMostThreads, kBlocksPerProcessor<Function, T>
   T results[n][W];
   if (group.size() > 0) {
     compute<Function, T, W>(arguments, group, results);
+    // Not earlier: held during the computation, the mask would cost launches without one registers.
+    if (arguments.masked) apply_mask(arguments.sources[Function::n_inputs], group, results);
 #pragma unroll
     for (int k = 0; k < n; ++k) {
       const Target& target = arguments.targets[k];

@@ -151,6 +151,7 @@ def arguments(
         "VALUE": function.value,
         "VJP": function.vjp,
         "SCALE": function.scale,
+        "MASKED": len(inputs) > function.n_inputs,
         "INPUT_KINDS": plan.input_kinds,
         "UINT8": tuple([s.range if isinstance(s, Bytes) else "unit" for s in inputs]),
         "VARIES": plan.varies,

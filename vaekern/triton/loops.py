@@ -83,10 +83,19 @@ def apply(value, vjp, scale: tl.constexpr, x):
     return result
 
 
+@triton.jit
+def within(mask, results):
+    """The results where the mask is not 0, and 0 elsewhere."""
+    kept = ()
+    for k in tl.static_range(len(results)):
+        kept = kept + (tl.where(mask != 0, results[k], 0.0),)
+    return kept
+
+
 @triton.jit(do_not_specialize=["constants"])
 def visit(
     inputs, strides, constants, outputs, sizes, rows, cols, steps,
-    VALUE: tl.constexpr, VJP: tl.constexpr, SCALE: tl.constexpr,
+    VALUE: tl.constexpr, VJP: tl.constexpr, SCALE: tl.constexpr, MASKED: tl.constexpr,
     INPUT_KINDS: tl.constexpr, UINT8: tl.constexpr, VARIES: tl.constexpr,
     OUTPUT_KINDS: tl.constexpr, SUMMED: tl.constexpr,
     ROW_DIMS: tl.constexpr, MULTIPLE: tl.constexpr, DOWN: tl.constexpr,
@@ -100,6 +109,7 @@ def visit(
 
     ``sizes`` and ``strides`` are of the dimensions of strided inputs, the first ROW_DIMS of which
     make rows. SUMMED numbers the outputs that are summed over tiles. MULTIPLE divides ``cols``.
+    MASKED says that the last input is a mask.
     """
     cols = tl.multiple_of(cols, MULTIPLE)
     across = tl.cdiv(cols, C if DOWN else C * steps)
@@ -143,7 +153,10 @@ def visit(
                 loaded = normals_of_elements(flat, inputs[k], COMPUTE)
             x = x + (loaded,)
 
-        results = apply(VALUE, VJP, SCALE, x)
+        if MASKED:
+            results = within(x[len(x) - 1], apply(VALUE, VJP, SCALE, x[: len(x) - 1]))
+        else:
+            results = apply(VALUE, VJP, SCALE, x)
 
         for k in tl.static_range(len(OUTPUT_KINDS)):
             if OUTPUT_KINDS[k] == "elements":
