@@ -10,11 +10,17 @@ import torch
 from linear_gaussian import UNBIASED, generator, worst_z_score
 from loss_problem import F64, normal
 from torch import Tensor, nn
-from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal
+from torch.distributions import (
+    AffineTransform,
+    Categorical,
+    Independent,
+    MixtureSameFamily,
+    MultivariateNormal,
+)
 from torch.distributions import Normal as TorchNormal
 
 from vaekern import priors
-from vaekern.posteriors import DiagonalGaussian, FullGaussian, tril_from_packed
+from vaekern.posteriors import DiagonalGaussian, FullGaussian, Transformed, tril_from_packed
 
 B, D, K = 4, 3, 5
 
@@ -120,6 +126,21 @@ def test_estimated_divergences_are_unbiased(make: Make) -> None:
             assert abs(estimates.mean() - values.mean()) < UNBIASED * error
         else:
             assert worst_z_score(estimates, one.kl(prior)[0]) < UNBIASED
+
+
+def test_half_precision_does_not_round_the_sample_that_q_is_asked_about() -> None:
+    """-log q(z) is (eps^2 + v + log 2 pi) / 2 wherever the mean is."""
+    mu, logvar = torch.full((3, 1), 100.0).bfloat16(), torch.full((3, 1), -4.0).bfloat16()
+    eps = torch.tensor([[-1.5], [0.0], [0.7]])
+    prior = priors.MixtureOfGaussians(2, 1)
+    log_q = -0.5 * (eps.square().sum(1) - 4.0 + math.log(2.0 * math.pi))
+    for steps in ([], [AffineTransform(0.0, 1.0)]):
+        base = DiagonalGaussian(mu, logvar)
+        q = Transformed(base, steps) if steps else base
+        z, kl = q.sample_with_kl(prior, eps)
+        assert z.dtype is torch.bfloat16
+        at = z if steps else mu.float() + math.exp(-2.0) * eps
+        torch.testing.assert_close(kl + prior.log_prob(at), log_q, rtol=1e-3, atol=2e-3)
 
 
 def test_conditional_prior() -> None:

@@ -201,9 +201,10 @@ class VAE(nn.Module):
 
     def _log_weights(self, x: Tensor, posterior: Posterior, k: int) -> Tensor:
         """log p(x, z) - log q(z | x) of k samples of each datapoint [k, B]."""
-        z, log_posterior = posterior.expand(k).sample_with_log_prob()
+        z, log_posterior = posterior.widen().expand(k).sample_with_log_prob()
         repeated = x.expand(k, *x.shape).flatten(0, 1)
-        log_likelihood = self.likelihood.log_prob(self.decoder(z.flatten(0, 1)), repeated)
+        decoder_output = self.decoder(z.flatten(0, 1).to(posterior.tensors[0].dtype))
+        log_likelihood = self.likelihood.log_prob(decoder_output, repeated)
         log_p = log_likelihood.unflatten(0, (k, -1)) + log_prior(self.prior, z, batch_dims=2)
         return log_p - log_posterior
 

@@ -131,8 +131,9 @@ class Posterior:
         kl = self.closed_form_kl(prior)
         if kl is not None:
             return self.rsample(eps, seed, generator), kl
-        z, log_posterior = self.sample_with_log_prob(eps, seed, generator)
-        return z, log_posterior - log_prior(prior, z, self.batch_dims)
+        z, log_posterior = self.widen().sample_with_log_prob(eps, seed, generator)
+        kl = log_posterior - log_prior(prior, z, self.batch_dims)
+        return z.to(self.tensors[0].dtype), kl
 
     def diagonal(self) -> Diagonal | None:
         """Its parameters as a Gaussian of independent elements, if it is one."""

@@ -104,10 +104,9 @@ class LowRankGaussian(Posterior):
         projected = times_vector(whitened.mT, u).unsqueeze(-1)
         y = torch.cholesky_solve(projected.to(cholesky.dtype), cholesky).squeeze(-1).to(wide)
         rest = u - times_vector(whitened, y)
-        # The constants belong to as many elements as z has.
-        log_prob = standard_log_prob(rest, batch_dims=self.batch_dims)
+        of_rest = standard_log_prob(rest, batch_dims=self.batch_dims)  # with the constant
         of_factor = per_datapoint(0.5 * y * y, self.batch_dims)
-        return log_prob - of_factor - self._half_log_det(cholesky)
+        return of_rest - of_factor - self._half_log_det(cholesky)
 
     def entropy(self) -> Tensor:
         _, gram = self._whitened(accumulation_dtype(self.tensors))

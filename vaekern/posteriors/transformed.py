@@ -32,8 +32,8 @@ class Transformed(Posterior):
             transforms that keep the shape.
         context: what the flows get of the datapoint [*batch, features].
 
-    :meth:`detach` does not reach into the steps, so :meth:`detach` and with it the estimators
-    ``"stl"`` and ``"dreg"`` are refused.
+    Steps have parameters of their own, which :meth:`detach` would not reach: it is refused, and so
+    are the estimators ``"stl"`` and ``"dreg"``.
     """
 
     def __init__(
@@ -67,8 +67,8 @@ class Transformed(Posterior):
         seed: int | Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        y, log_base = self.base.sample_with_log_prob(eps, seed, generator)
-        z, log_det = self._forward(y)
+        y, log_base = self.base.widen().sample_with_log_prob(eps, seed, generator)
+        z, log_det = self._forward(y.to(self.tensors[0].dtype))
         return z, log_base - log_det
 
     def log_prob(self, z: Tensor) -> Tensor:
