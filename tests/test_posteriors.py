@@ -271,3 +271,22 @@ def test_errors(make: Callable[..., Any], error: type[Exception], message: str) 
 def test_public_names() -> None:
     assert all(hasattr(posteriors, name) for name in posteriors.__all__)
     assert all(hasattr(priors, name) for name in priors.__all__)
+
+
+@pytest.mark.parametrize("family", ["logvar", "full", "low rank"])
+def test_datapoints_of_several_vectors(family: str) -> None:
+    shapes, ours, _ = FAMILIES[family]
+    outputs = [normal(2, B, *s, seed=k) for k, s in enumerate(shapes)]
+    z, prior = normal(2, B, D, seed=7), priors.LearnedGaussian((B, D), mu=0.2).double()
+    one, each = ours(*outputs), ours(*outputs)
+    each.batch_dims = 2
+    for whole, parts in (
+        (one.log_prob(z), each.log_prob(z)),
+        (one.entropy(), each.entropy()),
+        (one.sample_with_log_prob(seed=1)[1], each.sample_with_log_prob(seed=1)[1]),
+        (one.kl(), each.kl()),
+        (one.kl(prior), each.kl(DiagonalGaussian(*(t.expand(2, B, D) for t in prior.parameters()),
+                                                 batch_dims=2))),
+    ):  # fmt: skip
+        assert whole.shape == (2,)
+        torch.testing.assert_close(whole, parts.sum(1))
