@@ -32,7 +32,9 @@ class Encoder(nn.Linear):
 def make_model() -> vk.VAE:
     """The same wherever it is called."""
     torch.manual_seed(0)
-    return vk.VAE(Encoder(PIXELS, 2 * LATENT), nn.Linear(LATENT, PIXELS))
+    # Not a scalar: fully_shard takes none.
+    likelihood = vk.GaussianLikelihood(torch.zeros(1), learned=True)
+    return vk.VAE(Encoder(PIXELS, 2 * LATENT), nn.Linear(LATENT, PIXELS), likelihood)
 
 
 def make_batch() -> tuple[Tensor, Tensor]:
