@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def python_blocks(page: Path) -> Iterator[tuple[str, str | None]]:
     ``text`` block that follows, None without one."""
     page_text = page.read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(page_text))
-    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
+    for block, following in zip_longest(blocks, blocks[1:]):
         if block["language"] != "python":
             continue
         says = following is not None and following["language"] == "text"

@@ -1,6 +1,6 @@
 """What of torch works with vaekern, and the tests that show it: the table of a page in the docs.
 
-    python tests/torch_features.py    # writes docs/torch_features.md
+python tests/torch_features.py    # writes docs/torch_features.md
 """
 
 from __future__ import annotations

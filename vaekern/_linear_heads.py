@@ -58,12 +58,16 @@ class Elementwise:
         self.name = op.name
         self.inputs: tuple[str, ...] = op.inputs[1:]
         self.attributes = "str scale, " if op.scaled else ""
+        self._no_mask = op.mask_slot(None)
+        self._bytes = ("unit",) if op.uint8_range is None else ()
 
     def value(
         self, chunks: Iterable[Chunk], rows: Tensor, attributes: Sequence[Any]
     ) -> list[Tensor]:
         for chunk in chunks:
-            rows += self.op.execute(chunk.outputs, *chunk.tensors, 1, *attributes)
+            rows += self.op.execute(
+                chunk.outputs, *chunk.tensors, *self._no_mask, *self._of_op(attributes)
+            )
         return [rows]
 
     def vjp(
@@ -75,20 +79,30 @@ class Elementwise:
         attributes: Sequence[Any],
     ) -> list[Tensor]:
         return self.op.execute_vjp(
-            g, chunk.outputs, *chunk.tensors, [True, *wanted], 1, *attributes
+            g,
+            chunk.outputs,
+            *chunk.tensors,
+            *self._no_mask,
+            [True, *wanted],
+            *self._of_op(attributes),
         )
 
     def plain(self, outputs: Tensor, *arguments: Any) -> Tensor:
-        value: Tensor = self.op.plain(outputs, *self._with_batch_dims(arguments[:-1]))
+        n = len(self.inputs)
+        value: Tensor = self.op.plain(outputs, *arguments[:n], *self._of_op(arguments[n:])[:-1])
         return value
 
     def composed(self, outputs: Tensor, *arguments: Any) -> Tensor:
-        value: Tensor = self.op.differentiable(outputs, *self._with_batch_dims(arguments))
+        n = len(self.inputs)
+        value: Tensor = self.op.differentiable(
+            outputs, *arguments[:n], *self._no_mask, *self._of_op(arguments[n:])
+        )
         return value
 
-    def _with_batch_dims(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
-        n = len(self.inputs)
-        return (*arguments[:n], 1, *arguments[n:])
+    def _of_op(self, attributes: Sequence[Any]) -> tuple[Any, ...]:
+        """The operation's attributes: of rows, and with bytes read as x / 255."""
+        *own, backend = attributes
+        return (1, *own, *self._bytes, backend)
 
 
 class Categorical:

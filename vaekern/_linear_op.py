@@ -212,13 +212,15 @@ class _SecondOrder:
 
     def split_vjp(
         self, args: Sequence[Any]
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor], Sequence[bool], Sequence[Any]]:
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor], None, Sequence[bool], Sequence[Any]]:
         g, tensors, state, wanted, attributes = self.op.split_vjp(args)
-        return (g,), (*tensors, *state), wanted, attributes
+        return (g,), (*tensors, *state), None, wanted, attributes
 
-    def plain(self, *args: Any) -> Tensor:
-        n = len(self.op.inputs)
-        return self.op.plain(*args[:n], *args[len(self.inputs) :], "reference")
+    def mask_slot(self, _: None) -> tuple[()]:
+        return ()
+
+    def on_plain_torch(self, tensors: Sequence[Tensor], _: None, attributes: Sequence[Any]) -> Any:
+        return self.op.plain(*tensors[: len(self.op.inputs)], *attributes, "reference")
 
 
 def _of_head(attributes: Sequence[Any]) -> tuple[Any, ...]:

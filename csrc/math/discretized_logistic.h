@@ -31,7 +31,10 @@ constexpr T kHalfBinLow = sizeof(T) == sizeof(double) ? T(5.442269728554689e-20)
 // so that with p = e^-|u+|, q = e^-|u-| and a = e^-w nothing cancels in
 //   -log P = max(-u+, 0) + max(u-, 0) + log(1 + (p + q + p q + a) / (1 - a)).
 // The lowest bin has no lower end and the highest no upper one: there, the terms of an end at
-// infinity vanish, and with them a.
+// infinity vanish, and with them a. A scale so wide that w would lose its digits has
+//   -log P = ... + log(p + q + p q + a) - log w
+// instead. (What such cases change are numbers, chosen by one comparison each: compilers keep a loop
+// scalar where conditions are combined.)
 struct DiscretizedLogistic {
   static constexpr const char* name = "discretized_logistic_log_likelihood";
   static constexpr int uniform_input = 1;  // s
@@ -39,30 +42,30 @@ struct DiscretizedLogistic {
   // What depends on s alone.
   template <class T>
   struct Prepared {
-    T inverse_scale, left, inverse_gone, pull;
-    T log_width;  // -log w: for scales so large that w would lose its digits
-    bool wide;
+    T inverse_scale, left, pull;
+    T one, inverse_gone, less_log_width;  // 0, 1 and -log w for a wide scale, else less_log_width 0
 
     VK_FN Prepared(T s) : inverse_scale(inverse_exp(s)) {
       const T w = T(2) * kHalfBin<T> * inverse_scale;
       const Decay<T> decay(w);
-      wide = s > T(40);
+      const T inverse = T(1) / decay.gone;
       left = decay.left;
-      inverse_gone = T(1) / decay.gone;
-      pull = wide ? T(1) : w * left * inverse_gone;  // w / (e^w - 1)
-      log_width = s + T(4.848116364598481);          // log(255 / 2)
+      pull = s > T(40) ? T(1) : w * left * inverse;  // w / (e^w - 1)
+      one = s > T(40) ? T(0) : T(1);
+      inverse_gone = s > T(40) ? T(1) : inverse;
+      less_log_width = s > T(40) ? s + T(4.848116364598481) : T(0);  // log(255 / 2)
     }
   };
 
   template <class T>
   VK_FN static Values<T, 1> value(T loc, std::type_identity_t<Prepared<T>> at, T x) {
     const Bin<T> bin(loc, at, x);
-    const bool edge = bin.lowest | bin.highest, wide = at.wide & !edge;
-    const T numerator = fma(bin.p, bin.q, edge ? T(0) : at.left) + (bin.p + bin.q);
-    const T ratio = edge ? numerator : numerator * at.inverse_gone;
-    const T sum = wide ? numerator : T(1) + ratio;
-    const T lost = finite_or_zero(ratio - (sum - T(1))) / sum;
-    const T logarithm = log(sum) + (wide ? at.log_width : lost);
+    const T numerator = fma(bin.p, bin.q, bin.edge(T(0), at.left)) + (bin.p + bin.q);
+    const T one = bin.edge(T(1), at.one);
+    const T ratio = numerator * bin.edge(T(1), at.inverse_gone);
+    const T sum = one + ratio;
+    const T lost = finite_or_zero(ratio - (sum - one)) / sum;
+    const T logarithm = log(sum) + (bin.edge(T(0), at.less_log_width) + lost);
     const T beyond = (bin.highest ? T(0) : at_least(T(0), -bin.upper)) +
                      (bin.lowest ? T(0) : at_least(T(0), bin.lower));
     return {{-(beyond + logarithm)}};
@@ -77,8 +80,7 @@ struct DiscretizedLogistic {
     const T dloc = g * (at.inverse_scale * (below - above));
     const T of_upper = above == T(0) ? T(0) : above * bin.upper;  // at infinity too
     const T of_lower = below == T(0) ? T(0) : below * bin.lower;
-    const T pull = bin.lowest | bin.highest ? T(0) : at.pull;
-    return {{dloc, g * (of_lower - of_upper - pull), -dloc}};
+    return {{dloc, g * (of_lower - of_upper - bin.edge(T(0), at.pull)), -dloc}};
   }
 
  private:
@@ -86,15 +88,20 @@ struct DiscretizedLogistic {
   struct Bin {
     T lower, upper;  // u-, u+
     T p, q;          // 0 for an end at infinity
+    T distance;      // of x from 0
     bool lowest, highest;
 
-    VK_FN Bin(T loc, const Prepared<T>& at, T x) : lowest(x < T(-0.999)), highest(x > T(0.999)) {
+    VK_FN Bin(T loc, const Prepared<T>& at, T x)
+        : distance(absolute(x)), lowest(x < T(-0.999)), highest(x > T(0.999)) {
       const Rounded<T> centre = difference(x, loc);
       upper = end(centre, -kHalfBin<T>, -kHalfBinLow<T>) * at.inverse_scale;
       lower = end(centre, kHalfBin<T>, kHalfBinLow<T>) * at.inverse_scale;
       p = highest ? T(0) : exp_of_minus(absolute(upper));
       q = lowest ? T(0) : exp_of_minus(absolute(lower));
     }
+
+    // At the ends of the levels, and between them.
+    VK_FN T edge(T there, T inside) const { return distance > T(0.999) ? there : inside; }
 
     // centre - half, to the last digit where they nearly cancel too
     VK_FN static T end(Rounded<T> centre, T half, T half_low) {

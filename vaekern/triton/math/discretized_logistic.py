@@ -29,14 +29,18 @@ def decay(w):
 
 @triton.jit
 def of_scale(s):
-    """What depends on s alone: the scale's inverse, e^-w, 1 / (1 - e^-w), w / (e^w - 1)."""
+    """What depends on s alone: the scale's inverse, e^-w, w / (e^w - 1), and 1, 1 / (1 - e^-w) and
+    0, or for a wide scale 0, 1 and -log w."""
     half: tl.constexpr = 1.0 / 255.0 if s.dtype == tl.float64 else 0.003921568859368563
     inverse_scale = inverse_exp(s)
     w = inverse_scale * (2.0 * half)
     left, gone = decay(w)
-    inverse_gone = divide(1.0, gone)
-    pull = tl.where(s > 40.0, 1.0, w * left * inverse_gone)
-    return inverse_scale, left, inverse_gone, pull
+    inverse = divide(1.0, gone)
+    wide = s > 40.0
+    pull = tl.where(wide, 1.0, w * left * inverse)
+    less_log_width = tl.where(wide, s + 4.848116364598481, 0.0)
+    one = tl.where(wide, 0.0, 1.0)
+    return inverse_scale, left, pull, one, tl.where(wide, 1.0, inverse), less_log_width
 
 
 @triton.jit
@@ -61,15 +65,15 @@ def bin_of(loc, inverse_scale, x):
 
 @triton.jit
 def discretized_logistic_log_likelihood(loc, s, x, scale: tl.constexpr):
-    inverse_scale, left, inverse_gone, _ = of_scale(s)
+    inverse_scale, left, _, one, inverse_gone, less_log_width = of_scale(s)
     lower, upper, q, p, lowest, highest = bin_of(loc, inverse_scale, x)
     edge = lowest | highest
-    wide = (s > 40.0) & (edge == 0)
     numerator = fma(p, q, tl.where(edge, 0.0, left)) + (p + q)
-    ratio = tl.where(edge, numerator, numerator * inverse_gone)
-    total = tl.where(wide, numerator, ratio + 1.0)
-    lost = divide(finite_or_zero(ratio - (total - 1.0)), total)
-    logarithm = log(total) + tl.where(wide, s + 4.848116364598481, lost)
+    one = tl.where(edge, 1.0, one)
+    ratio = numerator * tl.where(edge, 1.0, inverse_gone)
+    total = one + ratio
+    lost = divide(finite_or_zero(ratio - (total - one)), total)
+    logarithm = log(total) + (tl.where(edge, 0.0, less_log_width) + lost)
     beyond = tl.where(highest, 0.0, at_least(0.0, -upper)) + tl.where(
         lowest, 0.0, at_least(0.0, lower)
     )
@@ -78,7 +82,7 @@ def discretized_logistic_log_likelihood(loc, s, x, scale: tl.constexpr):
 
 @triton.jit
 def discretized_logistic_log_likelihood_vjp(g, loc, s, x, scale: tl.constexpr):
-    inverse_scale, _, _, pull = of_scale(s)
+    inverse_scale, _, pull, _, _, _ = of_scale(s)
     lower, upper, q, p, lowest, highest = bin_of(loc, inverse_scale, x)
     above = tl.where(highest, 0.0, divide(tl.where(upper >= 0.0, p, 1.0), p + 1.0))
     below = tl.where(lowest, 0.0, divide(tl.where(lower >= 0.0, 1.0, q), q + 1.0))
