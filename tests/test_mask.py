@@ -24,9 +24,9 @@ def mask_of(case: Case, tensors: Sequence[Tensor]) -> Tensor:
     return mask
 
 
-def results_and_gradients(case: Case, tensors: Sequence[Tensor]) -> list[Tensor]:
+def results_and_gradients(case: Case, tensors: Sequence[Tensor], size: float = 1.0) -> list[Tensor]:
     inputs = leaves(tensors)
-    upstream = [g.to(inputs[0].device) for g in upstream_for(case, tensors)]
+    upstream = [size * g.to(inputs[0].device) for g in upstream_for(case, tensors)]
     results = case(*inputs)
     found = torch.autograd.grad(results, [t for t in inputs if t.requires_grad], upstream)
     return [r.detach() for r in results] + list(found)
@@ -61,8 +61,10 @@ def test_what_lies_outside_changes_nothing(case: Case, implementation: str) -> N
 def test_a_mask_that_is_false_throughout(case: Case, implementation: str) -> None:
     tensors = case.make((3, 5, 8))
     mask_of(case, tensors).fill_(False)
-    for found in results_and_gradients(case, with_anything_outside(case, tensors)):
-        assert torch.equal(found, torch.zeros_like(found))
+    tensors = with_anything_outside(case, tensors)
+    for upstream in (1.0, math.inf, math.nan):
+        for found in results_and_gradients(case, tensors, upstream):
+            assert torch.equal(found, torch.zeros_like(found))
 
 
 @every_case
