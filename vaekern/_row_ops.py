@@ -41,7 +41,8 @@ class CategoricalOp(Op):
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
         (g,), (logits, x, lse), _, wanted, attributes = self.split_vjp(args)
-        if g is None or not wanted[0]:
+        assert g is not None  # the only result's
+        if not wanted[0]:
             return []
         found = backend_named(attributes[-1]).empty(logits, logits.dtype)
         sources = [PerDatapoint(g), logits, *_high_and_low(lse, logits)]
@@ -74,9 +75,9 @@ class MultinomialOp(Op):
             backend.empty(t, t.dtype) if want else None
             for t, want in zip((logits, counts), wanted, strict=True)
         ]
-        if g is not None:
-            sources = [PerDatapoint(g), total, logits, counts, *_high_and_low(lse, logits, counts)]
-            _launch_rows(self, "vjp", attributes, logits, sources, found)
+        assert g is not None
+        sources = [PerDatapoint(g), total, logits, counts, *_high_and_low(lse, logits, counts)]
+        _launch_rows(self, "vjp", attributes, logits, sources, found)
         return [gradient for gradient in found if gradient is not None]
 
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "../../csrc/cuda/backend.h"
@@ -69,15 +70,23 @@ Input make_input(const Problem& problem, int k, bool last, Memory& memory) {
   return input;
 }
 
-Output make_output(const Problem& problem, int k, Memory& memory) {
+// The result, if any, of which the kernel can take log sum exp.
+int log_sum_exp_of(const vk::KernelInfo& info) {
+  if (std::string(info.variant) != "value") return -1;
+  const std::string op = info.op;
+  return op == "categorical_log_likelihood" ? 0 : op == "multinomial_log_likelihood" ? 2 : -1;
+}
+
+Output make_output(const Problem& problem, int k, bool log_sum_exp, Memory& memory) {
   const DType narrow[] = {DType::f32, DType::bf16, DType::f16};
   const int choice = problem.variety + k;
   Output output;
   output.kind = static_cast<Output::Kind>(choice % 4);
+  if (log_sum_exp && choice % 4 != 2) output.kind = Output::Kind::row_log_sum_exp;
   output.dtype = problem.in_double && choice % 2 == 0 ? DType::f64 : narrow[choice % 3];
   output.numel = problem.rows * problem.cols;
   if (output.kind == Output::Kind::column_sum) output.numel = problem.cols;
-  if (output.kind == Output::Kind::row_sum) {
+  if (output.by_row()) {
     const bool total = choice % 8 == 1;
     output.numel = total ? 1 : problem.rows;
     output.rows.append(problem.rows, total ? 0 : 1);
@@ -99,7 +108,9 @@ void run(const vk::cuda::Backend& backend, int kernel, const Problem& problem) {
   for (int k = 0; k < info.n_inputs; ++k) {
     launch.inputs[k] = make_input(problem, k, k + 1 == info.n_inputs, memory);
   }
-  for (int k = 0; k < info.n_outputs; ++k) launch.outputs[k] = make_output(problem, k, memory);
+  for (int k = 0; k < info.n_outputs; ++k) {
+    launch.outputs[k] = make_output(problem, k, k == log_sum_exp_of(info), memory);
+  }
   backend.run(launch, 0, nullptr,
               [&memory](size_t bytes) { return memory.allocate(static_cast<int64_t>(bytes)); });
 }
