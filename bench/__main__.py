@@ -57,7 +57,7 @@ def _train(o: _Options, results: Results) -> None:
 
 
 def _last_layer(o: _Options, results: Results) -> None:
-    last_layer.run(o.likelihoods, o.shape, _effort(o), results)
+    last_layer.run(o.likelihoods, o.candidates, o.shape, _effort(o), results)
 
 
 def _overhead(o: _Options, results: Results) -> None:
@@ -129,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
 
     own = suite("last_layer", _last_layer, "a linear layer with many outputs and their likelihood")
     _choice(own, "likelihoods", last_layer.LIKELIHOODS)
+    _choice(own, "candidates", last_layer.CANDIDATES)
     own.add_argument("--shape", nargs=3, type=int, default=last_layer.SHAPE)
     _effort_options(own, 120.0)
 

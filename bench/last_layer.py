@@ -49,6 +49,7 @@ _EAGER: dict[str, Form] = {
     "categorical": _categorical,
 }
 LIKELIHOODS = tuple(_EAGER)
+CANDIDATES = ("eager", "compile-eager", "two-steps", "per-datapoint")  # beside OURS
 
 
 def _ours(likelihood: str, reduction: str) -> Form:
@@ -74,8 +75,8 @@ def _forms(likelihood: str) -> dict[str, Form]:
     eager = _EAGER[likelihood]
     forms = {"eager": eager, "compile-eager": torch.compile(eager, dynamic=False)}
     if hasattr(vk, f"{likelihood}_log_likelihood"):
-        forms[f"{OURS}, two steps"] = _two_steps(likelihood)
-    forms[f"{OURS}, per datapoint"] = _ours(likelihood, "none")
+        forms["two-steps"] = _two_steps(likelihood)
+    forms["per-datapoint"] = _ours(likelihood, "none")
     return forms | {OURS: _ours(likelihood, "mean")}
 
 
@@ -100,10 +101,17 @@ def problem(likelihood: str, shape: Sequence[int], dtype: torch.dtype) -> Proble
     return Problem((*leaves.values(), x), leaves, (one,))
 
 
-def run(likelihoods: Sequence[str], shape: Sequence[int], effort: Effort, results: Results) -> None:
+def run(
+    likelihoods: Sequence[str],
+    candidates: Sequence[str],
+    shape: Sequence[int],
+    effort: Effort,
+    results: Results,
+) -> None:
     """Prints times, and MiB saved for the backward and at the peak."""
     for likelihood in likelihoods:
-        forms = _forms(likelihood)
+        chosen = (*candidates, OURS)
+        forms = {name: form for name, form in _forms(likelihood).items() if name in chosen}
         _check(likelihood, forms)
         torch.compiler.reset()
         _measure(likelihood, forms, shape, effort, results)

@@ -55,7 +55,7 @@ SUITES = {
     "memory": ("--workloads", "W1", *PEERS, "--backends", "best", "reference"),
     "sweep": ("--exponents", "4", *PEERS, *FEW),
     "train": ("--models", "mlp", "--candidates", "eager", "vaekern", "--batch-size=2", *FEW),
-    "last_layer": ("--likelihoods", "categorical", "--shape", "4", "3", "70", *FEW),
+    "last_layer": ("--shape", "4", "3", "70", "--candidates", "eager", "per-datapoint", *FEW),
     "overhead": ("--calls", "elbo_loss", "reparameterize", *FEW),
 }
 

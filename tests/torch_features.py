@@ -1,7 +1,5 @@
-"""What of torch works with vaekern, and the tests that show it: the table of a page in the docs.
-
-python tests/torch_features.py    # writes docs/torch_features.md
-"""
+"""What of torch works with vaekern, and the tests that show it: the table of
+docs/torch_features.md, which ``python tests/torch_features.py`` writes."""
 
 from __future__ import annotations
 
