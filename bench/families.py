@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+import vaekern as vk
+
 _LOG_2PI = math.log(2.0 * math.pi)
 
 Shape = tuple[int, ...]
@@ -150,6 +152,8 @@ def _discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
     below, above = functional.logsigmoid(upper), functional.logsigmoid(-lower)
     edges = torch.where(x < -0.999, below, torch.where(x > 0.999, above, inside.log()))
     return _per_datapoint(edges)
+
+
 def _categorical(logits: Tensor, x: Tensor) -> Tensor:
     log_p = logits - logits.logsumexp(-1, keepdim=True)
     return _per_datapoint(log_p.gather(-1, x.long().unsqueeze(-1)))
@@ -179,6 +183,10 @@ def _gaussian_elbo(mean: Tensor, x_logvar: Tensor, x: Tensor, mu: Tensor, logvar
 
 def _per_datapoint(elements: Tensor) -> Tensor:
     return elements.flatten(1).sum(1)
+
+
+def _image_nll(params: Tensor, x: Tensor) -> Tensor:
+    return -vk.reference.logistic_mixture_log_likelihood(params, x).mean()
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -231,6 +239,13 @@ FAMILIES = {
             ("mean",),
             _bernoulli_elbo,
             {"both": {"data": 3, "latent": 4}},
+        ),
+        Family(  # a mixture's parameters, 10 for each component, in place of a latent variable
+            "image_nll",
+            (Operand("params", "latent", _normal), Operand("x", "data", Random.levels)),
+            ("mean",),
+            _image_nll,
+            {"both": {"data": 2, "latent": 3}},
         ),
         # The operations, by their names in vaekern's table.
         Family(

@@ -140,6 +140,13 @@ WORKLOADS = {
             "sample_with_gaussian_kl",
             (16384, 1024),
         ),
+        Workload(
+            "W6",
+            "images, mixture of 10 discretized logistics for each pixel",
+            "image_nll",
+            (16, 100, 32, 32),
+            (16, 3, 32, 32),
+        ),
     )
 }
 

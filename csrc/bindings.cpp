@@ -3,6 +3,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/dlpack.h"
 #include "launch_reader.h"
+#include "mixture_reader.h"
 
 #if defined(VK_CUDA)
 #include "cuda_launcher.h"
@@ -23,6 +24,14 @@ void run(int kernel, bool in_double, const std::vector<int64_t>& shape, size_t r
   launch.threads = threads;
   py::gil_scoped_release release;
   active_backend->run(launch);
+}
+
+void run_mixture(bool in_double, const std::vector<int64_t>& shape, py::tuple params, py::tuple x,
+                 py::object upstream, py::tuple out, int threads) {
+  MixtureLaunch launch = read_mixture(in_double, shape, params, x, upstream, out);
+  launch.threads = threads;
+  py::gil_scoped_release release;
+  active_backend->run_mixture(launch);
 }
 
 std::vector<std::string> usable_isas() {
@@ -58,9 +67,11 @@ PYBIND11_MODULE(_core, m) {
   active_backend = usable.front();
   m.doc() = "Compiled kernels of vaekern";
   m.def("run", &run);
+  m.def("run_mixture", &run_mixture);
   m.def("kernels", &kernels);
   m.def("run_cuda", &run_cuda);
   m.def("scale_cuda", &scale_cuda);
+  m.def("run_mixture_cuda", &run_mixture_cuda);
   m.attr("cuda") = cuda_build();
   m.def("usable_isas", &usable_isas);
   m.def("use_isa", &use_isa);

@@ -3,8 +3,16 @@
 
 #include "cuda/backend.h"
 #include "launch_reader.h"
+#include "mixture_reader.h"
 
 namespace vk {
+
+inline cuda::Allocate bytes_from(const py::function& allocate) {
+  return [&allocate](size_t bytes) {
+    py::gil_scoped_acquire acquire;
+    return pointer(allocate(bytes));
+  };
+}
 
 inline void run_cuda(int kernel, bool in_double, const std::vector<int64_t>& shape, size_t row_dims,
                      py::tuple inputs, py::tuple outputs, int device, uintptr_t stream,
@@ -12,12 +20,18 @@ inline void run_cuda(int kernel, bool in_double, const std::vector<int64_t>& sha
   const cuda::Backend& backend = cuda::backend();
   const Launch launch = read_launch(backend.kernels, backend.n_kernels, kernel, in_double, shape,
                                     row_dims, inputs, outputs);
-  const cuda::Allocate allocate_bytes = [&allocate](size_t bytes) {
-    py::gil_scoped_acquire acquire;
-    return pointer(allocate(bytes));
-  };
+  const cuda::Allocate allocate_bytes = bytes_from(allocate);
   py::gil_scoped_release release;
   backend.run(launch, device, reinterpret_cast<void*>(stream), allocate_bytes);
+}
+
+inline void run_mixture_cuda(bool in_double, const std::vector<int64_t>& shape, py::tuple params,
+                             py::tuple x, py::object upstream, py::tuple out, int device,
+                             uintptr_t stream, py::function allocate) {
+  const MixtureLaunch launch = read_mixture(in_double, shape, params, x, upstream, out);
+  const cuda::Allocate allocate_bytes = bytes_from(allocate);
+  py::gil_scoped_release release;
+  cuda::backend().run_mixture(launch, device, reinterpret_cast<void*>(stream), allocate_bytes);
 }
 
 // Tensors: (address, dtype, how many numbers).

@@ -14,6 +14,11 @@ inline void run_cuda(int, bool, const std::vector<int64_t>&, size_t, py::tuple, 
   no_kernels();
 }
 
+inline void run_mixture_cuda(bool, const std::vector<int64_t>&, py::tuple, py::tuple, py::object,
+                             py::tuple, int, uintptr_t, py::function) {
+  no_kernels();
+}
+
 inline void scale_cuda(py::tuple, py::tuple, int, uintptr_t) { no_kernels(); }
 
 inline py::object cuda_build() { return py::none(); }

@@ -69,6 +69,7 @@ def engine_units(parts: int) -> tuple[Unit, ...]:
     kernels = "csrc/cuda/kernels.cu"
     return (
         *(Unit(kernels, (total, f"-DVK_CUDA_PART={part}")) for part in range(parts)),
+        Unit("csrc/cuda/mixture.cu"),
         Unit("csrc/cuda/backend.cu", (total,)),
         *MACHINE,
         Unit(f"{EMULATION}/module.cpp"),

@@ -33,8 +33,8 @@ def backend() -> Backend:
 
     _call_directly()
     _round_as_gpus_do()
-    run, empty, scale = triton.BACKEND
-    return Backend(_quietly(run), empty, _quietly(scale))
+    run, empty, scale, mixture = triton.BACKEND
+    return Backend(_quietly(run), empty, _quietly(scale), _quietly(mixture))
 
 
 def _quietly(function: Callable[..., None]) -> Callable[..., None]:

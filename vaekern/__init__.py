@@ -3,7 +3,8 @@
 from vaekern import objectives, posteriors, priors, reference
 from vaekern._backend import backend
 from vaekern._config import show_config
-from vaekern._image_likelihoods import DiscretizedLogisticLikelihood
+from vaekern._image_likelihoods import DiscretizedLogisticLikelihood, LogisticMixtureLikelihood
+from vaekern._logistic_likelihoods import logistic_mixture_log_likelihood
 from vaekern._optimal_gaussian import OptimalGaussianLikelihood
 from vaekern.elbo import elbo_loss
 from vaekern.functional import (
@@ -46,6 +47,7 @@ __all__ = [
     "GaussianLikelihood",
     "LaplaceLikelihood",
     "Likelihood",
+    "LogisticMixtureLikelihood",
     "MultinomialLikelihood",
     "OptimalGaussianLikelihood",
     "VAEOutput",
@@ -63,6 +65,7 @@ __all__ = [
     "linear_bernoulli_log_likelihood",
     "linear_categorical_log_likelihood",
     "linear_gaussian_log_likelihood",
+    "logistic_mixture_log_likelihood",
     "multinomial_log_likelihood",
     "objectives",
     "posteriors",

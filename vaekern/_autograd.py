@@ -221,7 +221,8 @@ def push_forward(
     tensors, kept = tensors[: len(op.inputs)], tensors[len(op.inputs) :]
     shape, batch_dims = tensors[0].shape, attributes[0]
     read = [tensors[k] for k in op.vjp_inputs]
-    full = [t.expand(shape) if t.is_floating_point() else t for t in read] + [*kept]
+    spread = op.broadcasts
+    full = [t.expand(shape) if spread and t.is_floating_point() else t for t in read] + [*kept]
     wanted = [tangent is not None for tangent in tangents]
     wide = accumulation_dtype(tensors)
     pushed = []

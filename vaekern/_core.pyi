@@ -26,6 +26,20 @@ def run(
     row dimensions or None)``, or None to discard it.
     """
 
+def run_mixture(
+    in_double: bool,
+    shape: Sequence[int],
+    params: tuple[int, int],
+    x: tuple[int, int],
+    upstream: tuple[int, int] | None,
+    out: tuple[int, int],
+    threads: int,
+    /,
+) -> None:
+    """Log-likelihoods of mixtures of ``shape`` (datapoints, components, pixels) or, given the
+    gradients of those, gradients of ``params``: see ``csrc/mixture.h``. Contiguous tensors, each
+    ``(address, dtype)``."""
+
 #: What is known of the CUDA kernels, None if they were not compiled: "version" (of CUDA's runtime,
 #: 13000 for 13.0) and "architectures" (as the compiler was given them).
 cuda: dict[str, Any] | None
@@ -47,6 +61,20 @@ def run_cuda(
     ``allocate(bytes)`` gives the address of memory for partial sums, which whatever comes later on
     the stream may reuse; it is called at most once. Of the inputs, only the last can be noise.
     """
+
+def run_mixture_cuda(
+    in_double: bool,
+    shape: Sequence[int],
+    params: tuple[int, int],
+    x: tuple[int, int],
+    upstream: tuple[int, int] | None,
+    out: tuple[int, int],
+    device: int,
+    stream: int,
+    allocate: Callable[[int], int],
+    /,
+) -> None:
+    """:func:`run_mixture` on a GPU, as :func:`run_cuda`."""
 
 def scale_cuda(
     tensors: tuple[object, ...], factor: tuple[object, ...], device: int, stream: int, /

@@ -9,8 +9,15 @@ import torch
 from torch import Tensor
 
 from vaekern._compat import from_dlpack, profiler_active
-from vaekern._launch import Backend, Kernel, Output, Source, empty_contiguous
-from vaekern._native import DTYPES, KERNELS, core, describe_input, describe_output
+from vaekern._launch import Backend, Kernel, Mixture, Output, Source, empty_contiguous
+from vaekern._native import (
+    DTYPES,
+    KERNELS,
+    core,
+    describe_input,
+    describe_mixture,
+    describe_output,
+)
 
 _POOLED = 2 << 20
 
@@ -69,4 +76,10 @@ def scale(tensors: Sequence[Tensor], factor: Tensor) -> None:
             tensor.mul_(factor)
 
 
-BACKEND = Backend(run, new_contiguous, scale)
+def mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> None:
+    assert core is not None
+    threads = threads_for(call.params.numel())
+    core.run_mixture(*describe_mixture(call, upstream, out), threads)
+
+
+BACKEND = Backend(run, new_contiguous, scale, mixture)

@@ -12,13 +12,21 @@ from vaekern._compat import current_cuda_stream
 from vaekern._launch import (
     Backend,
     Kernel,
+    Mixture,
     Noise,
     Output,
     PerDatapoint,
     Source,
     empty_contiguous,
 )
-from vaekern._native import KERNELS, core, describe_input, describe_output, describe_whole
+from vaekern._native import (
+    KERNELS,
+    core,
+    describe_input,
+    describe_mixture,
+    describe_output,
+    describe_whole,
+)
 
 
 def backend_of(module: Any, stream_of: Callable[[int], int]) -> Backend:
@@ -35,12 +43,7 @@ def backend_of(module: Any, stream_of: Callable[[int], int]) -> Backend:
     ) -> None:
         device = _device_of(inputs)
         index = device.index or 0
-        workspace: list[Tensor] = []  # kept until the launch is queued: the stream orders reuse
-
-        def allocate(bytes_: int) -> int:
-            workspace.append(torch.empty(bytes_, dtype=torch.uint8, device=device))
-            return workspace[-1].data_ptr()
-
+        allocate = _Workspace(device)
         module.run_cuda(
             KERNELS[kernel],
             in_double,
@@ -53,6 +56,12 @@ def backend_of(module: Any, stream_of: Callable[[int], int]) -> Backend:
             allocate,
         )
 
+    def mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> None:
+        index = out.device.index or 0
+        allocate = _Workspace(out.device)
+        described = describe_mixture(call, upstream, out)
+        module.run_mixture_cuda(*described, index, stream_of(index), allocate)
+
     def scale(tensors: Sequence[Tensor], factor: Tensor) -> None:
         index = factor.device.index or 0
         module.scale_cuda(
@@ -62,7 +71,19 @@ def backend_of(module: Any, stream_of: Callable[[int], int]) -> Backend:
             stream_of(index),
         )
 
-    return Backend(run, empty_contiguous, scale)
+    return Backend(run, empty_contiguous, scale, mixture)
+
+
+class _Workspace:
+    """Memory for a launch, kept until it is queued: the stream orders reuse."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.kept: list[Tensor] = []
+
+    def __call__(self, bytes_: int) -> int:
+        self.kept.append(torch.empty(bytes_, dtype=torch.uint8, device=self.device))
+        return self.kept[-1].data_ptr()
 
 
 def _device_of(inputs: Sequence[Source]) -> torch.device:

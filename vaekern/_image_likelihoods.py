@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vaekern._call import Call
-from vaekern._logistic_likelihoods import discretized_logistic_call
-from vaekern.likelihoods import DecoderOutput, Likelihood, _hold, _spread
+from vaekern._launch import accumulation_dtype
+from vaekern._logistic_likelihoods import (
+    discretized_logistic_call,
+    logistic_mixture_log_likelihood,
+)
+from vaekern._mixture import LEAST_LOG_SCALE, PLANES, conditional_means
+from vaekern.likelihoods import DecoderOutput, Likelihood, _hold, _single, _spread
 
 
 class DiscretizedLogisticLikelihood(Likelihood):
@@ -49,6 +56,54 @@ class DiscretizedLogisticLikelihood(Likelihood):
             return decoder_output, self.log_scale
         loc, log_scale = decoder_output
         return loc, log_scale
+
+
+class LogisticMixtureLikelihood(Likelihood):
+    """Colour images of 256 levels; the decoder emits the parameters of a mixture for each pixel,
+    [B, 10 K, *pixels]. See :func:`vaekern.logistic_mixture_log_likelihood`. Means and samples are
+    levels rescaled to [-1, 1], [B, 3, *pixels]."""
+
+    def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+        return logistic_mixture_log_likelihood(_single(decoder_output), x, batch_dims=batch_dims)
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        """Of the distribution before it is rounded to levels. Where a component's green or blue
+        reaches beyond [-1, 1], to the first order: at the means of the colours before it."""
+        planes = _components(decoder_output)
+        means: list[Tensor] = []
+        for c in range(3):
+            means.append(mean_within(*_located(planes, c, means)))
+        weights = planes[:, 0].softmax(1)
+        return torch.stack([(weights * mean).sum(1) for mean in means], dim=1)
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        planes = _components(decoder_output)
+        # The first of K exponential variables with rates e^logit is number k with its weight.
+        waiting = torch.empty_like(planes[:, 0]).exponential_(generator=generator)
+        chosen = (planes[:, 0] - waiting.log()).argmax(1, keepdim=True)
+        chosen = chosen.unsqueeze(1).expand(-1, PLANES, *[-1] * (chosen.dim() - 1))
+        planes = planes.gather(2, chosen)
+        colours: list[Tensor] = []
+        for c in range(3):
+            colours.append(sample_levels(*_located(planes, c, colours), generator))
+        return torch.cat(colours, dim=1)
+
+
+def _components(decoder_output: DecoderOutput) -> Tensor:
+    """[B, 10, K, *pixels], at least in float32."""
+    params = _single(decoder_output)
+    return params.to(accumulation_dtype((params,))).unflatten(1, (PLANES, -1))
+
+
+def _located(planes: Tensor, colour: int, before: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Means and scales of a colour's components, given the colours before it."""
+    parameters = planes[:, 1:].unbind(1)
+    known = [*before, *[torch.zeros_like(parameters[0])] * (2 - len(before))]
+    mean = conditional_means(parameters, known)[colour]
+    return mean, parameters[3 * colour + 1].clamp(min=LEAST_LOG_SCALE).exp()
 
 
 def mean_within(loc: Tensor, scale: Tensor) -> Tensor:

@@ -73,18 +73,35 @@ class Output(NamedTuple):
     row_strides: Sequence[int] | None
 
 
+class Mixture(NamedTuple):
+    """Mixtures of densities: ``sizes`` are the numbers of datapoints, components and pixels. The
+    tensors are contiguous: ``params`` with the components' planes, for each pixel (see
+    ``csrc/mixture.h``), ``x`` with the data's."""
+
+    sizes: tuple[int, int, int]
+    params: Tensor
+    x: Tensor
+
+    @property
+    def in_double(self) -> bool:
+        return accumulation_dtype((self.params, self.x)) is torch.float64
+
+
 class Backend(NamedTuple):
     """What a backend offers.
 
     ``run(kernel, in_double, shape, row_dims, inputs, outputs)`` is described above.
     ``empty(tensor, dtype)`` gives memory for a result: contiguous, of the tensor's shape and
     device. ``scale(tensors, factor)`` multiplies contiguous tensors, in place, by a number in
-    memory; it costs next to nothing where that is 1.
+    memory; it costs next to nothing where that is 1. ``mixture(call, upstream, out)`` fills ``out``
+    with the log-likelihoods of a mixture or, where there are ``upstream`` gradients of those, with
+    the gradients of its parameters.
     """
 
     run: Callable[[Kernel, bool, torch.Size, int, Sequence[Source], Sequence[Output | None]], None]
     empty: Callable[[Tensor, torch.dtype], Tensor]
     scale: Callable[[Sequence[Tensor], Tensor], None]
+    mixture: Callable[[Mixture, Tensor | None, Tensor], None]
 
 
 def empty_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch  # first: the extension then shares torch's OpenMP runtime
 from torch import Tensor
 
-from vaekern._launch import Bytes, Kernel, Noise, Output, PerDatapoint, Source, strides_of
+from vaekern._launch import Bytes, Kernel, Mixture, Noise, Output, PerDatapoint, Source, strides_of
 
 ISA_VARIABLE = "VAEKERN_CPU_ISA"
 CACHE_VARIABLE = "VAEKERN_CACHE_MIB"
@@ -87,6 +87,19 @@ def describe_output(output: Output | None) -> object:
         return None
     kind, tensor, row_strides = output
     return kind, tensor.data_ptr(), DTYPES[tensor.dtype], tensor.numel(), row_strides
+
+
+def describe_mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> tuple[Any, ...]:
+    x = call.x
+    x_dtype = UINT8["signed"] if x.dtype is torch.uint8 else DTYPES[x.dtype]
+    return (
+        call.in_double,
+        call.sizes,
+        (call.params.data_ptr(), DTYPES[call.params.dtype]),
+        (x.data_ptr(), x_dtype),
+        None if upstream is None else (upstream.data_ptr(), DTYPES[upstream.dtype]),
+        (out.data_ptr(), DTYPES[out.dtype]),
+    )
 
 
 def describe_whole(tensor: Tensor) -> object:

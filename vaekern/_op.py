@@ -46,12 +46,15 @@ class Op:
     other is the first result's, as it is. ``kept`` names further results, one float64 number per
     row of the first input, that the vjp reads too; nobody else sees them (``_row_ops.py``).
     ``plain`` is the same function in torch operations, without those. ``uint8_range`` is how uint8
-    inputs are read, see ``_launch.Bytes``; None leaves it to the call.
-    After the inputs, where all results are per datapoint and nothing is kept, comes a mask or None:
-    a bool tensor with as many dimensions as the first input, which says whose elements count. Then
-    the attributes: ``batch_dims``, ``scale`` where ``scaled``, ``uint8_range`` where the call says
-    it, ``backend``.
+    inputs are read, see ``_launch.Bytes``; None leaves it to the call. ``broadcasts`` is whether
+    the inputs do so to the shape of the first.
+    After the inputs, where an element is one of the first input and all results are sums of them,
+    comes a mask or None: a bool tensor with as many dimensions as the first input, which says whose
+    elements count. Then the attributes: ``batch_dims``, ``scale`` where ``scaled``, ``uint8_range``
+    where the call says it, ``backend``.
     """
+
+    broadcasts = True
 
     def __init__(
         self,
@@ -70,7 +73,8 @@ class Op:
         self.results = tuple(results)
         self.scaled = scaled
         self.uint8_range = uint8_range
-        self.maskable = not kept and all([kind is DATAPOINT for kind in results])
+        summed = all([kind is DATAPOINT for kind in results])
+        self.maskable = self.broadcasts and not kept and summed
         self.vjp_inputs = tuple(range(len(inputs)) if vjp_inputs is None else vjp_inputs)
         self.kept = tuple(kept)
         attributes = "int batch_dims, " + ("str scale, " if scaled else "")

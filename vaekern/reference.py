@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from vaekern import elbo, functional, linear_likelihoods
+from vaekern import _logistic_likelihoods, elbo, functional, linear_likelihoods
 from vaekern._backend import backend
 from vaekern.posteriors import tril
 
@@ -34,6 +34,7 @@ gaussian_log_likelihood = _plain(functional.gaussian_log_likelihood)
 laplace_log_likelihood = _plain(functional.laplace_log_likelihood)
 discretized_logistic_log_likelihood = _plain(functional.discretized_logistic_log_likelihood)
 multinomial_log_likelihood = _plain(functional.multinomial_log_likelihood)
+logistic_mixture_log_likelihood = _plain(_logistic_likelihoods.logistic_mixture_log_likelihood)
 student_t_log_likelihood = _plain(functional.student_t_log_likelihood)
 linear_bernoulli_log_likelihood = _plain(linear_likelihoods.linear_bernoulli_log_likelihood)
 linear_gaussian_log_likelihood = _plain(linear_likelihoods.linear_gaussian_log_likelihood)

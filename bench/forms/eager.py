@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.families import Form
+from bench.forms.pixelcnn import image_nll
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -85,6 +86,8 @@ def _discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
     above = functional.logsigmoid((loc - x + 1 / 255) * inverse)
     inside = below + above + torch.log(-torch.expm1(-2 / 255 * inverse))
     return per_datapoint(torch.where(x < -0.999, below, torch.where(x > 0.999, above, inside)))
+
+
 def _categorical(logits: Tensor, x: Tensor) -> Tensor:
     log_p = functional.log_softmax(logits, -1)
     return per_datapoint(log_p.gather(-1, x.unsqueeze(-1)))
@@ -117,6 +120,7 @@ FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
+    "image_nll": image_nll,
     "bernoulli_log_likelihood": _bernoulli,
     "bernoulli_probs_log_likelihood": _bernoulli_probs,
     "continuous_bernoulli_log_likelihood": _continuous_bernoulli,

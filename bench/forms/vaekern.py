@@ -37,14 +37,21 @@ def _student_t(loc: Tensor, log_scale: Tensor, df: Tensor, x: Tensor) -> Tensor:
 
 def _discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
     return vk.discretized_logistic_log_likelihood(loc, x, log_scale)
+
+
 def _multinomial(logits: Tensor, x: Tensor) -> Tensor:
     return vk.multinomial_log_likelihood(logits, x, coefficient=False)
+
+
+def _image_nll(params: Tensor, x: Tensor) -> Tensor:
+    return -vk.logistic_mixture_log_likelihood(params, x).mean()
 
 
 FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
+    "image_nll": _image_nll,
     "bernoulli_log_likelihood": vk.bernoulli_log_likelihood,
     "bernoulli_probs_log_likelihood": vk.bernoulli_probs_log_likelihood,
     "continuous_bernoulli_log_likelihood": vk.continuous_bernoulli_log_likelihood,

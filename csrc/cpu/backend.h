@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../launch.h"
+#include "../mixture.h"
 
 namespace vk::cpu {
 
@@ -10,6 +11,7 @@ struct Backend {
   int n_kernels;
   const KernelInfo* kernels;
   void (*run)(const Launch&);
+  void (*run_mixture)(const MixtureLaunch&);
   // The raw words of counters first, first+1, ...: 4 of them each.
   void (*philox_words)(uint32_t* out, int64_t first, int64_t counters, const int64_t* key);
 };

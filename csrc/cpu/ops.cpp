@@ -4,6 +4,7 @@
 #include "../kernel_list.h"
 #include "backend.h"
 #include "engine.h"
+#include "mixture.h"
 
 VK_BEGIN
 
@@ -66,6 +67,14 @@ static void run(const Launch& launch) {
   }
 }
 
+static void run_logistic_mixture(const MixtureLaunch& launch) {
+  if (launch.compute == DType::f64) {
+    run_mixture<RgbLogistic, double>(launch);
+  } else {
+    run_mixture<RgbLogistic, float>(launch);
+  }
+}
+
 static void philox_words(uint32_t* out, int64_t first, int64_t counters, const int64_t* key) {
   const NoiseKey noise{static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1])};
   for_each_philox_block(first, counters, noise, [&](const PhiloxWords& words, int64_t at, int64_t n) {
@@ -80,7 +89,8 @@ static void philox_words(uint32_t* out, int64_t first, int64_t counters, const i
 
 const cpu::Backend* backend() {
   static const cpu::Backend instance = {VK_NAME_OF(VK_TARGET),
-                                        Table::kSize, table().infos, run, philox_words};
+                                        Table::kSize, table().infos, run,
+                                        run_logistic_mixture, philox_words};
   return &instance;
 }
 

@@ -10,6 +10,7 @@
 #include "backend.h"
 #include "combine_kernel.h"
 #include "kernel_table.h"
+#include "mixture_kernel_table.h"
 #include "scale_kernel.h"
 
 VK_BEGIN
@@ -102,12 +103,52 @@ void scale(const cuda::Scaling& scaling, int device, void* stream_address) {
         kScaleInfo);
 }
 
+constexpr KernelInfo kMixtureInfo = {"mixture", "", "", 1, 1};
+
+void combine_mixture(const MixtureLaunch& launch, const MixtureArguments& arguments,
+                     cudaStream_t stream) {
+  Layout numbers, terms;
+  numbers.append(launch.rows, arguments.blocks_per_row);
+  terms.append(arguments.blocks_per_row, 1);
+  Output output;
+  output.kind = Output::Kind::row_sum;
+  output.data = launch.out;
+  output.dtype = launch.out_dtype;
+  CombineArguments combine;
+  combine.n = 1;
+  Combination& sums = combine.combinations[0];
+  sums = make_combination(output, numbers, terms, launch.rows, arguments.blocks_per_row);
+  sums.partial = arguments.partial;
+  check(launch_kernel(combine_kernel, static_cast<unsigned>(sums.blocks), kCombineThreads, stream,
+                      combine),
+        kMixtureInfo);
+}
+
+void run_mixture(const MixtureLaunch& launch, int device, void* stream_address,
+                 const cuda::Allocate& allocate) {
+  const auto stream = static_cast<cudaStream_t>(stream_address);
+  const int64_t per_row = divide_up(launch.pixels, kMixtureThreads);
+  if (launch.rows * per_row > INT_MAX) fail(kMixtureInfo, "more pixels than one launch can visit");
+  const auto blocks = static_cast<unsigned>(launch.rows * per_row);
+  MixtureArguments arguments{launch.params,     launch.x,      launch.upstream,
+                             launch.out,        nullptr,       launch.out_dtype,
+                             launch.components, launch.pixels, static_cast<unsigned>(per_row)};
+  const DeviceGuard guard(device, kMixtureInfo);
+  const bool in_double = launch.compute == DType::f64;
+  if (launch.wants_gradients()) {
+    return check(enqueue_mixture(arguments, in_double, blocks, stream), kMixtureInfo);
+  }
+  arguments.partial = static_cast<double*>(allocate(blocks * sizeof(double)));
+  check(enqueue_mixture(arguments, in_double, blocks, stream), kMixtureInfo);
+  combine_mixture(launch, arguments, stream);
+}
+
 }  // namespace
 
 VK_END
 
 const vk::cuda::Backend& vk::cuda::backend() {
   static const Backend instance = {VK_CUDA_ARCHITECTURES, kRuntimeVersion, Table::kSize,
-                                   table().infos, run, scale};
+                                   table().infos, run, scale, run_mixture};
   return instance;
 }

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "../launch.h"
+#include "../mixture.h"
 
 namespace vk::cuda {
 
@@ -35,6 +36,7 @@ struct Backend {
   // an error.
   void (*run)(const Launch&, int device, void* stream, const Allocate&);
   void (*scale)(const Scaling&, int device, void* stream);
+  void (*run_mixture)(const MixtureLaunch&, int device, void* stream, const Allocate&);
 };
 
 const Backend& backend();

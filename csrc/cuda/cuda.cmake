@@ -64,6 +64,7 @@ math(EXPR last_part "${parts} - 1")
 foreach(part RANGE ${last_part})
   vaekern_add_cuda_objects(cuda_kernels_${part} csrc/cuda/kernels.cu VK_CUDA_PART=${part})
 endforeach()
+vaekern_add_cuda_objects(cuda_mixture csrc/cuda/mixture.cu)
 vaekern_add_cuda_objects(cuda_backend csrc/cuda/backend.cu
                          "VK_CUDA_ARCHITECTURES=\"${architectures}\"")
 target_compile_definitions(_core PRIVATE VK_CUDA)

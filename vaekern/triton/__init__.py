@@ -22,5 +22,6 @@ if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 4):
 
 from vaekern._launch import Backend, empty_contiguous
 from vaekern.triton.launch import run, scale
+from vaekern.triton.mixture import mixture
 
-BACKEND = Backend(run, empty_contiguous, scale)
+BACKEND = Backend(run, empty_contiguous, scale, mixture)

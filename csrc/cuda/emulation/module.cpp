@@ -36,6 +36,7 @@ PYBIND11_MODULE(_emulated, m) {
   m.def("kernels", &kernels);
   m.def("run_cuda", &vk::run_cuda);
   m.def("scale_cuda", &vk::scale_cuda);
+  m.def("run_mixture_cuda", &vk::run_mixture_cuda);
   m.def("philox_words", &philox_words);
   m.def("set_order", &vk_emulation::set_order);
 }

@@ -1,0 +1,163 @@
+// The CPU's loop over mixtures: tile by tile of neighbouring pixels, component by component.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "../math/logistic_mixture.h"
+#include "../mixture.h"
+#include "parallel.h"
+#include "sinks.h"
+
+VK_BEGIN
+
+constexpr int64_t kPixels = 256;  // of a tile
+
+// The calling thread's work on one tile at a time.
+template <class Density, class T>
+class MixtureTile {
+ public:
+  explicit MixtureTile(const MixtureLaunch& launch)
+      : launch_(launch), weighted_(new T[launch.components * kPixels]) {}
+
+  // The sum of the pixels' log-likelihoods.
+  double value(int64_t row, int64_t first, int64_t n) {
+    visit_components(row, first, n);
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) take_value(j);
+    return sum_in_lanes(out_[0], n);
+  }
+
+  void gradients(int64_t row, int64_t first, int64_t n) {
+    visit_components(row, first, n);
+    T upstream;
+    load(launch_.upstream, &upstream, row, 1, [&](const T* g) { upstream = *g; });
+    for (int64_t k = 0; k < launch_.components; ++k) {
+      find_component(row, first, n, k);
+      const T* const weighted = weighted_.get() + k * kPixels;
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) {
+        differentiate(upstream, weighted, j, in_, x_, Parameters(), Observed());
+      }
+      for (int p = 0; p <= kParameters; ++p) {
+        store(launch_.out, launch_.out_dtype, plane(row, p, k) + first, out_[p], n);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kParameters = Density::n_parameters, kObserved = Density::n_observed;
+  using Parameters = std::make_index_sequence<kParameters>;
+  using Observed = std::make_index_sequence<kObserved>;
+
+  // Where a plane of `params` begins: the logits' is number 0.
+  int64_t plane(int64_t row, int64_t parameter, int64_t component) const {
+    const int64_t in_row = parameter * launch_.components + component;
+    return (row * (1 + kParameters) * launch_.components + in_row) * launch_.pixels;
+  }
+
+  // Calls use(numbers), in place where possible, else through scratch.
+  template <class Use>
+  static void load(const MixtureLaunch::Planes& planes, T* scratch, int64_t offset, int64_t n,
+                   Use use) {
+    if (planes.dtype == compute_dtype<T>()) return use(static_cast<const T*>(planes.data) + offset);
+    with_dtype(planes.dtype, [&](auto tag) {
+      convert(scratch, static_cast<const typename decltype(tag)::type*>(planes.data) + offset, 1, n);
+    });
+    use(scratch);
+  }
+
+  void find_plane(int64_t row, int64_t first, int64_t n, int parameter, int64_t component) {
+    load(launch_.params, scratch_[parameter], plane(row, parameter, component) + first, n,
+         [&](const T* numbers) { in_[parameter] = numbers; });
+  }
+
+  void find_component(int64_t row, int64_t first, int64_t n, int64_t component) {
+    for (int p = 0; p <= kParameters; ++p) find_plane(row, first, n, p, component);
+  }
+
+  void visit_components(int64_t row, int64_t first, int64_t n) {
+    for (int c = 0; c < kObserved; ++c) {
+      load(launch_.x, x_scratch_[c], (row * kObserved + c) * launch_.pixels + first, n,
+           [&](const T* numbers) { x_[c] = numbers; });
+    }
+    fill(largest_, -T(HUGE_VAL), n);
+    for (int64_t k = 0; k < launch_.components; ++k) {
+      find_plane(row, first, n, 0, k);
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) largest_[j] = at_least(largest_[j], in_[0][j]);
+    }
+    fill(weights_, T(0), n);
+    fill(most_, -T(HUGE_VAL), n);
+    fill(sum_, T(0), n);
+    for (int64_t k = 0; k < launch_.components; ++k) {
+      find_component(row, first, n, k);
+      T* const weighted = weighted_.get() + k * kPixels;
+#pragma omp simd
+      for (int64_t j = 0; j < n; ++j) {
+        take_component(weighted, j, in_, x_, Parameters(), Observed());
+      }
+    }
+  }
+
+  VK_FN MixtureSums<T> sums(int64_t j) const {
+    return {largest_[j], weights_[j], {most_[j], sum_[j]}};
+  }
+
+  // What is done to one pixel stands in functions of their own: compilers keep a loop scalar that
+  // declares objects with member functions.
+  VK_FN void take_value(int64_t j) { out_[0][j] = sums(j).value(); }
+
+  template <size_t... P, size_t... C>
+  VK_FN void take_component(T* weighted, int64_t j, const T* const (&in)[1 + kParameters],
+                            const T* const (&x)[kObserved], std::index_sequence<P...>,
+                            std::index_sequence<C...>) {
+    MixtureSums<T> so_far = sums(j);
+    weighted[j] = so_far.add(in[0][j], Density::value({in[1 + P][j]...}, {x[C][j]...}));
+    weights_[j] = so_far.weights;
+    most_[j] = so_far.joint.most;
+    sum_[j] = so_far.joint.sum;
+  }
+
+  template <size_t... P, size_t... C>
+  VK_FN void differentiate(T upstream, const T* weighted, int64_t j,
+                           const T* const (&in)[1 + kParameters], const T* const (&x)[kObserved],
+                           std::index_sequence<P...>, std::index_sequence<C...>) {
+    const MixtureSums<T> all = sums(j);
+    const T share = all.share(weighted[j]);
+    const auto d = Density::vjp(upstream * share, {in[1 + P][j]...}, {x[C][j]...});
+    out_[0][j] = upstream * (share - all.weight(in[0][j]));
+    ((out_[1 + P][j] = d.v[P]), ...);
+  }
+
+  const MixtureLaunch& launch_;
+  std::unique_ptr<T[]> weighted_;  // for each component, the logarithms of its weighted densities
+  const T* in_[1 + kParameters];   // the planes of the component at hand, the logits' first
+  const T* x_[kObserved];
+  T scratch_[1 + kParameters][kPixels], x_scratch_[kObserved][kPixels];
+  T largest_[kPixels], weights_[kPixels], most_[kPixels], sum_[kPixels];
+  T out_[1 + kParameters][kPixels];
+};
+
+template <class Density, class T>
+void run_mixture(const MixtureLaunch& launch) {
+  const int64_t tiles = (launch.pixels + kPixels - 1) / kPixels;
+  const std::unique_ptr<double[]> partial(new double[launch.rows * tiles]);
+  parallel_ranges(launch.rows * tiles, launch.threads, [&](int64_t begin, int64_t end) {
+    const std::unique_ptr<MixtureTile<Density, T>> tile(new MixtureTile<Density, T>(launch));
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t row = task / tiles, first = task % tiles * kPixels;
+      const int64_t left = launch.pixels - first, n = left < kPixels ? left : kPixels;
+      if (launch.wants_gradients()) tile->gradients(row, first, n);
+      else partial[task] = tile->value(row, first, n);
+    }
+  });
+  if (launch.wants_gradients()) return;
+  for (int64_t row = 0; row < launch.rows; ++row) {
+    double sum = 0.0;
+    for (int64_t t = 0; t < tiles; ++t) sum += partial[row * tiles + t];
+    store(launch.out, launch.out_dtype, row, &sum, 1);
+  }
+}
+
+VK_END

@@ -1,0 +1,21 @@
+// Instantiates the kernels of mixtures.
+
+#include "mixture_kernel.h"
+
+VK_BEGIN
+
+template <class Density, class T>
+static cudaError_t enqueue(const MixtureArguments& arguments, unsigned blocks,
+                           cudaStream_t stream) {
+  const auto kernel = arguments.upstream.data == nullptr ? mixture_value_kernel<Density, T>
+                                                         : mixture_vjp_kernel<Density, T>;
+  return launch_kernel(kernel, blocks, kMixtureThreads, stream, arguments);
+}
+
+cudaError_t enqueue_mixture(const MixtureArguments& arguments, bool in_double, unsigned blocks,
+                            cudaStream_t stream) {
+  return in_double ? enqueue<RgbLogistic, double>(arguments, blocks, stream)
+                   : enqueue<RgbLogistic, float>(arguments, blocks, stream);
+}
+
+VK_END
