@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("sklearn", reason="the example's packages: pip install '.[examples]'")
-pytest.importorskip("PIL", reason="the example's packages: pip install '.[examples]'")
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "images.py"
 
