@@ -172,6 +172,15 @@ def test_without_bias() -> None:
     assert torch.equal(vk.linear_bernoulli_log_likelihood(hidden, weight, None, x), with_zeros)
 
 
+@pytest.mark.parametrize("uint8_range", ["unit", "signed"])
+def test_uint8_ranges(uint8_range: str) -> None:
+    hidden, weight, _, x = LAYERS[1].make()
+    torch.testing.assert_close(
+        vk.linear_gaussian_log_likelihood(hidden, weight, None, x, uint8_range=uint8_range),
+        vk.gaussian_log_likelihood(functional.linear(hidden, weight), x, uint8_range=uint8_range),
+    )
+
+
 @pytest.mark.parametrize(("rows", "batch_dims"), [((), 0), ((2, 3), 1), ((2, 3), 2), ((0,), 1)])
 def test_datapoints_of_any_shape(rows: tuple[int, ...], batch_dims: int) -> None:
     hidden, x = torch.randn(*rows, HIDDEN), torch.rand(*rows, OUTPUTS)
@@ -348,7 +357,7 @@ def test_opcheck(layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = leaves(tensors)
     torch.library.opcheck(op.op, (*inputs, *attributes))
     value, *state = op.execute(*args)
-    wants = [t.is_floating_point() for t in tensors] + [False for _ in state]
+    wants = [t.is_floating_point() for t in tensors]
     torch.library.opcheck(op.vjp_op, (torch.ones_like(value), *tensors, *state, wants, *attributes))
 
 
@@ -461,6 +470,7 @@ WRONG_BY_FUNCTION = {
         *WRONG,
         *WRONG_TARGETS,
         ({"logvar": t(4)}, ValueError, "logvar", "(4,)", "(4, 7)"),
+        ({"uint8_range": "bytes"}, ValueError, "uint8_range", "'bytes'", "'unit'"),
         ({"scale": "variance"}, ValueError, "scale", "'variance'", "log_std"),
         ({"logvar_clamp": (1.0, 0.0)}, ValueError, "logvar_clamp", "(1.0, 0.0)", "low <= high"),
     ),

@@ -58,16 +58,13 @@ class Elementwise:
         self.name = op.name
         self.inputs: tuple[str, ...] = op.inputs[1:]
         self.attributes = "str scale, " if op.scaled else ""
-        self._no_mask = op.mask_slot(None)
-        self._bytes = ("unit",) if op.uint8_range is None else ()
+        self.attributes += "str uint8_range, " if op.uint8_range is None else ""
 
     def value(
         self, chunks: Iterable[Chunk], rows: Tensor, attributes: Sequence[Any]
     ) -> list[Tensor]:
         for chunk in chunks:
-            rows += self.op.execute(
-                chunk.outputs, *chunk.tensors, *self._no_mask, *self._of_op(attributes)
-            )
+            rows += self.op.execute(chunk.outputs, *self._arguments((*chunk.tensors, *attributes)))
         return [rows]
 
     def vjp(
@@ -78,31 +75,24 @@ class Elementwise:
         wanted: Sequence[bool],
         attributes: Sequence[Any],
     ) -> list[Tensor]:
+        no_mask = self.op.mask_slot(None)
         return self.op.execute_vjp(
-            g,
-            chunk.outputs,
-            *chunk.tensors,
-            *self._no_mask,
-            [True, *wanted],
-            *self._of_op(attributes),
+            g, chunk.outputs, *chunk.tensors, *no_mask, [True, *wanted], 1, *attributes
         )
 
     def plain(self, outputs: Tensor, *arguments: Any) -> Tensor:
         n = len(self.inputs)
-        value: Tensor = self.op.plain(outputs, *arguments[:n], *self._of_op(arguments[n:])[:-1])
+        value: Tensor = self.op.plain(outputs, *arguments[:n], 1, *arguments[n:-1])
         return value
 
     def composed(self, outputs: Tensor, *arguments: Any) -> Tensor:
-        n = len(self.inputs)
-        value: Tensor = self.op.differentiable(
-            outputs, *arguments[:n], *self._no_mask, *self._of_op(arguments[n:])
-        )
+        value: Tensor = self.op.differentiable(outputs, *self._arguments(arguments))
         return value
 
-    def _of_op(self, attributes: Sequence[Any]) -> tuple[Any, ...]:
-        """The operation's attributes: of rows, and with bytes read as x / 255."""
-        *own, backend = attributes
-        return (1, *own, *self._bytes, backend)
+    def _arguments(self, arguments: Sequence[Any]) -> tuple[Any, ...]:
+        """Those of the operation: tensors, no mask, one batch dimension, the other attributes."""
+        n = len(self.inputs)
+        return (*arguments[:n], *self.op.mask_slot(None), 1, *arguments[n:])
 
 
 class Categorical:

@@ -115,8 +115,7 @@ class LinearOp:
     def split_vjp(
         self, args: Sequence[Any]
     ) -> tuple[Tensor, Sequence[Tensor], Sequence[Tensor], Sequence[bool], Sequence[Any]]:
-        """Gradient of the value, inputs, state, which of them want a gradient (the state never
-        does), attributes."""
+        """Gradient of the value, inputs, state, which inputs want a gradient, attributes."""
         n, m = 1 + len(self.inputs), 1 + len(self.inputs) + len(self.head.state)
         return args[0], args[1:n], args[n:m], args[m], args[m + 1 :]
 
@@ -132,7 +131,7 @@ class LinearOp:
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
         g, tensors, state, wanted, attributes = self.split_vjp(args)
-        gradients = Gradients(tensors, wanted[: len(tensors)])
+        gradients = Gradients(tensors, wanted)
         for chunk in cut_into_chunks(tensors, attributes[-2]):
             gradients.add(chunk, self._vjp_of(chunk, g, state, gradients, attributes))
         return gradients.results()
@@ -174,7 +173,7 @@ class LinearOp:
 
     def _fake_vjp(self, *args: Any) -> list[Tensor]:
         _, tensors, _, wanted, _ = self.split_vjp(args)
-        return [empty_contiguous(t, t.dtype) for t, w in zip(tensors, wanted, strict=False) if w]
+        return [empty_contiguous(t, t.dtype) for t, w in zip(tensors, wanted, strict=True) if w]
 
 
 class _Eager(Function):
@@ -194,20 +193,19 @@ class _Eager(Function):
         wanted = ctx.needs_input_grad[1 : 1 + len(op.inputs)]
         of_inputs: list[Tensor | None] = [None] * len(wanted)
         if gradients[0] is not None:
-            with_state = [*wanted, *[False for _ in op.head.state]]
-            found = iter(op.vjp(gradients[0], *ctx.saved_tensors, with_state, *ctx.attributes))
+            found = iter(op.vjp(gradients[0], *ctx.saved_tensors, list(wanted), *ctx.attributes))
             of_inputs = [next(found) if want else None for want in wanted]
         return (None, *of_inputs, *(None,) * len(ctx.attributes))
 
 
 class _SecondOrder:
     """What :class:`EagerVjp` asks of an operation: the derivative of a vjp is that of the plain
-    version's. The state is no input of its own there: the plain version has no use for it."""
+    version's, which has no use for the state. There is no mask."""
 
     def __init__(self, op: LinearOp) -> None:
         self.op = op
-        self.inputs = (*op.inputs, *op.head.state)
-        self.vjp_inputs = tuple(range(len(self.inputs)))
+        self.inputs = op.inputs
+        self.vjp_inputs = op.vjp_inputs
         self.execute_vjp = op.execute_vjp
 
     def split_vjp(
@@ -216,11 +214,13 @@ class _SecondOrder:
         g, tensors, state, wanted, attributes = self.op.split_vjp(args)
         return (g,), (*tensors, *state), None, wanted, attributes
 
-    def mask_slot(self, _: None) -> tuple[()]:
+    def mask_slot(self, mask: None) -> tuple[()]:
         return ()
 
-    def on_plain_torch(self, tensors: Sequence[Tensor], _: None, attributes: Sequence[Any]) -> Any:
-        return self.op.plain(*tensors[: len(self.op.inputs)], *attributes, "reference")
+    def on_plain_torch(
+        self, tensors: Sequence[Tensor], mask: None, attributes: Sequence[Any]
+    ) -> Tensor:
+        return self.op.plain(*tensors, *attributes, "reference")
 
 
 def _of_head(attributes: Sequence[Any]) -> tuple[Any, ...]:

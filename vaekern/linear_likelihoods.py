@@ -26,6 +26,7 @@ from vaekern._checks import (
     check_float,
     check_scale,
     check_target,
+    check_uint8_range,
 )
 from vaekern._launch import accumulation_dtype
 from vaekern._linear_heads import Categorical, Elementwise
@@ -92,6 +93,7 @@ def linear_gaussian_log_likelihood(
     *,
     scale: str = "logvar",
     logvar_clamp: Clamp | None = None,
+    uint8_range: str = "unit",
     reduction: str = "none",
     batch_dims: int = 1,
     chunk: int | None = None,
@@ -113,6 +115,7 @@ def linear_gaussian_log_likelihood(
             gradients.
         scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
         logvar_clamp: bounds for the log-variance.
+        uint8_range: how a uint8 ``x`` is read, see :func:`vaekern.gaussian_log_likelihood`.
 
     Returns:
         Log-likelihoods, the shape ``hidden.shape[:batch_dims]``, or a scalar; float32 (float64 for
@@ -123,6 +126,7 @@ def linear_gaussian_log_likelihood(
         TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
     """
     check_target("x", x)
+    check_uint8_range(uint8_range, x)
     check_scale(scale)
     layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
     _check_shape("x", x, (*hidden.shape[:-1], weight.shape[0]), hidden)
@@ -131,7 +135,9 @@ def linear_gaussian_log_likelihood(
     spread = _for_rows(clamp_logvar(spread, scale, logvar_clamp), x)
     rows = x.reshape(-1, weight.shape[0])
     tensors = (*layer, spread, rows)
-    return _run(_GAUSSIAN, tensors, (scale,), reduction, batch_dims, chunk, hidden.shape[:-1])
+    return _run(
+        _GAUSSIAN, tensors, (scale, uint8_range), reduction, batch_dims, chunk, hidden.shape[:-1]
+    )
 
 
 def linear_categorical_log_likelihood(
