@@ -8,8 +8,8 @@
 #pragma once
 
 #include "math/bernoulli.h"
-#include "math/categorical.h"
 #include "math/bernoulli_probs.h"
+#include "math/categorical.h"
 #include "math/continuous_bernoulli.h"
 #include "math/discretized_logistic.h"
 #include "math/gaussian.h"

@@ -224,7 +224,6 @@ MULTINOMIAL = {"logits": t(4, 3), "counts": t(4, 3)}
         (MULTINOMIAL, {"coefficient": 1}, TypeError, "int", "bool"),
         (MULTINOMIAL, {"batch_dims": 2}, ValueError, "2", "0 to 1"),
     ],
-    ids=str,
 )
 def test_errors(
     arguments: dict[str, Any],

@@ -65,3 +65,9 @@ def test_readme_names_every_public_name(name: str) -> None:
     """In code, alone or after ``vk.``."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert re.search(rf"`(vk\.)?{name}\b", readme), f"README.md does not describe {name}"
+
+
+@pytest.mark.parametrize("name", vk.__all__)
+def test_site_describes_every_public_name(name: str) -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/api").glob("*.md"))
+    assert re.search(rf"^.. auto\w+:: (vaekern\.)?{name}$", pages, re.MULTILINE)
