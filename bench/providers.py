@@ -11,7 +11,7 @@ from torch import Tensor
 
 import vaekern as vk
 from bench.families import Form
-from bench.forms import diffusers, distributions, eager, functional, vaekern
+from bench.forms import diffusers, distributions, eager, functional, pixelcnn, vaekern
 
 #: vaekern's name among the providers, on the backend that is the best for the device.
 OURS = "vaekern"
@@ -78,6 +78,7 @@ PEERS = {
         Provider(
             "diffusers", "the formulas of diffusers' DiagonalGaussianDistribution", diffusers.FORMS
         ),
+        Provider("pixelcnn", "mixtures of logistics as PixelCNN++ has them", pixelcnn.FORMS),
         _compile("compile-eager", "torch.compile of eager", eager.FORMS),
         _compile("compile-distributions", "torch.compile of distributions", distributions.FORMS),
         _compile("compile-diffusers", "torch.compile of diffusers", diffusers.FORMS),

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bench.families import Form
-from bench.forms.pixelcnn import image_nll
+from bench.forms.pixelcnn import precise_image_nll
 
 _LOG_2PI = math.log(2.0 * math.pi)
 
@@ -120,7 +120,7 @@ FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
-    "image_nll": image_nll,
+    "image_nll": precise_image_nll,
     "bernoulli_log_likelihood": _bernoulli,
     "bernoulli_probs_log_likelihood": _bernoulli_probs,
     "continuous_bernoulli_log_likelihood": _continuous_bernoulli,
