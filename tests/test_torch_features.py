@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch_features
 from distributed_worker import make_batch, make_model
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
@@ -149,22 +148,3 @@ def test_sparse_and_nested_tensors_are_refused() -> None:
     ):
         with pytest.raises(TypeError, match=r"^mu: expected a strided \(dense\) tensor"):
             vk.gaussian_kl(other, other)
-
-
-# --- the page -------------------------------------------------------------------------------------
-
-
-def test_the_page_is_the_table() -> None:
-    page = Path(__file__).parents[1] / "docs" / "torch_features.md"
-    assert page.read_text(encoding="utf-8") == torch_features.page(), (
-        "write it again: python tests/torch_features.py"
-    )
-
-
-def test_every_row_names_tests() -> None:
-    for feature in torch_features.FEATURES:
-        assert feature.tests, feature.name
-        for test in feature.tests:
-            file, name = test.split("::")
-            source = (Path(__file__).parent / file).read_text(encoding="utf-8")
-            assert f"\ndef {name}(" in source, test

@@ -172,6 +172,10 @@ Each row is shown by the tests it names (in `tests/`); a test fails where this p
 """
 
 
+def named_tests() -> list[str]:
+    return [test for feature in FEATURES for test in feature.tests]
+
+
 def page() -> str:
     rows = [
         f"| {f.name} | {f.what} | {', '.join(f'`{test}`' for test in f.tests)} |" for f in FEATURES
