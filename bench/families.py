@@ -50,6 +50,11 @@ class Random:
     def sigmoid(self, shape: Shape) -> Tensor:
         return torch.sigmoid(self.normal(shape).float()).to(self.dtype)
 
+    def counts(self, shape: Shape) -> Tensor:
+        """From 0 to 15, which every dtype holds."""
+        generator = self.generator
+        return torch.randint(16, shape, generator=generator, device=self.device).to(self.dtype)
+
     def constant(self, number: float) -> Tensor:
         return torch.full((), number, dtype=self.dtype, device=self.device)
 
@@ -113,6 +118,17 @@ _MULTINOMIAL = (
     Operand("logits", "data", _normal),
     Operand("x", "data", lambda random, shape: random.uniform(shape).mul_(4.0).floor_()),
 )
+_POISSON = (Operand("log_rate", "data", _normal), Operand("x", "data", Random.counts))
+_NEGATIVE_BINOMIAL = (
+    Operand("log_mean", "data", _normal),
+    Operand("log_dispersion", "scalar", lambda random, _: random.constant(1.0)),
+    Operand("x", "data", Random.counts),
+)
+_ZERO_INFLATED = (
+    *_NEGATIVE_BINOMIAL[:2],
+    Operand("zero_logits", "scalar", lambda random, _: random.constant(-1.0)),
+    _NEGATIVE_BINOMIAL[2],
+)
 _POSTERIOR = (Operand("mu", "latent", _normal), Operand("logvar", "latent", _logvar))
 _PRIOR = (Operand("prior_mu", "latent", _normal), Operand("prior_logvar", "latent", _logvar))
 
@@ -161,6 +177,30 @@ def _categorical(logits: Tensor, x: Tensor) -> Tensor:
 
 def _multinomial(logits: Tensor, x: Tensor) -> Tensor:
     return _per_datapoint(x * (logits - logits.logsumexp(-1, keepdim=True)))
+
+
+def _poisson(log_rate: Tensor, x: Tensor) -> Tensor:
+    return _per_datapoint(x * log_rate - torch.exp(log_rate) - torch.lgamma(x + 1.0))
+
+
+def _negative_binomial_elements(log_mean: Tensor, log_dispersion: Tensor, x: Tensor) -> Tensor:
+    theta, both = torch.exp(log_dispersion), torch.logaddexp(log_mean, log_dispersion)
+    gammas = torch.lgamma(x + theta) - torch.lgamma(theta) - torch.lgamma(x + 1.0)
+    return gammas + theta * (log_dispersion - both) + x * (log_mean - both)
+
+
+def _negative_binomial(log_mean: Tensor, log_dispersion: Tensor, x: Tensor) -> Tensor:
+    return _per_datapoint(_negative_binomial_elements(log_mean, log_dispersion, x))
+
+
+def _zero_inflated(
+    log_mean: Tensor, log_dispersion: Tensor, zero_logits: Tensor, x: Tensor
+) -> Tensor:
+    count = _negative_binomial_elements(log_mean, log_dispersion, x)
+    of_zero = torch.logaddexp(zero_logits, count)
+    return _per_datapoint(
+        torch.where(x == 0, of_zero, count) - functional.softplus(zero_logits, threshold=1000.0)
+    )
 
 
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
@@ -275,6 +315,9 @@ FAMILIES = {
             _DISCRETIZED_LOGISTIC,
             _DATAPOINT,
             _discretized_logistic,
+            _apart("data", 2, 3),
+        ),
+        Family(
             "categorical_log_likelihood",
             _CATEGORICAL,
             _DATAPOINT,
@@ -286,6 +329,21 @@ FAMILIES = {
             _MULTINOMIAL,
             _DATAPOINT,
             _multinomial,
+            _apart("data", 2, 3),
+        ),
+        Family("poisson_log_likelihood", _POISSON, _DATAPOINT, _poisson, _apart("data", 2, 3)),
+        Family(
+            "negative_binomial_log_likelihood",
+            _NEGATIVE_BINOMIAL,
+            _DATAPOINT,
+            _negative_binomial,
+            _apart("data", 2, 3),
+        ),
+        Family(
+            "zero_inflated_negative_binomial_log_likelihood",
+            _ZERO_INFLATED,
+            _DATAPOINT,
+            _zero_inflated,
             _apart("data", 2, 3),
         ),
         Family("standard_kl", _POSTERIOR, _DATAPOINT, _standard_kl, _apart("latent", 2, 4)),

@@ -103,6 +103,8 @@ _CONTINUOUS = "continuous_bernoulli_log_likelihood"
 _LAPLACE, _STUDENT_T = "laplace_log_likelihood", "student_t_log_likelihood"
 _DISCRETIZED = "discretized_logistic_log_likelihood"
 _CATEGORICAL, _MULTINOMIAL = "categorical_log_likelihood", "multinomial_log_likelihood"
+_POISSON, _NEGATIVE_BINOMIAL = "poisson_log_likelihood", "negative_binomial_log_likelihood"
+_ZERO_INFLATED = "zero_inflated_negative_binomial_log_likelihood"
 _KL, _PRIOR_KL, _SAMPLE = "standard_kl", "gaussian_kl", "reparameterize"
 _SAMPLE_KL, _SAMPLE_PRIOR_KL = "sample_with_standard_kl", "sample_with_gaussian_kl"
 _LOGITS_X = (_READ, _READ)
@@ -137,6 +139,16 @@ CASES = (
     _kernel(_CATEGORICAL, "vjp", (_ROW, _READ, _ROW, _ROW), (_WRITTEN,), scale=""),
     _kernel(_MULTINOMIAL, "value", _LOGITS_X, (_ROW, _ROW, _LOG_SUM_EXP), scale=""),
     _kernel(_MULTINOMIAL, "vjp", (_ROW, _ROW, *_LOGITS_X, _ROW, _ROW), (_WRITTEN, _NONE), scale=""),
+    _kernel(_POISSON, "value", _LOGITS_X, (_ROW,), scale=""),
+    _kernel(_POISSON, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
+    _kernel(_NEGATIVE_BINOMIAL, "value", _MEAN_LOGVAR_X, (_ROW,), scale=""),
+    _kernel(
+        _NEGATIVE_BINOMIAL, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE), scale=""
+    ),
+    _kernel(_ZERO_INFLATED, "value", _LOCATED_DF_X, (_ROW,), scale=""),
+    _kernel(
+        _ZERO_INFLATED, "vjp", (_ROW, *_LOCATED_DF_X), (_WRITTEN, _SCALAR, _SCALAR, _NONE), scale=""
+    ),
     _kernel(_KL, "value", _POSTERIOR, (_ROW,)),
     _kernel(_KL, "vjp", (_ROW, *_POSTERIOR), _TWO),
     _kernel(_KL, "value_and_vjp", (_WEIGHT, *_POSTERIOR), (_ROW, *_TWO)),

@@ -15,8 +15,11 @@
 #include "math/gaussian.h"
 #include "math/gaussian_kl.h"
 #include "math/laplace.h"
+#include "math/negative_binomial.h"
+#include "math/poisson.h"
 #include "math/reparameterize.h"
 #include "math/student_t.h"
+#include "math/zero_inflated_negative_binomial.h"
 
 VK_BEGIN
 
@@ -38,6 +41,9 @@ constexpr void for_each_op(Visit visit) {
   visit(DiscretizedLogistic{}, "");
   visit(Categorical{}, "");
   visit(Multinomial{}, "");
+  visit(Poisson{}, "");
+  visit(NegativeBinomial{}, "");
+  visit(ZeroInflatedNegativeBinomial{}, "");
   for_each_scale<StandardKL>(visit);
   for_each_scale<GaussianKL>(visit);
   for_each_scale<Reparameterize>(visit);

@@ -14,6 +14,7 @@ where no format could hold the terms exactly; those are measured in ulps of thei
   of the bin, and what an ulp of an end (in units of the scale) or of a subnormal number changes,
 - the Bernoulli derivative for targets strictly between 0 and 1,
 - the derivative of the Bernoulli of probabilities with respect to the target,
+- what counts have (``count_oracles.py``),
 - samples, mu + std * eps,
 - derivatives with respect to a prior's spread, and those of samples and KL together.
 """
@@ -24,10 +25,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import count_points
 import mpmath
 import numpy as np
 import torch
 from cases import SCALES
+from count_oracles import negative_binomial, poisson, zero_inflated
 from mpmath import mpf
 from oracles import (
     Oracle,
@@ -66,6 +69,7 @@ class Subject:
 
 
 _LOCATED = {"loc": "location", "x": "around", "log_scale": "log_std"}
+_COUNTED = {"log_mean": "count", "x": "count", "log_dispersion": "count"}
 _POSTERIOR = {"mu": "location", "logvar": "spread"}
 _PRIOR = {"prior_mu": "location", "prior_logvar": "near"}
 _NOISE = {"eps": "location"}
@@ -87,6 +91,12 @@ SUBJECTS = (
     Subject(
         discretized_logistic, "discretized_logistic_log_likelihood",
         {"x": "level", "loc": "about", "log_scale": "log_std"}, False,
+    ),
+    Subject(poisson, "poisson_log_likelihood", {"log_rate": "count", "x": "count"}, False),
+    Subject(negative_binomial, "negative_binomial_log_likelihood", _COUNTED, False),
+    Subject(
+        zero_inflated, "zero_inflated_negative_binomial_log_likelihood",
+        {**_COUNTED, "zero_logits": "count"}, False,
     ),
     Subject(standard_kl, "gaussian_kl", _POSTERIOR),
     Subject(gaussian_kl, "gaussian_kl", {**_POSTERIOR, **_PRIOR}),
@@ -193,6 +203,8 @@ def points(subject: Subject, scale: str) -> list[np.ndarray]:
     """float32 arguments, in the subject's order."""
     random = np.random.default_rng(20130)
     kinds = subject.arguments
+    if "count" in kinds.values():
+        return list(count_points.draw(kinds, random).values())
     drawn: dict[str, np.ndarray] = {}
     if "log_scale" in kinds:
         drawn["log_scale"] = _encode(_log_variances(random), "log_std", random).astype(np.float32)

@@ -49,6 +49,11 @@ def _inner_probabilities(shape: Shape, generator: torch.Generator) -> Tensor:
     return 0.02 + 0.96 * torch.rand(shape, generator=generator, dtype=torch.float64)
 
 
+def _counts(shape: Shape, generator: torch.Generator) -> Tensor:
+    """Small whole numbers, zeros among them."""
+    return torch.exp(0.7 + 0.7 * _normal(shape, generator)).floor()
+
+
 DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "location": _normal,
     "eps": _normal,
@@ -59,13 +64,17 @@ DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "std": lambda shape, generator: torch.exp(0.5 * _normal(shape, generator)),
     "log_scale": lambda shape, generator: 0.5 * _normal(shape, generator),
     "df": lambda shape, generator: torch.exp(1.0 + 0.5 * _normal(shape, generator)),
+    "log_rate": _normal,
+    "log_dispersion": lambda shape, generator: 0.5 * _normal(shape, generator),
+    "zero_logits": _normal,
+    "count": _counts,
+    "positive_count": lambda shape, generator: 1.0 + _counts(shape, generator),
     "float": _probabilities,
     "bool": lambda shape, generator: torch.randint(0, 2, shape, generator=generator).bool(),
     "uint8": _BYTES,
     "levels": _BYTES,
     "class": _integers(CLASSES, torch.int64),
     "class_uint8": _integers(CLASSES, torch.uint8),
-    "count": _integers(4, torch.float64),
     "count_uint8": _integers(4, torch.uint8),
     "mask": lambda shape, generator: torch.rand(shape, generator=generator) < 0.7,
     "seed": lambda _, generator: torch.randint(-(2**63), 2**63 - 1, (2,), generator=generator),
@@ -156,7 +165,8 @@ class Case:
 
 # --- the table ------------------------------------------------------------------------------------
 
-NUMBERS = {"logvar": -0.7, "log_std": -0.35, "std": 0.7, "log_scale": -0.35, "df": 3.5}
+NUMBERS = {"logvar": -0.7, "log_std": -0.35, "std": 0.7, "log_scale": -0.35, "df": 3.5,
+           "log_dispersion": 0.6, "zero_logits": -0.4}  # fmt: skip
 NOISE = ("seed", "eps")
 TARGETS = ("float", "bool", "uint8")
 LIKELIHOOD_SPREADS = ("number", "scalar", "channel", "full", "event", "batch", "middle")
@@ -277,6 +287,18 @@ def _classes() -> Iterator[Case]:
         yield Case(f"multinomial{label}", multinomial, multinomial, arguments, constants)
 
 
+def _counted() -> Iterator[Case]:
+    name = "poisson_log_likelihood"
+    arguments = Argument("log_rate", "log_rate"), Argument("x", "count")
+    yield Case("poisson-count", name, name, arguments)
+    mean, name = Argument("log_mean", "log_rate"), "negative_binomial_log_likelihood"
+    yield from _with_parameters("negative_binomial", name, mean, ["count"], ["log_dispersion"])
+    # A zero has a density of its own: no gradient with respect to x is the limit of a difference.
+    name = f"zero_inflated_{name}"
+    parameters = ["log_dispersion", "zero_logits"]
+    yield from _with_parameters("zero_inflated", name, mean, ["positive_count"], parameters)
+
+
 def _posterior(function: str, prior: str, scale: str, noise: str = "") -> Case:
     of_prior, constants = _prior(PRIORS[prior], scale)
     kl = "standard_kl" if prior == "none" else "gaussian_kl"
@@ -335,6 +357,7 @@ UNMASKED: tuple[Case, ...] = (
     *_likelihoods(),
     *_signed(),
     *_classes(),
+    *_counted(),
     *_posteriors(),
 )
 CASES: tuple[Case, ...] = (*UNMASKED, *_masked(UNMASKED))
@@ -361,6 +384,9 @@ ONE_PER_OP = tuple(
         "discretized_logistic-channel-levels",
         "categorical",
         "multinomial",
+        "poisson-count",
+        "negative_binomial-channel-count",
+        "zero_inflated-channel-positive_count",
         "gaussian_kl-logvar-none",
         "gaussian_kl-logvar-event",
         "reparameterize-logvar-seed",

@@ -34,6 +34,9 @@ FIRST_TWO = {
     "laplace_log_likelihood": ("loc", "x"),
     "student_t_log_likelihood": ("loc", "x"),
     "discretized_logistic_log_likelihood": ("loc", "x"),
+    "poisson_log_likelihood": ("log_rate", "x"),
+    "negative_binomial_log_likelihood": ("log_mean", "x"),
+    "zero_inflated_negative_binomial_log_likelihood": ("log_mean", "x"),
 }
 TARGETS = (
     "bernoulli_log_likelihood",
@@ -45,10 +48,17 @@ TARGETS = (
     "discretized_logistic_log_likelihood",
 )
 RANGED = ("gaussian_log_likelihood", "laplace_log_likelihood", "student_t_log_likelihood")
+COUNTED = (
+    "poisson_log_likelihood",
+    "negative_binomial_log_likelihood",
+    "zero_inflated_negative_binomial_log_likelihood",
+)
 #: What else a function needs.
 OTHERS = {
     "student_t_log_likelihood": {"log_scale": 0.0, "df": 3.0},
     "discretized_logistic_log_likelihood": {"log_scale": 0.0},
+    "negative_binomial_log_likelihood": {"log_dispersion": 0.0},
+    "zero_inflated_negative_binomial_log_likelihood": {"log_dispersion": 0.0, "zero_logits": 0.0},
 }
 
 Wrong = tuple[str, dict[str, Any], type[Exception], str, str, str]
@@ -88,6 +98,9 @@ def _wrong() -> list[Wrong]:
             (function, {"uint8_range": "count"}, ValueError, "uint8_range", "'count'", "'signed'"),
             (function, signed, TypeError, "x", "bool", "uint8 or floating point"),
         ]
+    for function in COUNTED:
+        rows.append((function, {"x": t(*MU, dtype=torch.bool)}, TypeError, "x", "bool", "int64"))
+        rows.append((function, {"x": 3.0}, TypeError, "x", "float", "tensor"))
     for function in SCALED:
         rows += [
             (function, {"scale": "variance"}, ValueError, "scale", "'variance'", "log_std"),
@@ -136,6 +149,9 @@ def _wrong() -> list[Wrong]:
     ]
     for name in ("log_scale", "df"):
         rows += _wrong_broadcast("student_t_log_likelihood", name)
+    rows += _wrong_broadcast("negative_binomial_log_likelihood", "log_dispersion")
+    for name in ("log_dispersion", "zero_logits"):
+        rows += _wrong_broadcast("zero_inflated_negative_binomial_log_likelihood", name)
     return rows
 
 

@@ -195,6 +195,69 @@ STUDENT_T = (  # loc, x, log_scale, df
     ((0.0, 0.0, 0.0, NAN), (NAN, NAN, NAN, None, NAN)),
 )
 
+POISSON = (  # log_rate, x
+    ((-INF, 0.0), (0.0, 0.0, None)),
+    ((-INF, 3.0), (-INF, 3.0, -INF)),
+    ((INF, 0.0), (-INF, -INF, None)),
+    ((INF, 3.0), (-INF, -INF, None)),
+    ((-80.0, 0.0), (-math.exp(-80.0), -math.exp(-80.0), None)),
+    ((80.0, 0.0), (-math.exp(80.0), -math.exp(80.0), None)),
+    ((80.0, 1.0), (80.0 - math.exp(80.0), 1.0 - math.exp(80.0), None)),
+    ((-80.0, 2.0), (-160.0 - math.log(2.0), 2.0, -81.5 + 0.5772156649)),
+    ((-85.0, 0.0), (-math.exp(-85.0), -math.exp(-85.0), None)),
+    ((0.0, 0.0), (-1.0, -1.0, 0.5772156649)),
+    ((0.0, 1.0), (-1.0, 0.0, 0.5772156649 - 1.0)),
+    ((math.log(1e30), 1e30), (None, None, None)),
+    ((0.0, 1e30), (-1e30 * (math.log(1e30) - 1.0), 1e30, -math.log(1e30))),
+    ((0.0, INF), (-INF, None, None)),
+    ((0.0, 1e-30), (-1.0, -1.0, 0.5772156649)),
+    ((NAN, 0.0), (NAN, NAN, NAN)),
+    ((0.0, NAN), (NAN, NAN, NAN)),
+)
+
+_E = math.exp(-80.0)
+NEGATIVE_BINOMIAL = (  # log_mean, x, log_dispersion
+    ((0.0, 0.0, 0.0), (-math.log(2.0), -0.5, None, 0.5 - math.log(2.0))),
+    ((0.0, 1.0, 0.0), (-2.0 * math.log(2.0), 0.0, None, None)),
+    ((0.0, 2.0, INF), (-1.0 - math.log(2.0), 1.0, None, 0.0)),
+    ((0.0, 2.0, 80.0), (-1.0 - math.log(2.0), 1.0, None, None)),
+    ((1.0, 0.0, INF), (-math.e, -math.e, None, 0.0)),
+    ((1.0, 0.0, 120.0), (-math.e, -math.e, None, 0.0)),
+    ((0.0, 0.0, -INF), (0.0, 0.0, None, 0.0)),
+    ((0.0, 3.0, -INF), (-INF, 0.0, None, 1.0)),
+    ((0.0, 0.0, -80.0), (-80.0 * _E, -_E, None, -79.0 * _E)),
+    ((0.0, 3.0, -80.0), (-80.0 - math.log(3.0), 2.0 * _E, None, 1.0)),
+    ((0.0, 3.0, -150.0), (-150.0 - math.log(3.0), 0.0, None, 1.0)),
+    ((-INF, 0.0, 0.0), (0.0, 0.0, None, 0.0)),
+    ((-INF, 2.0, 0.0), (-INF, 2.0, None, None)),
+    ((INF, 0.0, 0.0), (-INF, -1.0, None, -INF)),
+    ((80.0, 0.0, 0.0), (-80.0, -1.0, None, -79.0)),
+    ((80.0, 1.0, 0.0), (-80.0, -1.0, None, None)),
+    ((200.0, 1.0, 0.0), (-200.0, -1.0, None, None)),
+    ((-200.0, 2.0, 0.0), (-400.0, 2.0, None, None)),
+    ((-80.0, 0.0, 80.0), (-_E, -_E, None, None)),
+    ((math.log(1e4), 1e4, 80.0), (-0.5 * math.log(2e4 * math.pi) - 1 / 12e4, None, None, None)),
+    ((NAN, 0.0, 0.0), (NAN, NAN, NAN, NAN)),
+    ((0.0, NAN, 0.0), (NAN, NAN, NAN, NAN)),
+    ((0.0, 0.0, NAN), (NAN, NAN, NAN, NAN)),
+)
+
+_LOG2 = math.log(2.0)
+ZERO_INFLATED = (  # log_mean, x, log_dispersion, zero_logits
+    ((0.0, 0.0, 0.0, 0.0), (math.log(0.75), -1 / 6, None, (0.5 - _LOG2) / 3.0, 1 / 6)),
+    ((0.0, 1.0, 0.0, 0.0), (-3.0 * _LOG2, 0.0, None, None, -0.5)),
+    ((0.0, 0.0, 0.0, INF), (0.0, 0.0, None, 0.0, 0.0)),
+    ((0.0, 1.0, 0.0, INF), (-INF, None, None, None, -1.0)),
+    ((0.0, 0.0, 0.0, -INF), (-_LOG2, -0.5, None, 0.5 - _LOG2, 0.0)),
+    ((0.0, 1.0, 0.0, -INF), (-2.0 * _LOG2, 0.0, None, None, 0.0)),
+    ((80.0, 0.0, 5.0, -80.0), (-80.0, None, None, None, 1.0)),
+    ((80.0, 0.0, INF, 0.0), (-_LOG2, 0.0, None, 0.0, 0.5)),
+    ((0.0, 0.0, 0.0, 80.0), (-0.5 * _E, None, None, None, 0.5 * _E)),
+    ((0.0, 0.0, 0.0, NAN), (NAN, NAN, NAN, NAN, NAN)),
+    ((NAN, 0.0, 0.0, 0.0), (NAN, NAN, NAN, NAN, NAN)),
+    ((0.0, NAN, 0.0, 0.0), (NAN, NAN, NAN, NAN, None)),
+)
+
 # mu, std, prior_mu, prior_std
 PAIR_KL_STD = (
     ((1.0, 0.0, 1.0, 2.0), (INF, 0.0, -INF, 0.0, None)),
@@ -230,6 +293,9 @@ LIMITS = [
     *[("gaussian_log_likelihood", {}, *row) for row in GAUSSIAN],
     *[("laplace_log_likelihood", {}, *row) for row in LAPLACE],
     *[("student_t_log_likelihood", {}, *row) for row in STUDENT_T],
+    *[("poisson_log_likelihood", {}, *row) for row in POISSON],
+    *[("negative_binomial_log_likelihood", {}, *row) for row in NEGATIVE_BINOMIAL],
+    *[("zero_inflated_negative_binomial_log_likelihood", {}, *row) for row in ZERO_INFLATED],
     *[("gaussian_kl", {}, *row) for row in PAIR_KL],
     *[("gaussian_kl", {"scale": "std"}, *row) for row in PAIR_KL_STD],
 ]

@@ -73,6 +73,32 @@ def test_the_bernoulli_of_probabilities_is_the_cross_entropy(implementation: str
     torch.testing.assert_close(got, torch.autograd.grad(want, inputs, upstream))
 
 
+@pytest.mark.parametrize("log_dispersion", [-1.0, 3.0, 30.0])
+def test_counts_are_those_of_torch(log_dispersion: float, implementation: str) -> None:
+    """In float64; a negative binomial of little dispersion is a Poisson."""
+    parameter, uniform = _random(2)
+    x = (30.0 * uniform).floor()
+    poisson = distributions.Poisson(parameter.exp()).log_prob(x).sum(1)
+    torch.testing.assert_close(vk.poisson_log_likelihood(parameter, x), poisson)
+    theta = math.exp(log_dispersion)
+    count = distributions.NegativeBinomial(theta, logits=parameter - log_dispersion)
+    want = poisson if log_dispersion == 30.0 else count.log_prob(x).sum(1)
+    got = vk.negative_binomial_log_likelihood(parameter, x, log_dispersion)
+    torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
+
+
+def test_counts_have_probabilities_that_sum_to_one(implementation: str) -> None:
+    x = torch.arange(3000.0)[:, None]
+    log_mean = torch.full_like(x, math.log(40.0))
+    for log_probability in (
+        vk.poisson_log_likelihood(log_mean, x),
+        vk.negative_binomial_log_likelihood(log_mean, x, 0.5),
+        vk.zero_inflated_negative_binomial_log_likelihood(log_mean, x, 0.5, -1.0),
+    ):
+        total = log_probability.double().exp().sum().item()
+        assert total == pytest.approx(1.0, abs=1e-5)
+
+
 @pytest.mark.parametrize("logit", [0.0, 1e-8, 1e-3, 0.9, 1.1, 3.99, 4.01, 16.0, 17.0, 90.0])
 def test_a_continuous_bernoulli_integrates_to_one(logit: float) -> None:
     """Where torch's is wrong, too: beyond a logit of 16 and around 0."""
@@ -113,3 +139,44 @@ def test_laplace_by_name() -> None:
     got = vk.elbo_loss(loc, x, mu, mu, "laplace")
     want = (vk.gaussian_kl(mu, mu) - vk.laplace_log_likelihood(loc, x)).mean()
     torch.testing.assert_close(got, want)
+
+
+COUNTED = {
+    "poisson": vk.PoissonLikelihood(),
+    "negative_binomial": vk.NegativeBinomialLikelihood(),
+    "zero_inflated": vk.ZeroInflatedNegativeBinomialLikelihood(torch.tensor([0.0, 2.0])),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_samples_of_counts(name: str) -> None:
+    """Their means, and that they are likelier under their own distribution."""
+    likelihood, log_mean = COUNTED[name], torch.tensor([0.5, 3.0]).repeat(100_000, 1)
+    output = (log_mean, torch.zeros_like(log_mean)) if name == "zero_inflated" else log_mean
+    x = likelihood.sample(output, torch.Generator().manual_seed(3))
+    mean = likelihood.mean(output)
+    torch.testing.assert_close(x.mean(0), mean[0], rtol=0.03, atol=0.0)
+    other = (output[0] + 0.3, output[1]) if name == "zero_inflated" else log_mean + 0.3
+    own, others = (likelihood.log_prob(o, x).mean().item() for o in (output, other))
+    assert own > others
+
+
+def test_the_negative_binomial_module() -> None:
+    likelihood = vk.NegativeBinomialLikelihood(torch.tensor([0.5, -0.5]), learned=True)
+    log_mean, x = torch.randn(3, 2), torch.tensor([[0.0, 3.0]]).repeat(3, 1)
+    want = vk.negative_binomial_log_likelihood(log_mean, x, torch.tensor([0.5, -0.5]))
+    got = likelihood.log_prob(log_mean, x)
+    torch.testing.assert_close(got, want)
+    want = vk.negative_binomial_log_likelihood(log_mean, x, log_mean)
+    torch.testing.assert_close(likelihood.log_prob((log_mean, log_mean), x), want)
+    got.sum().backward()
+    assert likelihood.log_dispersion.grad is not None
+
+
+@pytest.mark.parametrize("name", ["poisson", "negative_binomial"])
+def test_counts_by_name(name: str) -> None:
+    log_mean, x, mu = torch.randn(4, 6), torch.arange(24.0).reshape(4, 6), torch.randn(4, 2)
+    loss = vk.elbo_loss(log_mean, x, mu, mu, name)
+    arguments = () if name == "poisson" else (0.0,)
+    own = getattr(vk, f"{name}_log_likelihood")(log_mean, x, *arguments)
+    torch.testing.assert_close(loss, (vk.gaussian_kl(mu, mu) - own).mean())

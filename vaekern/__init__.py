@@ -3,9 +3,7 @@
 from vaekern import objectives, posteriors, priors, reference
 from vaekern._backend import backend
 from vaekern._config import show_config
-from vaekern._image_likelihoods import DiscretizedLogisticLikelihood, LogisticMixtureLikelihood
 from vaekern._logistic_likelihoods import logistic_mixture_log_likelihood
-from vaekern._optimal_gaussian import OptimalGaussianLikelihood
 from vaekern.elbo import elbo_loss
 from vaekern.functional import (
     bernoulli_log_likelihood,
@@ -17,17 +15,26 @@ from vaekern.functional import (
     gaussian_log_likelihood,
     laplace_log_likelihood,
     multinomial_log_likelihood,
+    negative_binomial_log_likelihood,
+    poisson_log_likelihood,
     reparameterize,
     sample_with_kl,
     student_t_log_likelihood,
+    zero_inflated_negative_binomial_log_likelihood,
 )
 from vaekern.likelihoods import (
     BernoulliLikelihood,
     CategoricalLikelihood,
+    DiscretizedLogisticLikelihood,
     GaussianLikelihood,
     LaplaceLikelihood,
     Likelihood,
+    LogisticMixtureLikelihood,
     MultinomialLikelihood,
+    NegativeBinomialLikelihood,
+    OptimalGaussianLikelihood,
+    PoissonLikelihood,
+    ZeroInflatedNegativeBinomialLikelihood,
 )
 from vaekern.linear_likelihoods import (
     linear_bernoulli_log_likelihood,
@@ -49,8 +56,11 @@ __all__ = [
     "Likelihood",
     "LogisticMixtureLikelihood",
     "MultinomialLikelihood",
+    "NegativeBinomialLikelihood",
     "OptimalGaussianLikelihood",
+    "PoissonLikelihood",
     "VAEOutput",
+    "ZeroInflatedNegativeBinomialLikelihood",
     "backend",
     "bernoulli_log_likelihood",
     "bernoulli_probs_log_likelihood",
@@ -67,7 +77,9 @@ __all__ = [
     "linear_gaussian_log_likelihood",
     "logistic_mixture_log_likelihood",
     "multinomial_log_likelihood",
+    "negative_binomial_log_likelihood",
     "objectives",
+    "poisson_log_likelihood",
     "posteriors",
     "priors",
     "reference",
@@ -76,4 +88,5 @@ __all__ = [
     "sample_with_kl",
     "show_config",
     "student_t_log_likelihood",
+    "zero_inflated_negative_binomial_log_likelihood",
 ]

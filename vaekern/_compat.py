@@ -45,3 +45,6 @@ def current_cuda_stream(device_index: int) -> int:
 
 #: A tensor from a DLPack capsule; ``torch.from_dlpack`` would look for ``__dlpack__`` first.
 from_dlpack = torch._C._from_dlpack
+
+#: The public sampler of Gamma variables takes no generator.
+standard_gamma = torch._standard_gamma

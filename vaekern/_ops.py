@@ -65,6 +65,27 @@ MULTINOMIAL = MultinomialOp(
     scaled=False,
     kept=("log_sum_exp", "total"),
 )
+POISSON = Op(
+    _plain.poisson_log_likelihood,
+    inputs=("log_rate", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range="count",
+)
+NEGATIVE_BINOMIAL = Op(
+    _plain.negative_binomial_log_likelihood,
+    inputs=("log_mean", "log_dispersion", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range="count",
+)
+ZERO_INFLATED_NEGATIVE_BINOMIAL = Op(
+    _plain.zero_inflated_negative_binomial_log_likelihood,
+    inputs=("log_mean", "log_dispersion", "zero_logits", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range="count",
+)
 STANDARD_KL = Op(
     _plain.standard_kl,
     inputs=("mu", "logvar"),
@@ -102,6 +123,9 @@ OPS = (
     DISCRETIZED_LOGISTIC,
     CATEGORICAL,
     MULTINOMIAL,
+    POISSON,
+    NEGATIVE_BINOMIAL,
+    ZERO_INFLATED_NEGATIVE_BINOMIAL,
     STANDARD_KL,
     GAUSSIAN_KL,
     REPARAMETERIZE,

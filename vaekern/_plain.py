@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vaekern import _plain_counts
+
 _LOG_2PI = math.log(2.0 * math.pi)
 #: log(sinh(l / 2) / (l / 2)) as l^2 times a series in l^2
 _LOG_SINHC = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600, -4.40349178223957765e-11,
@@ -273,6 +275,29 @@ def multinomial_log_likelihood(logits: Tensor, counts: Tensor, batch_dims: int) 
     log_p = logits - logits.logsumexp(-1, keepdim=True)
     nothing = (counts == 0) & ~torch.isfinite(log_p)  # 0 * inf counts as 0
     return per_datapoint(counts * torch.where(nothing, 0.0, log_p), batch_dims)
+
+
+def poisson_log_likelihood(log_rate: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+    return per_datapoint(_plain_counts.poisson(*_widen_with_counts(x, log_rate)), batch_dims)
+
+
+def negative_binomial_log_likelihood(
+    log_mean: Tensor, log_dispersion: Tensor, x: Tensor, batch_dims: int
+) -> Tensor:
+    wide = _widen_with_counts(x, log_mean, log_dispersion)
+    return per_datapoint(_plain_counts.negative_binomial(*wide), batch_dims)
+
+
+def zero_inflated_negative_binomial_log_likelihood(
+    log_mean: Tensor, log_dispersion: Tensor, zero_logits: Tensor, x: Tensor, batch_dims: int
+) -> Tensor:
+    wide = _widen_with_counts(x, log_mean, log_dispersion, zero_logits)
+    return per_datapoint(_plain_counts.zero_inflated_negative_binomial(*wide), batch_dims)
+
+
+def _widen_with_counts(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """The parameters, then the counts, as floats of one dtype."""
+    return widen(*parameters, image(x, parameters[0], "count"))
 
 
 def standard_kl(mu: Tensor, logvar: Tensor, batch_dims: int, scale: str) -> Tensor:

@@ -33,6 +33,11 @@ from vaekern._checks import (
     check_target,
     check_uint8_range,
 )
+from vaekern._count_likelihoods import (
+    negative_binomial_log_likelihood,
+    poisson_log_likelihood,
+    zero_inflated_negative_binomial_log_likelihood,
+)
 from vaekern._launch import accumulation_dtype
 from vaekern._location_likelihoods import laplace_log_likelihood, student_t_log_likelihood
 from vaekern._logistic_likelihoods import discretized_logistic_log_likelihood
@@ -49,9 +54,12 @@ __all__ = [
     "gaussian_log_likelihood",
     "laplace_log_likelihood",
     "multinomial_log_likelihood",
+    "negative_binomial_log_likelihood",
+    "poisson_log_likelihood",
     "reparameterize",
     "sample_with_kl",
     "student_t_log_likelihood",
+    "zero_inflated_negative_binomial_log_likelihood",
 ]
 
 

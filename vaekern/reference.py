@@ -41,4 +41,9 @@ linear_gaussian_log_likelihood = _plain(linear_likelihoods.linear_gaussian_log_l
 linear_categorical_log_likelihood = _plain(linear_likelihoods.linear_categorical_log_likelihood)
 gaussian_kl_tril = _plain(tril.gaussian_kl_tril)
 sample_tril = _plain(tril.sample_tril)
+poisson_log_likelihood = _plain(functional.poisson_log_likelihood)
+negative_binomial_log_likelihood = _plain(functional.negative_binomial_log_likelihood)
+zero_inflated_negative_binomial_log_likelihood = _plain(
+    functional.zero_inflated_negative_binomial_log_likelihood
+)
 elbo_loss = _plain(elbo.elbo_loss)

@@ -97,6 +97,30 @@ def _multinomial(logits: Tensor, x: Tensor) -> Tensor:
     return per_datapoint(x * functional.log_softmax(logits, -1))
 
 
+def _poisson(log_rate: Tensor, x: Tensor) -> Tensor:
+    nll = functional.poisson_nll_loss(log_rate, x, log_input=True, reduction="none")
+    return -per_datapoint(nll + torch.lgamma(x + 1))
+
+
+def _negative_binomial_elements(log_mean: Tensor, log_dispersion: Tensor, x: Tensor) -> Tensor:
+    theta, mu = log_dispersion.exp(), log_mean.exp()
+    log_both = torch.log(theta + mu)
+    exponents = theta * (log_dispersion - log_both) + x * (log_mean - log_both)
+    return exponents + torch.lgamma(x + theta) - torch.lgamma(theta) - torch.lgamma(x + 1)
+
+
+def _negative_binomial(log_mean: Tensor, log_dispersion: Tensor, x: Tensor) -> Tensor:
+    return per_datapoint(_negative_binomial_elements(log_mean, log_dispersion, x))
+
+
+def _zero_inflated(
+    log_mean: Tensor, log_dispersion: Tensor, zero_logits: Tensor, x: Tensor
+) -> Tensor:
+    count = _negative_binomial_elements(log_mean, log_dispersion, x)
+    added = functional.softplus(count - zero_logits) - functional.softplus(-zero_logits)
+    return per_datapoint(torch.where(x == 0, added, count - functional.softplus(zero_logits)))
+
+
 def _standard_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     return -0.5 * per_datapoint(1 + logvar - mu.pow(2) - logvar.exp())
 
@@ -130,6 +154,9 @@ FORMS: dict[str, Form] = {
     "discretized_logistic_log_likelihood": _discretized_logistic,
     "categorical_log_likelihood": _categorical,
     "multinomial_log_likelihood": _multinomial,
+    "poisson_log_likelihood": _poisson,
+    "negative_binomial_log_likelihood": _negative_binomial,
+    "zero_inflated_negative_binomial_log_likelihood": _zero_inflated,
     "standard_kl": _standard_kl,
     "gaussian_kl": _gaussian_kl,
     "reparameterize": sample,

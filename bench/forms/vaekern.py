@@ -47,6 +47,18 @@ def _image_nll(params: Tensor, x: Tensor) -> Tensor:
     return -vk.logistic_mixture_log_likelihood(params, x).mean()
 
 
+def _negative_binomial(log_mean: Tensor, log_dispersion: Tensor, x: Tensor) -> Tensor:
+    return vk.negative_binomial_log_likelihood(log_mean, x, log_dispersion)
+
+
+def _zero_inflated(
+    log_mean: Tensor, log_dispersion: Tensor, zero_logits: Tensor, x: Tensor
+) -> Tensor:
+    return vk.zero_inflated_negative_binomial_log_likelihood(
+        log_mean, x, log_dispersion, zero_logits
+    )
+
+
 FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
@@ -61,6 +73,9 @@ FORMS: dict[str, Form] = {
     "discretized_logistic_log_likelihood": _discretized_logistic,
     "categorical_log_likelihood": vk.categorical_log_likelihood,
     "multinomial_log_likelihood": _multinomial,
+    "poisson_log_likelihood": vk.poisson_log_likelihood,
+    "negative_binomial_log_likelihood": _negative_binomial,
+    "zero_inflated_negative_binomial_log_likelihood": _zero_inflated,
     "standard_kl": vk.gaussian_kl,
     "gaussian_kl": vk.gaussian_kl,
     "reparameterize": vk.reparameterize,

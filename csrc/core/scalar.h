@@ -203,7 +203,7 @@ VK_FN double exp_of_minus(double x) { return std::exp(-x); }
 // --- e^x together with phi(x) = e^x - 1 - x -----------------------------------------------------
 
 // phi is what the Gaussian KL is made of. It is quadratic at 0, where e^x - 1 - x and even
-// expm1(x) - x lose every digit; here no step cancels. For -1 < x < 2, garbage elsewhere.
+// expm1(x) - x lose every digit; here no step cancels. For -4 < x < 4, garbage elsewhere.
 template <class T>
 struct ExpPhi {
   T exp, phi;

@@ -32,6 +32,13 @@ from vaekern.triton.math.gaussian_kl import (
     standard_kl_vjp,
 )
 from vaekern.triton.math.laplace import laplace_log_likelihood, laplace_log_likelihood_vjp
+from vaekern.triton.math.negative_binomial import (
+    negative_binomial_log_likelihood,
+    negative_binomial_log_likelihood_vjp,
+    zero_inflated_negative_binomial_log_likelihood,
+    zero_inflated_negative_binomial_log_likelihood_vjp,
+)
+from vaekern.triton.math.poisson import poisson_log_likelihood, poisson_log_likelihood_vjp
 from vaekern.triton.math.reparameterize import (
     reparameterize,
     reparameterize_vjp,
@@ -77,6 +84,21 @@ OPS = (
     ),
     Op(categorical_log_likelihood, 1, categorical_log_likelihood_vjp, 1, scales=("",)),
     Op(multinomial_log_likelihood, 3, multinomial_log_likelihood_vjp, 2, scales=("",)),
+    Op(poisson_log_likelihood, 1, poisson_log_likelihood_vjp, 2, scales=("",)),
+    Op(
+        negative_binomial_log_likelihood,
+        1,
+        negative_binomial_log_likelihood_vjp,
+        3,
+        scales=("",),
+    ),
+    Op(
+        zero_inflated_negative_binomial_log_likelihood,
+        1,
+        zero_inflated_negative_binomial_log_likelihood_vjp,
+        4,
+        scales=("",),
+    ),
     Op(standard_kl, 1, standard_kl_vjp, 2),
     Op(gaussian_kl, 1, gaussian_kl_vjp, 4),
     Op(reparameterize, 1, reparameterize_vjp, 2),

@@ -10,7 +10,7 @@ from vaekern._checks import check_device, check_float, check_like, check_target
 from vaekern._plain import widen
 from vaekern._squared_error import squared_error
 from vaekern.functional import gaussian_call, reparameterize
-from vaekern.likelihoods import DecoderOutput, Likelihood
+from vaekern.likelihoods._base import DecoderOutput, Likelihood
 
 
 class OptimalGaussianLikelihood(Likelihood):

@@ -15,7 +15,7 @@ from vaekern._logistic_likelihoods import (
     logistic_mixture_log_likelihood,
 )
 from vaekern._mixture import LEAST_LOG_SCALE, PLANES, conditional_means
-from vaekern.likelihoods import DecoderOutput, Likelihood, _hold, _single, _spread
+from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
 
 
 class DiscretizedLogisticLikelihood(Likelihood):
@@ -33,7 +33,7 @@ class DiscretizedLogisticLikelihood(Likelihood):
     def __init__(self, log_scale: Tensor | float = 0.0, *, learned: bool = False) -> None:
         super().__init__()
         self.log_scale: Tensor | float
-        _hold(self, "log_scale", log_scale, learned)
+        hold(self, "log_scale", log_scale, learned)
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         loc, log_scale = self._split(decoder_output)
@@ -42,14 +42,14 @@ class DiscretizedLogisticLikelihood(Likelihood):
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         """Of the distribution before it is rounded to levels."""
         loc, log_scale = self._split(decoder_output)
-        return mean_within(loc, torch.exp(_spread(log_scale, loc)))
+        return mean_within(loc, torch.exp(spread(log_scale, loc)))
 
     @torch.no_grad()
     def sample(
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
         loc, log_scale = self._split(decoder_output)
-        return sample_levels(loc, torch.exp(_spread(log_scale, loc)), generator)
+        return sample_levels(loc, torch.exp(spread(log_scale, loc)), generator)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
         if isinstance(decoder_output, Tensor):
@@ -64,7 +64,7 @@ class LogisticMixtureLikelihood(Likelihood):
     levels rescaled to [-1, 1], [B, 3, *pixels]."""
 
     def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
-        return logistic_mixture_log_likelihood(_single(decoder_output), x, batch_dims=batch_dims)
+        return logistic_mixture_log_likelihood(single(decoder_output), x, batch_dims=batch_dims)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         """Of the distribution before it is rounded to levels. Where a component's green or blue
@@ -94,7 +94,7 @@ class LogisticMixtureLikelihood(Likelihood):
 
 def _components(decoder_output: DecoderOutput) -> Tensor:
     """[B, 10, K, *pixels], at least in float32."""
-    params = _single(decoder_output)
+    params = single(decoder_output)
     return params.to(accumulation_dtype((params,))).unflatten(1, (PLANES, -1))
 
 

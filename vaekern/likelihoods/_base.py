@@ -1,0 +1,66 @@
+"""The interface of likelihood modules, and what they share."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from vaekern._call import Call, run
+
+DecoderOutput: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
+
+
+class Likelihood(nn.Module):
+    """The interface. Subclasses that fit a fused operation implement :meth:`call`; others
+    override :meth:`log_prob`."""
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call | None:
+        """The fused operation that computes :meth:`log_prob`, if there is one."""
+        return None
+
+    def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+        """log p(x | decoder output) per datapoint, in nats: the shape ``x.shape[:batch_dims]``."""
+        call = self.call(decoder_output, x, batch_dims)
+        if call is None:
+            raise NotImplementedError(f"{type(self).__name__} has neither call nor log_prob")
+        log_prob: Tensor = run(call)
+        return log_prob
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        """The mean of p(x | decoder output)."""
+        raise NotImplementedError
+
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """One sample of p(x | decoder output) for each datapoint. Carries no gradient."""
+        raise NotImplementedError
+
+
+def hold(module: nn.Module, name: str, value: Tensor | float, learned: bool) -> None:
+    """As a parameter, a buffer or a number."""
+    if learned:
+        value = nn.Parameter(torch.as_tensor(value, dtype=torch.get_default_dtype()))
+        module.register_parameter(name, value)
+    elif isinstance(value, Tensor):
+        module.register_buffer(name, value)
+    else:
+        setattr(module, name, value)
+
+
+def spread(parameter: Tensor | float, like: Tensor) -> Tensor:
+    """One number per element of ``like``."""
+    parameter = torch.as_tensor(parameter, dtype=like.dtype, device=like.device)
+    if parameter.dim() == 1 and like.dim() > 2:
+        parameter = parameter.reshape(-1, *(1,) * (like.dim() - 2))  # one per channel
+    return parameter.expand(like.shape)
+
+
+def single(decoder_output: DecoderOutput) -> Tensor:
+    if not isinstance(decoder_output, Tensor):
+        raise TypeError(
+            f"decoder_output: expected a tensor of logits, got {type(decoder_output).__name__}"
+        )
+    return decoder_output

@@ -1,0 +1,74 @@
+"""Classes, and counts of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekern._call import Call
+from vaekern._categorical_likelihoods import (
+    categorical_call,
+    multinomial_call,
+    multinomial_log_likelihood,
+)
+from vaekern.likelihoods._base import DecoderOutput, Likelihood, single
+
+
+class CategoricalLikelihood(Likelihood):
+    """Classes; the decoder emits their logits, in one dimension more than the data have. See
+    :func:`vaekern.categorical_log_likelihood`. Probabilities take the place of the mean."""
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
+        return categorical_call(single(decoder_output), x, batch_dims)
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        return torch.softmax(single(decoder_output), -1)
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        logits = single(decoder_output)
+        return _draw_classes(logits, 1, generator).reshape(logits.shape[:-1])
+
+
+class MultinomialLikelihood(Likelihood):
+    """Counts of classes; the decoder emits logits. See :func:`vaekern.multinomial_log_likelihood`.
+
+    Args:
+        total: how many draws :meth:`mean` and :meth:`sample` stand for.
+        coefficient: whether the log-likelihood includes the multinomial coefficient.
+    """
+
+    def __init__(self, total: int = 1, *, coefficient: bool = True) -> None:
+        super().__init__()
+        self.total = total
+        self.coefficient = coefficient
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call | None:
+        if self.coefficient:
+            return None
+        return multinomial_call(single(decoder_output), x, batch_dims)
+
+    def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+        return multinomial_log_likelihood(
+            single(decoder_output), x, coefficient=self.coefficient, batch_dims=batch_dims
+        )
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        return self.total * torch.softmax(single(decoder_output), -1)
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        logits = single(decoder_output)
+        drawn = _draw_classes(logits, self.total, generator)
+        counts = torch.zeros_like(logits).reshape(-1, logits.shape[-1])
+        return counts.scatter_add_(1, drawn, counts.new_ones(drawn.shape)).reshape(logits.shape)
+
+
+def _draw_classes(logits: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+    """n of them for each row of logits: [rows, n]."""
+    p = torch.softmax(logits.float(), -1).reshape(-1, logits.shape[-1])
+    return torch.multinomial(p, n, replacement=True, generator=generator)
