@@ -17,10 +17,13 @@ constexpr int kGroupWidth = sizeof(T) == sizeof(double)                         
                             : Function::n_inputs <= 3 && Function::n_outputs <= 2 ? 8
                                                                                     : 4;
 
-// Of the largest blocks, that registers must suffice for.
+// Of the largest blocks, that registers must suffice for. Where much is prepared, much is computed.
 template <class Function, class T>
 constexpr int kBlocksPerProcessor =
-    sizeof(T) == sizeof(double) || Function::n_inputs + Function::n_outputs > 9 ? 1 : 2;
+    sizeof(T) == sizeof(double) || Function::n_inputs + Function::n_outputs > 9 ||
+            sizeof(typename Function::template Prepared<T>) > 8 * sizeof(T)
+        ? 1
+        : 2;
 
 template <bool is_prepared, class T, class Prepared>
 VK_FN auto argument(T value, const Prepared& prepared) {

@@ -24,7 +24,7 @@ struct ZeroInflatedNegativeBinomial {
   VK_FN static Values<T, 1> value(T m, const std::type_identity_t<Prepared<T>>& dispersion, T l, T x) {
     const NegativeBinomial::Terms<T> terms(m, dispersion, x);
     const T count = NegativeBinomial::log_probability(terms);
-    const Inflation<T> zeros(l, x == T(0) ? count : T(0));
+    const Inflation<T> zeros(l, x == T(0) ? NegativeBinomial::log_zero(terms) : T(0));
     return {{x == T(0) ? zeros.log_probability : count - zeros.softplus}};
   }
 

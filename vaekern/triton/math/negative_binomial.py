@@ -222,9 +222,11 @@ def inflation(logit, zero):
 def zero_inflated_negative_binomial_log_likelihood(
     log_mean, log_dispersion, zero_logits, x, scale: tl.constexpr
 ):
-    count = log_probability(terms(log_mean, log_dispersion, x), x)
+    of_all = terms(log_mean, log_dispersion, x)
+    count = log_probability(of_all, x)
     zero = x == 0.0
-    _, softplus, _, of_zero, _, _ = inflation(zero_logits, tl.where(zero, count, 0.0))
+    at_zero = tl.where(zero, log_zero(of_all[1], of_all[3]), 0.0)
+    _, softplus, _, of_zero, _, _ = inflation(zero_logits, at_zero)
     return (tl.where(zero, of_zero, count - softplus),)
 
 
