@@ -21,16 +21,16 @@ struct ZeroInflatedNegativeBinomial {
   using Prepared = NegativeBinomial::Prepared<T>;
 
   template <class T>
-  VK_FN static Values<T, 1> value(T m, const std::type_identity_t<Prepared<T>>& dispersion, T l, T x) {
-    const NegativeBinomial::Terms<T> terms(m, dispersion, x);
+  VK_FN static Values<T, 1> value(T m, const std::type_identity_t<Prepared<T>>& of_r, T l, T x) {
+    const NegativeBinomial::Terms<T> terms(m, of_r, x);
     const T count = NegativeBinomial::log_probability(terms);
     const Inflation<T> zeros(l, x == T(0) ? NegativeBinomial::log_zero(terms) : T(0));
     return {{x == T(0) ? zeros.log_probability : count - zeros.softplus}};
   }
 
   template <class T>
-  VK_FN static Values<T, 4> vjp(T g, T m, const std::type_identity_t<Prepared<T>>& dispersion, T l, T x) {
-    const NegativeBinomial::Terms<T> terms(m, dispersion, x);
+  VK_FN static Values<T, 4> vjp(T g, T m, const std::type_identity_t<Prepared<T>>& of_r, T l, T x) {
+    const NegativeBinomial::Terms<T> terms(m, of_r, x);
     const NegativeBinomial::Gradient<T> d = NegativeBinomial::gradient(terms);
     const bool zero = x == T(0);
     const Inflation<T> zeros(l, zero ? NegativeBinomial::log_zero(terms) : T(0));
