@@ -291,6 +291,8 @@ def _counted() -> Iterator[Case]:
     name = "poisson_log_likelihood"
     arguments = Argument("log_rate", "log_rate"), Argument("x", "count")
     yield Case("poisson-count", name, name, arguments)
+    bytes_ = Argument("log_rate", "log_rate"), Argument("x", "count_uint8")
+    yield Case("poisson-uint8", name, name, bytes_)
     mean, name = Argument("log_mean", "log_rate"), "negative_binomial_log_likelihood"
     yield from _with_parameters("negative_binomial", name, mean, ["count"], ["log_dispersion"])
     # A zero has a density of its own: no gradient with respect to x is the limit of a difference.
@@ -337,6 +339,11 @@ MASKED = {
     "gaussian-log_std-middle-float": "batch",
     "laplace-batch-float": "shared",
     "student_t-event-float": "full",
+    "bernoulli_probs-float": "full",
+    "discretized_logistic-channel-levels": "full",
+    "poisson-count": "shared",
+    "negative_binomial-channel-count": "full",
+    "zero_inflated-channel-positive_count": "full",
     "gaussian_kl-logvar-none": "full",
     "gaussian_kl-std-event": "shared",
 }

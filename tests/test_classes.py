@@ -215,6 +215,8 @@ MULTINOMIAL = {"logits": t(4, 3), "counts": t(4, 3)}
         (CATEGORICAL, {"x": 1}, TypeError, "int", "tensor"),
         (CATEGORICAL, {"x": t(4, 3, dtype=I64)}, ValueError, "(4, 3)", "(4,)"),
         (CATEGORICAL, {"x": t(4, dtype=I64, device="cpu")}, ValueError, "cpu", "meta"),
+        (CATEGORICAL, {"mask": t(4, 3, dtype=torch.bool)}, ValueError, "(4, 3)", "x, (4,)"),
+        (CATEGORICAL, {"mask": t(4)}, TypeError, "float32", "bool"),
         (CATEGORICAL, {"batch_dims": 2}, ValueError, "2", "0 to 1"),
         (CATEGORICAL, {"batch_dims": -1}, ValueError, "-1", "0 to 1"),
         (MULTINOMIAL, {"logits": t(4, 3, dtype=I64)}, TypeError, "int64", "float32"),
@@ -260,6 +262,22 @@ def test_in_the_loss(name: str, positions: tuple[int, ...]) -> None:
     torch.testing.assert_close(
         *[torch.autograd.grad(loss, logits)[0] for loss in (got, -want.mean())]
     )
+
+
+@pytest.mark.parametrize("batch_dims", [0, 1, 2])
+def test_positions_outside_a_mask_are_not_there(batch_dims: int, implementation: str) -> None:
+    logits = torch.randn(3, 5, 7, dtype=torch.float64, device=backends.device).requires_grad_()
+    x = torch.randint(7, (3, 5), device=backends.device)
+    mask = torch.rand(3, 5, device=backends.device) < 0.6
+    x[~mask] = 99  # no class
+    got = vk.categorical_log_likelihood(logits, x, mask=mask, batch_dims=batch_dims)
+    inside = x.where(mask, 0)[..., None]
+    terms = logits.log_softmax(-1).gather(-1, inside)[..., 0] * mask
+    want = terms if batch_dims == 2 else terms.flatten(batch_dims).sum(-1)
+    torch.testing.assert_close(got, want)
+    gradients = [torch.autograd.grad(value.sum(), logits)[0] for value in (got, want)]
+    torch.testing.assert_close(*gradients)
+    assert not gradients[0][~mask].any()
 
 
 def test_a_mask_leaves_positions_out() -> None:

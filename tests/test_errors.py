@@ -129,7 +129,7 @@ def _wrong() -> list[Wrong]:
     for function in PRIORED:
         for name in ("prior_mu", "prior_logvar"):
             rows += _wrong_broadcast(function, name)
-    for function in (*TARGETS, "gaussian_kl"):
+    for function in (*TARGETS, *COUNTED, "gaussian_kl"):
         first, one = FIRST_TWO[function][0], t(*MU, dtype=torch.bool)
         rows += [
             (function, {"mask": t(*MU, dtype=torch.uint8)}, TypeError, "mask", "uint8", "bool"),

@@ -11,7 +11,9 @@ from vaekern._checks import check_batch_dims, check_float, check_like, check_tar
 __all__ = ["bernoulli_probs_log_likelihood"]
 
 
-def bernoulli_probs_log_likelihood(probs: Tensor, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+def bernoulli_probs_log_likelihood(
+    probs: Tensor, x: Tensor, *, mask: Tensor | None = None, batch_dims: int = 1
+) -> Tensor:
     r"""Bernoulli log-likelihood log p(x | probs), per datapoint in nats: minus
     ``torch.nn.functional.binary_cross_entropy``, with its clamps.
 
@@ -26,6 +28,7 @@ def bernoulli_probs_log_likelihood(probs: Tensor, x: Tensor, *, batch_dims: int 
         x: targets, the shape of ``probs``: floating point in [0, 1] (not checked), bool, or uint8
             intensities 0..255, which the kernel reads as x / 255. Floating-point x gets gradients,
             log p - log(1 - p), infinite at 0 and 1.
+        mask: which elements count, as in :func:`bernoulli_log_likelihood`.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -41,4 +44,4 @@ def bernoulli_probs_log_likelihood(probs: Tensor, x: Tensor, *, batch_dims: int 
     check_target("x", x)
     check_like("x", x, "probs", probs)
     check_batch_dims(batch_dims, "probs", probs)
-    return run(Call(_ops.BERNOULLI_PROBS, probs, x, batch_dims))
+    return run(Call(_ops.BERNOULLI_PROBS, probs, x, batch_dims).masked(mask))

@@ -7,13 +7,22 @@ from torch import Tensor
 
 from vaekern import _ops, _plain
 from vaekern._call import Call, run
-from vaekern._checks import check_class_indices, check_counts, check_device, check_float, check_like
+from vaekern._checks import (
+    check_class_indices,
+    check_counts,
+    check_device,
+    check_float,
+    check_like,
+    check_mask,
+)
 from vaekern._launch import accumulation_dtype
 
 __all__ = ["categorical_log_likelihood", "multinomial_log_likelihood"]
 
 
-def categorical_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+def categorical_log_likelihood(
+    logits: Tensor, x: Tensor, *, mask: Tensor | None = None, batch_dims: int = 1
+) -> Tensor:
     r"""Categorical log-likelihood log p(x | logits), per datapoint in nats.
 
     .. math:: \sum_i l_{i x_i} - \log \sum_k e^{l_{ik}}
@@ -26,6 +35,8 @@ def categorical_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1
         logits: the shape of ``x`` with one more dimension behind, the classes. Gets gradients.
         x: indices of classes, of any integer dtype. As in :func:`torch.gather`, an index that is
             no class is an error on the CPU and undefined on a GPU.
+        mask: which positions count: bool, the shape of ``x``, or with a 1 for each dimension it is
+            shared over. The others give 0, and get no gradient; their logits must not be NaN.
         batch_dims: how many leading dimensions of ``x`` index datapoints.
 
     Returns:
@@ -35,7 +46,12 @@ def categorical_log_likelihood(logits: Tensor, x: Tensor, *, batch_dims: int = 1
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
-    return run(categorical_call(logits, x, batch_dims))
+    if mask is None:
+        return run(categorical_call(logits, x, batch_dims))
+    categorical_call(logits, x, batch_dims)  # its checks
+    check_mask("mask", mask, "x", x)
+    positions = run(categorical_call(logits, x.masked_fill(~mask, 0), x.dim()))
+    return _plain.per_datapoint(positions.masked_fill(~mask, 0.0), batch_dims)
 
 
 def multinomial_log_likelihood(

@@ -25,6 +25,7 @@ def discretized_logistic_log_likelihood(
     x: Tensor,
     log_scale: Tensor | float,
     *,
+    mask: Tensor | None = None,
     batch_dims: int = 1,
 ) -> Tensor:
     r"""Log-likelihood of images of 256 levels under a discretized logistic distribution, per
@@ -45,6 +46,7 @@ def discretized_logistic_log_likelihood(
             [-1, 1] (not checked). Gets no gradient.
         log_scale: logarithms of the scale, broadcasting as ``logvar`` does in
             :func:`gaussian_log_likelihood`. Tensors get gradients.
+        mask: which elements count, as in :func:`bernoulli_log_likelihood`.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -54,7 +56,7 @@ def discretized_logistic_log_likelihood(
         ValueError: shapes or devices do not fit, or ``x`` requires a gradient.
         TypeError: a dtype is not supported.
     """
-    return run(discretized_logistic_call(loc, x, log_scale, batch_dims))
+    return run(discretized_logistic_call(loc, x, log_scale, batch_dims).masked(mask))
 
 
 def logistic_mixture_log_likelihood(params: Tensor, x: Tensor, *, batch_dims: int = 1) -> Tensor:
