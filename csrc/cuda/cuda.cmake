@@ -39,11 +39,14 @@ elseif(missing)
   return()
 endif()
 
-# Machine code for every architecture in use, and PTX of the last for those to come.
-if(own_architectures AND CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
-  set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90)
-elseif(own_architectures)
-  set(CMAKE_CUDA_ARCHITECTURES 80-real 86-real 89-real 90-real 100-real 120)
+# Machine code for every architecture in use, and PTX of the last for those to come. In the cache,
+# where CMake has put a default of its own that a second run would take for the user's.
+if(own_architectures)
+  set(architectures 80-real 86-real 89-real 90-real 100-real 120)
+  if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
+    set(architectures 80-real 86-real 89-real 90)
+  endif()
+  set(CMAKE_CUDA_ARCHITECTURES ${architectures} CACHE STRING "CUDA architectures" FORCE)
 endif()
 message(STATUS "vaekern: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES}")
 
