@@ -38,8 +38,11 @@ def test_numbers_of_kernels_are_those_of_the_cpu() -> None:
 
 def test_every_kernel_is_compiled_in_both_precisions(measured: Usages) -> None:
     names = {kernel for kernel, _ in measured}
-    assert {"combine_kernel", "scale_kernel"} < names
-    assert len(names) == 2 * len(_native.KERNELS) + 2
+    others = {"combine_kernel", "scale_kernel"}
+    for element in ("float", "double"):
+        others |= {f"mixture_{what}_kernel RgbLogistic {element}" for what in ("value", "vjp")}
+    assert others < names
+    assert len(names) == 2 * len(_native.KERNELS) + len(others)
 
 
 def test_nothing_spills(measured: Usages) -> None:

@@ -3,7 +3,7 @@
 The package brings a hundred others, so its formula is repeated here: ``VAE.loss`` of
 ``src/scvi/module/_vae.py`` (August 2026), which imports ``kl_divergence`` from torch.distributions
 and whose encoders return its Normals. Reconstructions are Gaussian (``gene_likelihood="normal"``);
-the count likelihoods stay scvi-tools' own.
+the count likelihoods are those of test_scvi_counts.py.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
 Nothing here imports the package that it stands in for before a function needs it.
 """
 
-from vaekern.compat import latent_diffusion, pythae, pytorch_examples, torch_distributions
+from vaekern.compat import latent_diffusion, pythae, pytorch_examples, scvi, torch_distributions
 from vaekern.compat._patch import Patch
 from vaekern.compat.diffusers import DiagonalGaussianDistribution, patch_diffusers
 from vaekern.compat.oobleck import OobleckDiagonalGaussianDistribution
+from vaekern.compat.scvi import patch_scvi
 from vaekern.compat.torch_distributions import distributions
 
 __all__ = [
@@ -16,7 +17,9 @@ __all__ = [
     "distributions",
     "latent_diffusion",
     "patch_diffusers",
+    "patch_scvi",
     "pythae",
     "pytorch_examples",
+    "scvi",
     "torch_distributions",
 ]

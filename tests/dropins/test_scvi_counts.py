@@ -1,0 +1,111 @@
+"""scvi-tools' likelihoods of counts.
+
+The package brings a hundred others, so the two formulas are repeated here, from
+``distributions/_negative_binomial.py`` of scvi-tools 1.4.2; where it is installed, its classes are
+compared, too.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from agreement import DTYPES, check_agreement, normal
+from torch import Tensor
+
+from vaekern.compat import scvi
+
+EPS = 1e-8
+COUNTS = torch.tensor([[0.0, 1.0, 3.0], [0.0, 40.0, 700.0], [2.0, 0.0, 0.0]], dtype=torch.float64)
+
+
+def nb(x: Tensor, mu: Tensor, theta: Tensor) -> Tensor:
+    log_total = torch.log(theta + mu + EPS)
+    powers = theta * (torch.log(theta + EPS) - log_total) + x * (torch.log(mu + EPS) - log_total)
+    return powers + torch.lgamma(x + theta) - torch.lgamma(theta) - torch.lgamma(x + 1)
+
+
+def zinb(x: Tensor, mu: Tensor, theta: Tensor, pi: Tensor) -> Tensor:
+    log_no_count = theta * (torch.log(theta + EPS) - torch.log(theta + mu + EPS))
+    zero = F.softplus(log_no_count - pi) - F.softplus(-pi)
+    other = nb(x, mu, theta) - F.softplus(-pi) - pi
+    return (x < EPS).float() * zero + (x > EPS).float() * other
+
+
+def parameters(shape: tuple[int, ...]) -> list[Tensor]:
+    """Means, dispersions and logits."""
+    return [normal(3, 3).exp() * (COUNTS + 1), normal(*shape, seed=1).exp(), normal(3, 3, seed=2)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 3), (3,)], ids=["full", "per gene"])
+def test_likelihoods(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    mu, theta, pi = parameters(shape)
+
+    def of_counts(log_likelihood: Any) -> Any:
+        return lambda *tensors: log_likelihood(COUNTS.to(tensors[0].dtype), *tensors)
+
+    check_agreement(of_counts(scvi.log_nb_positive), of_counts(nb), [mu, theta], dtype)
+    check_agreement(of_counts(scvi.log_zinb_positive), of_counts(zinb), [mu, theta, pi], dtype)
+
+
+def test_gradients_of_counts_and_integers() -> None:
+    mu, theta, pi = parameters((3,))
+    check_agreement(scvi.log_nb_positive, nb, [COUNTS, mu, theta], torch.float64)
+    whole = scvi.log_zinb_positive(COUNTS.long(), mu, theta, pi)
+    torch.testing.assert_close(whole, zinb(COUNTS, mu, theta, pi))
+
+
+def test_means_of_zero() -> None:
+    """As there, an observed count costs log eps."""
+    x, mu, theta = torch.tensor([0.0, 2.0]), torch.zeros(2), torch.ones(2)
+    torch.testing.assert_close(scvi.log_nb_positive(x, mu, theta), nb(x, mu, theta))
+
+
+def test_large_dispersions() -> None:
+    """Nearly Poisson, where the difference of two lgamma leaves no digits in float32."""
+    x, mu, theta = torch.tensor([3.0]), torch.tensor([2.5]), torch.tensor([1e7])
+    exact = nb(x.double(), mu.double(), theta.double()).float()
+    torch.testing.assert_close(scvi.log_nb_positive(x, mu, theta), exact)
+    assert (nb(x, mu, theta) - exact).abs() > 0.1
+
+
+@pytest.fixture(scope="module")
+def module() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what scvi-tools imports
+        pytest.importorskip("scvi", reason="pip install scvi-tools")
+        return importlib.import_module("scvi.distributions._negative_binomial")
+
+
+def test_patch(module: Any) -> None:
+    mu, theta, pi = parameters((3,))
+    found = []
+    for patched in (False, True, False):
+        patch = scvi.patch_scvi() if patched else None
+        distributions = [
+            module.NegativeBinomial(mu=mu, theta=theta),
+            module.ZeroInflatedNegativeBinomial(mu=mu, theta=theta, zi_logits=pi),
+        ]
+        found.append([of.log_prob(COUNTS) for of in distributions])
+        assert module.log_nb_positive.__module__ == "scvi.distributions._negative_binomial"
+        if patch:
+            patch.undo()
+    for want, got, again in zip(*found, strict=True):
+        assert torch.equal(want, again)
+        assert not torch.equal(want, got)  # by other operations
+        torch.testing.assert_close(got, want)
+    torch.testing.assert_close(found[0][0], nb(COUNTS, mu, theta))
+    torch.testing.assert_close(found[0][1], zinb(COUNTS, mu, theta, pi))
+
+
+def test_without_scvi(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scvi.distributions._negative_binomial", None)
+    monkeypatch.setitem(sys.modules, "scvi", None)
+    with pytest.raises(ImportError, match="scvi"):
+        scvi.patch_scvi()
