@@ -26,11 +26,11 @@ from vaekern._launch import Backend, PerDatapoint, Source, accumulation_dtype, i
 
 def applies(calls: Sequence[Call]) -> bool:
     """Whether this way is open: plain eager code that wants gradients it can store well."""
-    for call in calls:
-        # With something kept, a gradient needs the whole row before its first element.
-        if call.op.kept or not is_plain(call.args):
-            return False
-    return applies_to([call.op.split(call.args)[0] for call in calls])
+    found = [(call.op, *call.op.split(call.args)) for call in calls]
+    if not applies_to([inputs for _, inputs, _, _ in found]):
+        return False
+    # With something kept, a gradient needs the whole row before its first element.
+    return all([not op.kept and (mask is None or is_plain((mask,))) for op, _, mask, _ in found])
 
 
 def applies_to(inputs: Sequence[Sequence[Tensor]]) -> bool:
