@@ -45,8 +45,16 @@ def test_every_kernel_is_compiled_in_both_precisions(measured: Usages) -> None:
     assert len(names) == 2 * len(_native.KERNELS) + len(others)
 
 
+#: double is for checking, and these compute most: value and gradients of the negative binomial.
+MAY_SPILL = {
+    "tile_kernel ValueAndVjpOf NegativeBinomial double",
+    "tile_kernel ValueAndVjpOf ZeroInflatedNegativeBinomial double",
+}
+
+
 def test_nothing_spills(measured: Usages) -> None:
-    assert {key: usage.stack for key, usage in measured.items() if usage.stack} == {}
+    spilling = {key: usage.stack for key, usage in measured.items() if usage.stack}
+    assert {key: stack for key, stack in spilling.items() if key[0] not in MAY_SPILL} == {}
 
 
 def test_kernels_take_no_more_than_the_table_says(measured: Usages) -> None:

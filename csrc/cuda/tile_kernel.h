@@ -20,7 +20,8 @@ constexpr int kGroupWidth = sizeof(T) == sizeof(double)                         
 // Of the largest blocks, that registers must suffice for. Where much is prepared, much is computed.
 template <class Function, class T>
 constexpr int kBlocksPerProcessor =
-    sizeof(T) == sizeof(double) || Function::n_inputs + Function::n_outputs > 9 ||
+    sizeof(T) == sizeof(double) || Function::n_inputs > 5 ||
+            Function::n_inputs + Function::n_outputs > 9 ||
             sizeof(typename Function::template Prepared<T>) > 8 * sizeof(T)
         ? 1
         : 2;
