@@ -299,6 +299,32 @@ def t(*shape: int, dtype: torch.dtype = torch.float32, device: str = "meta") -> 
     return torch.empty(shape, dtype=dtype, device=device)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_pixels_outside_a_mask_are_not_there(shared: bool, implementation: str) -> None:
+    """Whatever they are: the values and gradients are those of the other pixels alone."""
+    params, x = (backends.put(t) for t in draw((2,), 2, (2, 4)))
+    mask = backends.put(torch.tensor([[True, False, True, True]])).expand(2, 2, 4).clone()
+    if shared:
+        mask = mask[:1, :1]
+    holes = params.masked_fill(~mask.unsqueeze(1), math.nan).requires_grad_()
+    got = vk.logistic_mixture_log_likelihood(holes, x, mask=mask)
+    (gradient,) = torch.autograd.grad(got.sum(), holes)
+    kept = params[..., [0, 2, 3]].requires_grad_()
+    want = vk.logistic_mixture_log_likelihood(kept, x[..., [0, 2, 3]])
+    (wanted,) = torch.autograd.grad(want.sum(), kept)
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(gradient[..., [0, 2, 3]], wanted)
+    assert not gradient[..., 1].any()
+
+
+def test_error_of_a_mask() -> None:
+    params, x = t(2, 20, 4), t(2, 3, 4)
+    with pytest.raises(ValueError, match=r"^mask: .*a colour of x, \(2, 4\).*got \(2, 3, 4\)"):
+        vk.logistic_mixture_log_likelihood(params, x, mask=t(2, 3, 4, dtype=torch.bool))
+    with pytest.raises(TypeError, match=r"^mask: .*bool.*float32"):
+        vk.logistic_mixture_log_likelihood(params, x, mask=t(2, 4))
+
+
 @pytest.mark.parametrize(
     ("params", "x", "batch_dims", "error", "message"),
     [

@@ -13,9 +13,11 @@ from vaekern._checks import (
     check_float,
     check_levels,
     check_like,
+    check_mask,
 )
 from vaekern._launch import accumulation_dtype
 from vaekern._mixture import LOGISTIC_MIXTURE, PLANES
+from vaekern._plain import per_datapoint
 
 __all__ = ["discretized_logistic_log_likelihood", "logistic_mixture_log_likelihood"]
 
@@ -59,7 +61,9 @@ def discretized_logistic_log_likelihood(
     return run(discretized_logistic_call(loc, x, log_scale, batch_dims).masked(mask))
 
 
-def logistic_mixture_log_likelihood(params: Tensor, x: Tensor, *, batch_dims: int = 1) -> Tensor:
+def logistic_mixture_log_likelihood(
+    params: Tensor, x: Tensor, *, mask: Tensor | None = None, batch_dims: int = 1
+) -> Tensor:
     r"""Log-likelihood of colour images of 256 levels under mixtures of discretized logistic
     distributions, one for each pixel, per datapoint in nats.
 
@@ -82,6 +86,9 @@ def logistic_mixture_log_likelihood(params: Tensor, x: Tensor, *, batch_dims: in
             gradients.
         x: [*batch, 3, *pixels]: uint8 levels 0..255, or floating point, levels rescaled to
             2 level / 255 - 1 (not checked). Gets no gradient.
+        mask: which pixels count: bool, the shape of one colour of ``x``, or with a 1 for each
+            dimension it is shared over. The others give 0, and get no gradient, whatever they are.
+            It takes further passes over ``params``.
         batch_dims: how many leading dimensions index datapoints.
 
     Returns:
@@ -91,7 +98,15 @@ def logistic_mixture_log_likelihood(params: Tensor, x: Tensor, *, batch_dims: in
         ValueError: shapes or devices do not fit, or ``x`` requires a gradient.
         TypeError: a dtype is not supported.
     """
-    return run(logistic_mixture_call(params, x, batch_dims))
+    call = logistic_mixture_call(params, x, batch_dims)
+    if mask is None:
+        return run(call)
+    pixels = x.select(batch_dims, 0)
+    check_mask("mask", mask, "a colour of x", pixels)
+    outside = ~mask.unsqueeze(batch_dims)
+    params, x = (t.masked_fill(outside, 0).movedim(batch_dims, -1) for t in (params, x))
+    by_pixel = run(logistic_mixture_call(params, x, pixels.dim()))
+    return per_datapoint(by_pixel.masked_fill(~mask, 0.0), batch_dims)
 
 
 # --- checked calls ------------------------------------------------------------------------------

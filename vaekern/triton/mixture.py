@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vaekern._launch import Mixture
+from vaekern._launch import ROW_SUM, Mixture, Output
 from vaekern.triton.launch import _add_up, _current, _index, options
 from vaekern.triton.loops import as_number, store_as
 from vaekern.triton.math.logistic_mixture import (
@@ -107,5 +107,6 @@ def mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> None:
             **options(False),
         )
         if upstream is None:
+            sums = Output(ROW_SUM, out, None)
             for step in _steps_of_add_up(merged((rows,), [(blocks,)]), merged((blocks,), [(1,)])):
-                target = _add_up(step, target, out, wide)
+                target = _add_up(step, target, sums, wide)
