@@ -8,7 +8,9 @@ on one batch is then estimated many times, with each estimator and number of sam
 its standard deviation (the root of the variance summed over parameters), relative to that of IWAE
 at the same K, and the signal-to-noise ratio: the norm of the mean over that deviation. More samples
 tighten the bound, but drown the gradient of IWAE in noise (Rainforth et al. 2018), that of DReG far
-less (Tucker et al. 2019). STL has little noise too, but for K > 1 a biased mean.
+less (Tucker et al. 2019). STL has little noise too, but for K > 1 a biased mean. With one sample,
+where IWAE is the reparameterized gradient of the ELBO, the score function's is beside it: it does
+without the derivative of log p(x, z), and is far noisier (Mohamed et al. 2020).
 """
 
 from __future__ import annotations
@@ -54,6 +56,30 @@ def trained_model(images: Tensor, steps: int) -> vk.VAE:
     return model
 
 
+def with_score_function(model: vk.VAE, x: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """The ELBO of one sample, and what has the score function's gradient: log w times log q."""
+    mu, logvar = model.encode(x)
+    with torch.no_grad():
+        z = vk.reparameterize(mu, logvar, seed=seed)
+        log_prior = vk.objectives.standard_normal_log_density(z)
+        log_joint = model.likelihood.log_prob(model.decoder(z), x) + log_prior
+    log_posterior = vk.gaussian_log_likelihood(mu, z, logvar)
+    log_weights = log_joint - log_posterior.detach()
+    return log_weights.mean(), (log_weights * log_posterior).mean()
+
+
+def bound_and_surrogate(
+    model: vk.VAE, x: Tensor, num_samples: int, estimator: str, seed: int
+) -> tuple[Tensor, Tensor]:
+    """The bound, and what has the estimator's gradient."""
+    if estimator == "score":
+        return with_score_function(model, x, seed)
+    bound = vk.objectives.importance_weighted(
+        model, x, num_samples, estimator=estimator, seed=seed
+    ).mean()
+    return bound, bound
+
+
 def gradients(
     model: vk.VAE, x: Tensor, num_samples: int, estimator: str, repeats: int
 ) -> tuple[Tensor, float]:
@@ -61,10 +87,8 @@ def gradients(
     parameters = list(model.encoder.parameters())
     found, bounds = [], []
     for repeat in range(repeats):
-        bound = vk.objectives.importance_weighted(
-            model, x, num_samples, estimator=estimator, seed=repeat
-        ).mean()
-        parts = torch.autograd.grad(bound, parameters)
+        bound, surrogate = bound_and_surrogate(model, x, num_samples, estimator, repeat)
+        parts = torch.autograd.grad(surrogate, parameters)
         found.append(torch.cat([part.flatten() for part in parts]))
         bounds.append(bound.item())
     return torch.stack(found), sum(bounds) / repeats
@@ -86,7 +110,7 @@ def main() -> None:
     print(f"{'K':>4} {'bound':>8}  {'estimator':<9} {'deviation':>9} {'of IWAE':>8} {'SNR':>7}")
     for num_samples in options.samples:
         deviation_of_iwae = 0.0
-        for estimator in ESTIMATORS:
+        for estimator in (*ESTIMATORS, *(["score"] if num_samples == 1 else [])):
             found, bound = gradients(model, x, num_samples, estimator, repeats)
             deviation = found.var(0).sum().sqrt().item()
             deviation_of_iwae = deviation_of_iwae or deviation

@@ -25,8 +25,9 @@ def test_estimators_differ_in_their_noise() -> None:
     header, *rows = rows_of("estimators.py", "--samples", "1", "8")
     assert header[:3] == ["K", "bound", "estimator"]
     deviation = {(int(row[0]), row[2]): float(row[3]) for row in rows}
-    assert len(deviation) == 6
+    assert len(deviation) == 7
     assert deviation[1, "dreg"] == deviation[1, "stl"] < deviation[1, "iwae"]
+    assert deviation[1, "iwae"] < deviation[1, "score"] / 5
     assert deviation[8, "dreg"] < deviation[8, "stl"] < deviation[8, "iwae"]
 
 
