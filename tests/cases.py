@@ -170,6 +170,8 @@ NUMBERS = {"logvar": -0.7, "log_std": -0.35, "std": 0.7, "log_scale": -0.35, "df
 NOISE = ("seed", "eps")
 TARGETS = ("float", "bool", "uint8")
 LIKELIHOOD_SPREADS = ("number", "scalar", "channel", "full", "event", "batch", "middle")
+#: For operations beyond the first two, since the engines know nothing of operations.
+SOME_SPREADS = ("scalar", "channel", "full")
 
 # name: the shapes of prior_mu and prior_logvar; "number" is no tensor, "" not given
 PRIORS = {
@@ -224,16 +226,21 @@ def _gaussian() -> Iterator[Case]:
 
 
 def _with_parameters(
-    label: str, op: str, located: Argument, targets: Sequence[str], parameters: Sequence[str]
+    label: str,
+    op: str,
+    located: Argument,
+    targets: Sequence[str],
+    parameters: Sequence[str],
+    kinds: Sequence[str] = SOME_SPREADS,
 ) -> Iterator[Case]:
-    """A likelihood whose other parameters broadcast: each of them in every way, while those behind
+    """A likelihood whose other parameters broadcast: each of them in these ways, while those behind
     it are shaped differently."""
-    for number, kind in enumerate(LIKELIHOOD_SPREADS):
+    for number, kind in enumerate(kinds):
         for target in targets:
             arguments = [located, Argument("x", target)]
             constants: dict[str, Any] = {}
             for k, name in enumerate(parameters):
-                own = LIKELIHOOD_SPREADS[(number + k) % len(LIKELIHOOD_SPREADS)]
+                own = kinds[(number + k) % len(kinds)]
                 if own == "number":
                     constants[name] = NUMBERS[name]
                 else:
@@ -243,7 +250,9 @@ def _with_parameters(
 
 def _likelihoods() -> Iterator[Case]:
     loc = Argument("loc", "location")
-    yield from _with_parameters("laplace", "laplace_log_likelihood", loc, TARGETS, ["log_scale"])
+    yield from _with_parameters(
+        "laplace", "laplace_log_likelihood", loc, TARGETS, ["log_scale"], LIKELIHOOD_SPREADS
+    )
     yield from _with_parameters(
         "student_t", "student_t_log_likelihood", loc, TARGETS, ["log_scale", "df"]
     )
@@ -338,7 +347,7 @@ MASKED = {
     "gaussian-logvar-channel-float": "full",
     "gaussian-log_std-middle-float": "batch",
     "laplace-batch-float": "shared",
-    "student_t-event-float": "full",
+    "student_t-scalar-float": "full",
     "bernoulli_probs-float": "full",
     "discretized_logistic-channel-levels": "full",
     "poisson-count": "shared",
