@@ -65,7 +65,8 @@ DRAW: dict[str, Callable[[Shape, torch.Generator], Tensor]] = {
     "log_scale": lambda shape, generator: 0.5 * _normal(shape, generator),
     "df": lambda shape, generator: torch.exp(1.0 + 0.5 * _normal(shape, generator)),
     "log_rate": _normal,
-    "log_dispersion": lambda shape, generator: 0.5 * _normal(shape, generator),
+    # Terms of the density are multiples of its exponential: of order 1, as tolerances take them.
+    "log_dispersion": lambda shape, generator: 0.25 * _normal(shape, generator),
     "zero_logits": _normal,
     "count": _counts,
     "positive_count": lambda shape, generator: 1.0 + _counts(shape, generator),

@@ -41,11 +41,11 @@ def run(engine: ModuleType, launch: Launch, order: tuple[str, int]) -> None:
 
 
 def problems(
-    engine: ModuleType, shape: tuple[int, ...], row_dims: int, in_double: bool
+    engine: ModuleType, shape: tuple[int, ...], row_dims: int, in_double: bool, launches: int = 3
 ) -> Iterator[str]:
     """What a few launches of every kernel find wrong."""
     for number, kernel in enumerate(engine.kernels()):
-        for seed in range(3 * number, 3 * number + 3):
+        for seed in range(launches * number, launches * (number + 1)):
             launch = Launch(kernel, in_double, shape, row_dims, seed)
             try:
                 run(engine, launch, ORDERS[seed % len(ORDERS)])
@@ -58,7 +58,7 @@ def main(path: str) -> None:
     engine = emulation.load(Path(path))
     for shape, row_dims in SHAPES:
         for in_double in (False, True):
-            for problem in problems(engine, shape, row_dims, in_double):
+            for problem in problems(engine, shape, row_dims, in_double, launches=9):
                 sys.exit(problem)
 
 

@@ -95,7 +95,7 @@ class Launch:
             [self._draw_input(noise and k == self.kernel[3] - 1) for k in range(self.kernel[3])]
         )
         self.results = [self._draw_result(k) for k in range(self.kernel[4])]
-        if self._random.random() < 0.3:
+        if self._random.random() < 0.5:
             self.inputs = (*self.inputs, self._draw_mask())
 
     @property
