@@ -1,6 +1,6 @@
 """Importance-weighted autoencoders on MNIST, and the same in plain PyTorch.
 
-    python examples/iwae.py            # K = 1, 5, 50: some ten minutes on a CPU
+    python examples/iwae.py            # K = 1, 5, 50: a few minutes on a CPU
     python examples/iwae.py --quick    # K = 1, 5, a shorter training: half a minute
 
 One architecture is trained on the importance-weighted bound with K samples (Burda et al. 2016), by
