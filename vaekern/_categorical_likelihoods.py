@@ -46,9 +46,9 @@ def categorical_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
+    call = categorical_call(logits, x, batch_dims)
     if mask is None:
-        return run(categorical_call(logits, x, batch_dims))
-    categorical_call(logits, x, batch_dims)  # its checks
+        return run(call)
     check_mask("mask", mask, "x", x)
     positions = run(categorical_call(logits, x.masked_fill(~mask, 0), x.dim()))
     return _plain.per_datapoint(positions.masked_fill(~mask, 0.0), batch_dims)
@@ -91,7 +91,7 @@ def multinomial_log_likelihood(
     if not coefficient:
         return run(call)
     counts = call.args[1].to(accumulation_dtype((logits, counts)))  # gradients are rounded once
-    log_likelihood: Tensor = run(multinomial_call(logits, counts, batch_dims))
+    log_likelihood: Tensor = run(Call(_ops.MULTINOMIAL, logits, counts, batch_dims))
     return log_likelihood + _log_coefficient(counts, batch_dims).to(log_likelihood.dtype)
 
 
