@@ -170,6 +170,18 @@ def test_far_from_every_component(implementation: str) -> None:
     assert got.item() == pytest.approx(3.0 * one - math.log(2.0), rel=1e-6)
 
 
+@pytest.mark.parametrize("log_scale", [-1e4, -7.0, -6.9, 0.0, 9.0, 41.0, 200.0])
+@pytest.mark.parametrize("mean", [0.0, 1.01, -30.0, 1e4])
+def test_extreme_parameters(log_scale: float, mean: float, fast_backend: str) -> None:
+    """At the lowest and the highest level, between them and next to the mean."""
+    params, _ = draw((1,), 2, (5,))
+    planes = params.unflatten(1, (10, 2))
+    planes[:, 1::3] = mean + 1e-3 * planes[:, 1::3]
+    planes[:, 2::3] = log_scale + 1e-2 * planes[:, 2::3]
+    x = torch.tensor([0, 1, 128, 254, 255], dtype=torch.uint8).expand(1, 3, 5)
+    assert_backward_stable(params.float(), x, fast_backend)
+
+
 def test_the_bound_of_the_scales() -> None:
     """Gradients as torch.clamp has them: 0 below, whole on the bound."""
     params, x = draw((1,), 1, (3,))

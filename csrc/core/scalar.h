@@ -290,11 +290,18 @@ VK_FN double log_gap(double s, double t) {
   return absolute(t) < 0.2 ? t * t * series : (s < HUGE_VAL ? t - std::log(s) : s);
 }
 
-VK_FN float log(float s) {
-  const ReducedLog reduced = reduce_log_anywhere(s);
+VK_FN float log_of_reduced(ReducedLog reduced) {
   const float small = fma(reduced.k, kLn2Low, -minus_log1p_tail(reduced.f)) + reduced.f;
-  return log_or_limit(s, fma(reduced.k, kLn2High, small), -HUGE_VALF);
+  return fma(reduced.k, kLn2High, small);
+}
+
+VK_FN float log(float s) {
+  return log_or_limit(s, log_of_reduced(reduce_log_anywhere(s)), -HUGE_VALF);
 }
 VK_FN double log(double s) { return std::log(s); }
+
+// Of a positive normal number, garbage else.
+VK_FN float log_of_normal(float s) { return log_of_reduced(reduce_log(s)); }
+VK_FN double log_of_normal(double s) { return std::log(s); }
 
 VK_END

@@ -11,34 +11,34 @@
 
 VK_BEGIN
 
-constexpr int64_t kPixels = 256;  // of a tile
+constexpr int64_t kPixels = 64;  // of a tile
 
 // The calling thread's work on one tile at a time.
-template <class Density, class T>
+template <class Component>
 class MixtureTile {
+  using T = typename Component::Number;
+
  public:
   explicit MixtureTile(const MixtureLaunch& launch)
-      : launch_(launch), weighted_(new T[launch.components * kPixels]) {}
+      : launch_(launch),
+        kept_(launch.wants_gradients() ? new T[launch.components * kKept * kPixels] : nullptr) {}
 
   // The sum of the pixels' log-likelihoods.
   double value(int64_t row, int64_t first, int64_t n) {
-    visit_components(row, first, n);
+    visit_components<false>(row, first, n);
 #pragma omp simd
     for (int64_t j = 0; j < n; ++j) take_value(j);
     return sum_in_lanes(out_[0], n);
   }
 
   void gradients(int64_t row, int64_t first, int64_t n) {
-    visit_components(row, first, n);
+    visit_components<true>(row, first, n);
     T upstream;
     load(launch_.upstream, &upstream, row, 1, [&](const T* g) { upstream = *g; });
     for (int64_t k = 0; k < launch_.components; ++k) {
-      find_component(row, first, n, k);
-      const T* const weighted = weighted_.get() + k * kPixels;
+      find_plane(row, first, n, 0, k);
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) {
-        differentiate(upstream, weighted, j, in_, x_, Parameters(), Observed());
-      }
+      for (int64_t j = 0; j < n; ++j) weigh_gradients(upstream, kept(k), j, in_[0], Parameters());
       for (int p = 0; p <= kParameters; ++p) {
         store(launch_.out, launch_.out_dtype, plane(row, p, k) + first, out_[p], n);
       }
@@ -46,7 +46,8 @@ class MixtureTile {
   }
 
  private:
-  static constexpr int kParameters = Density::n_parameters, kObserved = Density::n_observed;
+  static constexpr int kParameters = Component::n_parameters, kObserved = Component::n_observed;
+  static constexpr int kKept = 1 + kParameters;
   using Parameters = std::make_index_sequence<kParameters>;
   using Observed = std::make_index_sequence<kObserved>;
 
@@ -76,6 +77,9 @@ class MixtureTile {
     for (int p = 0; p <= kParameters; ++p) find_plane(row, first, n, p, component);
   }
 
+  T* kept(int64_t component) { return kept_.get() + component * kKept * kPixels; }
+
+  template <bool kWithGradients>
   void visit_components(int64_t row, int64_t first, int64_t n) {
     for (int c = 0; c < kObserved; ++c) {
       load(launch_.x, x_scratch_[c], (row * kObserved + c) * launch_.pixels + first, n,
@@ -92,10 +96,10 @@ class MixtureTile {
     fill(sum_, T(0), n);
     for (int64_t k = 0; k < launch_.components; ++k) {
       find_component(row, first, n, k);
-      T* const weighted = weighted_.get() + k * kPixels;
+      T* const to_keep = kWithGradients ? kept(k) : nullptr;
 #pragma omp simd
       for (int64_t j = 0; j < n; ++j) {
-        take_component(weighted, j, in_, x_, Parameters(), Observed());
+        take_component<kWithGradients>(to_keep, j, in_, x_, Parameters(), Observed());
       }
     }
   }
@@ -108,30 +112,37 @@ class MixtureTile {
   // declares objects with member functions.
   VK_FN void take_value(int64_t j) { out_[0][j] = sums(j).value(); }
 
-  template <size_t... P, size_t... C>
-  VK_FN void take_component(T* weighted, int64_t j, const T* const (&in)[1 + kParameters],
+  template <bool kWithGradients, size_t... P, size_t... C>
+  VK_FN void take_component(T* kept, int64_t j, const T* const (&in)[1 + kParameters],
                             const T* const (&x)[kObserved], std::index_sequence<P...>,
                             std::index_sequence<C...>) {
+    const T observed[kObserved] = {x[C][j]...};
+    const Component component({in[1 + P][j]...}, observed);
     MixtureSums<T> so_far = sums(j);
-    weighted[j] = so_far.add(in[0][j], Density::value({in[1 + P][j]...}, {x[C][j]...}));
+    const T weighted = so_far.add(in[0][j], component.log_p());
     weights_[j] = so_far.weights;
     most_[j] = so_far.joint.most;
     sum_[j] = so_far.joint.sum;
+    if constexpr (kWithGradients) {
+      const auto d = component.gradients(observed);
+      kept[j] = weighted;
+      ((kept[(1 + P) * kPixels + j] = d.v[P]), ...);
+    }
   }
 
-  template <size_t... P, size_t... C>
-  VK_FN void differentiate(T upstream, const T* weighted, int64_t j,
-                           const T* const (&in)[1 + kParameters], const T* const (&x)[kObserved],
-                           std::index_sequence<P...>, std::index_sequence<C...>) {
+  template <size_t... P>
+  VK_FN void weigh_gradients(T upstream, const T* kept, int64_t j, const T* logits,
+                             std::index_sequence<P...>) {
     const MixtureSums<T> all = sums(j);
-    const T share = all.share(weighted[j]);
-    const auto d = Density::vjp(upstream * share, {in[1 + P][j]...}, {x[C][j]...});
-    out_[0][j] = upstream * (share - all.weight(in[0][j]));
-    ((out_[1 + P][j] = d.v[P]), ...);
+    const T share = all.share(kept[j]);
+    out_[0][j] = upstream * (share - all.weight(logits[j]));
+    ((out_[1 + P][j] = upstream * share * kept[(1 + P) * kPixels + j]), ...);
   }
 
   const MixtureLaunch& launch_;
-  std::unique_ptr<T[]> weighted_;  // for each component, the logarithms of its weighted densities
+  // Of each component, the logarithms of its weighted densities, then their gradients, which wait
+  // there for the component's share of the mixture.
+  std::unique_ptr<T[]> kept_;
   const T* in_[1 + kParameters];   // the planes of the component at hand, the logits' first
   const T* x_[kObserved];
   T scratch_[1 + kParameters][kPixels], x_scratch_[kObserved][kPixels];
@@ -139,12 +150,12 @@ class MixtureTile {
   T out_[1 + kParameters][kPixels];
 };
 
-template <class Density, class T>
+template <class Component>
 void run_mixture(const MixtureLaunch& launch) {
   const int64_t tiles = (launch.pixels + kPixels - 1) / kPixels;
   const std::unique_ptr<double[]> partial(new double[launch.rows * tiles]);
   parallel_ranges(launch.rows * tiles, launch.threads, [&](int64_t begin, int64_t end) {
-    const std::unique_ptr<MixtureTile<Density, T>> tile(new MixtureTile<Density, T>(launch));
+    const std::unique_ptr<MixtureTile<Component>> tile(new MixtureTile<Component>(launch));
     for (int64_t task = begin; task < end; ++task) {
       const int64_t row = task / tiles, first = task % tiles * kPixels;
       const int64_t left = launch.pixels - first, n = left < kPixels ? left : kPixels;

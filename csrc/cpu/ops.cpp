@@ -69,9 +69,9 @@ static void run(const Launch& launch) {
 
 static void run_logistic_mixture(const MixtureLaunch& launch) {
   if (launch.compute == DType::f64) {
-    run_mixture<RgbLogistic, double>(launch);
+    run_mixture<RgbLogistic<double>>(launch);
   } else {
-    run_mixture<RgbLogistic, float>(launch);
+    run_mixture<RgbLogistic<float>>(launch);
   }
 }
 

@@ -4,18 +4,18 @@
 
 VK_BEGIN
 
-template <class Density, class T>
+template <class Component>
 static cudaError_t enqueue(const MixtureArguments& arguments, unsigned blocks,
                            cudaStream_t stream) {
-  const auto kernel = arguments.upstream.data == nullptr ? mixture_value_kernel<Density, T>
-                                                         : mixture_vjp_kernel<Density, T>;
+  const auto kernel = arguments.upstream.data == nullptr ? mixture_value_kernel<Component>
+                                                         : mixture_vjp_kernel<Component>;
   return launch_kernel(kernel, blocks, kMixtureThreads, stream, arguments);
 }
 
 cudaError_t enqueue_mixture(const MixtureArguments& arguments, bool in_double, unsigned blocks,
                             cudaStream_t stream) {
-  return in_double ? enqueue<RgbLogistic, double>(arguments, blocks, stream)
-                   : enqueue<RgbLogistic, float>(arguments, blocks, stream);
+  return in_double ? enqueue<RgbLogistic<double>>(arguments, blocks, stream)
+                   : enqueue<RgbLogistic<float>>(arguments, blocks, stream);
 }
 
 VK_END

@@ -18,14 +18,16 @@ VK_FN T load_float(const MixtureLaunch::Planes& planes, int64_t offset) {
   });
 }
 
-template <class Density, class T>
+template <class Component>
 class MixturePixel {
+  using T = typename Component::Number;
+
  public:
   VK_FN MixturePixel(const MixtureArguments& arguments, int64_t row, int64_t pixel)
       : arguments_(arguments), row_(row), pixel_(pixel) {
 #pragma unroll
-    for (int c = 0; c < Density::n_observed; ++c) {
-      const int64_t offset = (row * Density::n_observed + c) * arguments.pixels + pixel;
+    for (int c = 0; c < Component::n_observed; ++c) {
+      const int64_t offset = (row * Component::n_observed + c) * arguments.pixels + pixel;
       x_[c] = load_element<T>(arguments.x.data, arguments.x.dtype, offset);
     }
     sums_.largest = -T(HUGE_VAL);
@@ -36,7 +38,7 @@ class MixturePixel {
 #pragma unroll 1
     for (int64_t k = 0; k < arguments.components; ++k) {
       load_component(k);
-      sums_.add(logit_, Density::value(parameters_, x_));
+      sums_.add(logit_, Component(parameters_, x_).log_p());
     }
   }
 
@@ -46,18 +48,18 @@ class MixturePixel {
 #pragma unroll 1
     for (int64_t k = 0; k < arguments_.components; ++k) {
       load_component(k);
-      const T weighted = (logit_ - sums_.largest) + Density::value(parameters_, x_);
-      const T share = sums_.share(weighted);
-      const auto d = Density::vjp(upstream * share, parameters_, x_);
+      const Component component(parameters_, x_);
+      const T share = sums_.share((logit_ - sums_.largest) + component.log_p());
+      const auto d = component.gradients(x_);
       write(0, k, upstream * (share - sums_.weight(logit_)));
 #pragma unroll
-      for (int p = 0; p < Density::n_parameters; ++p) write(1 + p, k, d.v[p]);
+      for (int p = 0; p < Component::n_parameters; ++p) write(1 + p, k, upstream * share * d.v[p]);
     }
   }
 
  private:
   VK_FN int64_t offset(int plane, int64_t component) const {
-    const int64_t first = row_ * (1 + Density::n_parameters) + plane;
+    const int64_t first = row_ * (1 + Component::n_parameters) + plane;
     return (first * arguments_.components + component) * arguments_.pixels + pixel_;
   }
   VK_FN T load(int plane, int64_t component) const {
@@ -69,13 +71,13 @@ class MixturePixel {
   VK_FN void load_component(int64_t k) {
     logit_ = load(0, k);
 #pragma unroll
-    for (int p = 0; p < Density::n_parameters; ++p) parameters_[p] = load(1 + p, k);
+    for (int p = 0; p < Component::n_parameters; ++p) parameters_[p] = load(1 + p, k);
   }
 
   const MixtureArguments& arguments_;
   int64_t row_, pixel_;
   MixtureSums<T> sums_;
-  T logit_, parameters_[Density::n_parameters], x_[Density::n_observed];
+  T logit_, parameters_[Component::n_parameters], x_[Component::n_observed];
 };
 
 // A block's pixels; its number among those of the row.
@@ -90,14 +92,14 @@ struct MixtureBlock {
 };
 
 // Partial sums, of the pixels of each block.
-template <class Density, class T>
+template <class Component>
 __global__ void __launch_bounds__(kMixtureThreads, 1)
     mixture_value_kernel(const __grid_constant__ MixtureArguments arguments) {
   __shared__ double terms[kMixtureThreads];
   const MixtureBlock block(arguments);
   const bool inside = block.pixel < arguments.pixels;
   terms[threadIdx.x] =
-      inside ? MixturePixel<Density, T>(arguments, block.row, block.pixel).value() : T(0);
+      inside ? MixturePixel<Component>(arguments, block.row, block.pixel).value() : 0;
   for (unsigned distance = kMixtureThreads / 2; distance > 0; distance /= 2) {
     __syncthreads();
     if (threadIdx.x < distance) terms[threadIdx.x] += terms[threadIdx.x + distance];
@@ -105,13 +107,13 @@ __global__ void __launch_bounds__(kMixtureThreads, 1)
   if (threadIdx.x == 0) arguments.partial[blockIdx.x] = terms[0];
 }
 
-template <class Density, class T>
+template <class Component>
 __global__ void __launch_bounds__(kMixtureThreads, 1)
     mixture_vjp_kernel(const __grid_constant__ MixtureArguments arguments) {
   const MixtureBlock block(arguments);
   if (block.pixel >= arguments.pixels) return;
-  MixturePixel<Density, T> pixel(arguments, block.row, block.pixel);
-  pixel.write_gradients(load_float<T>(arguments.upstream, block.row));
+  MixturePixel<Component> pixel(arguments, block.row, block.pixel);
+  pixel.write_gradients(load_float<typename Component::Number>(arguments.upstream, block.row));
 }
 
 VK_END

@@ -2,64 +2,60 @@
 // over components.
 #pragma once
 
-#include "discretized_logistic.h"
+#include "limited_logistic.h"
 
 VK_BEGIN
 
-// tanh(x) and its derivative, from t = 1 - e^-2|x|
+// tanh(x) and its derivative, to the last digit of 1: what is added to a mean needs no more.
 template <class T>
 struct Tanh {
   T value, derivative;
 
   VK_FN explicit Tanh(T x) {
-    const Decay<T> decay(T(2) * absolute(x));
-    const T inverse = T(1) / (T(1) + decay.left);
-    value = decay.gone * inverse;
-    value = x < T(0) ? -value : value;
-    derivative = T(4) * decay.left * (inverse * inverse);
+    const T e = exp_of_minus(T(2) * absolute(x));
+    const T inverse = T(1) / (T(1) + e);
+    const T magnitude = (T(1) - e) * inverse;
+    value = x < T(0) ? -magnitude : magnitude;
+    derivative = T(4) * e * (inverse * inverse);
   }
 };
 
 // Parameters, three for each colour: a mean, a log-scale, and a coefficient, read through tanh. The
 // means of green and blue follow the colours before them (Salimans et al. 2017):
 //   m_G = mean_G + c_0 x_R,   m_B = mean_B + c_1 x_R + c_2 x_G
+template <class T>
 struct RgbLogistic {
+  using Number = T;
   static constexpr int n_parameters = 9, n_observed = 3;
 
-  template <class T>
-  VK_FN static T value(const T (&p)[n_parameters], const T (&x)[n_observed]) {
-    const T green = fma(Tanh<T>(p[2]).value, x[0], p[3]);
-    const T blue = fma(Tanh<T>(p[8]).value, x[1], fma(Tanh<T>(p[5]).value, x[0], p[6]));
-    return log_p(p[0], p[1], x[0]) + log_p(green, p[4], x[1]) + log_p(blue, p[7], x[2]);
+  VK_FN RgbLogistic(const T (&p)[n_parameters], const T (&x)[n_observed])
+      : c0_(p[2]),
+        c1_(p[5]),
+        c2_(p[8]),
+        red_(p[0], p[1], x[0]),
+        green_(fma(c0_.value, x[0], p[3]), p[4], x[1]),
+        blue_(fma(c2_.value, x[1], fma(c1_.value, x[0], p[6])), p[7], x[2]),
+        inverse_(T(1) / (red_.denominator * green_.denominator * blue_.denominator)) {}
+
+  VK_FN T log_p() const {
+    const T ratio = red_.numerator * green_.numerator * blue_.numerator * inverse_;
+    return log_of_normal(ratio) + (red_.shift + green_.shift + blue_.shift);
   }
 
-  template <class T>
-  VK_FN static Values<T, n_parameters> vjp(T g, const T (&p)[n_parameters],
-                                           const T (&x)[n_observed]) {
-    const Tanh<T> c0(p[2]), c1(p[5]), c2(p[8]);
-    const auto red = gradients(g, p[0], p[1], x[0]);
-    const auto green = gradients(g, fma(c0.value, x[0], p[3]), p[4], x[1]);
-    const T of_blue = fma(c2.value, x[1], fma(c1.value, x[0], p[6]));
-    const auto blue = gradients(g, of_blue, p[7], x[2]);
-    return {{red.v[0], red.v[1], green.v[0] * (x[0] * c0.derivative),
-             green.v[0], green.v[1], blue.v[0] * (x[0] * c1.derivative),
-             blue.v[0], blue.v[1], blue.v[0] * (x[1] * c2.derivative)}};
+  // The derivatives of log_p with respect to the parameters.
+  VK_FN Values<T, n_parameters> gradients(const T (&x)[n_observed]) const {
+    const auto red = red_.gradients(inverse_ * (green_.denominator * blue_.denominator));
+    const auto green = green_.gradients(inverse_ * (red_.denominator * blue_.denominator));
+    const auto blue = blue_.gradients(inverse_ * (red_.denominator * green_.denominator));
+    return {{red.v[0], red.v[1], green.v[0] * (x[0] * c0_.derivative),
+             green.v[0], green.v[1], blue.v[0] * (x[0] * c1_.derivative),
+             blue.v[0], blue.v[1], blue.v[0] * (x[1] * c2_.derivative)}};
   }
 
  private:
-  template <class T>
-  static constexpr T kLeastLogScale = T(-7);
-
-  template <class T>
-  VK_FN static T log_p(T loc, T log_scale, T x) {
-    return DiscretizedLogistic::value<T>(loc, at_least(kLeastLogScale<T>, log_scale), x).v[0];
-  }
-
-  template <class T>
-  VK_FN static Values<T, 2> gradients(T g, T loc, T log_scale, T x) {
-    const auto d = DiscretizedLogistic::vjp<T>(g, loc, at_least(kLeastLogScale<T>, log_scale), x);
-    return {{d.v[0], log_scale < kLeastLogScale<T> ? T(0) : d.v[1]}};
-  }
+  Tanh<T> c0_, c1_, c2_;
+  LimitedLogistic<T> red_, green_, blue_;
+  T inverse_;  // 1 / the product of the denominators
 };
 
 // log(e^a_1 + e^a_2 + ...), term by term: sum * e^most is the sum so far.

@@ -18,7 +18,7 @@ from vaekern.triton.math.logistic_mixture import (
     add_to_log_sum,
     mixture_value,
     rgb_logistic,
-    rgb_logistic_vjp,
+    rgb_logistic_gradients,
 )
 from vaekern.triton.math.scalar import INF, at_least, divide, exp_of_minus
 from vaekern.triton.plan import NARROW, _steps_of_add_up, merged
@@ -63,21 +63,22 @@ def visit_mixture(
         p = load_planes(own + k * pixels, plane, mask, 1 + PARAMETERS, COMPUTE)
         shifted = p[0] - largest
         weights += exp_of_minus(-shifted)
-        most, total = add_to_log_sum(most, total, shifted + rgb_logistic(p[1:], observed))
+        log_p, _ = rgb_logistic(p[1:], observed)
+        most, total = add_to_log_sum(most, total, shifted + log_p)
 
     if WANTS_GRADIENTS:
         g = tl.load(upstream + row + tl.zeros([1, BLOCK], INDEX)).to(COMPUTE)
         for k in range(components):
             p = load_planes(own + k * pixels, plane, mask, 1 + PARAMETERS, COMPUTE)
             shifted = p[0] - largest
-            share = exp_of_minus(most - (shifted + rgb_logistic(p[1:], observed)))
-            share = divide(share, total)
+            log_p, kept = rgb_logistic(p[1:], observed)
+            share = divide(exp_of_minus(most - (shifted + log_p)), total)
             weight = divide(exp_of_minus(-shifted), weights)
             target = out + start + k * pixels
             store_as(target, g * (share - weight), mask)
-            found = rgb_logistic_vjp(g * share, p[1:], observed)
+            found = rgb_logistic_gradients(kept, observed)
             for j in tl.static_range(PARAMETERS):
-                store_as(target + (1 + j) * plane, found[j], mask)
+                store_as(target + (1 + j) * plane, g * share * found[j], mask)
     else:
         value = mixture_value(most, total, weights).to(tl.float64)
         tl.store(out + program, tl.sum(tl.where(mask, value, 0.0)))

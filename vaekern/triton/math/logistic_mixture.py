@@ -6,59 +6,60 @@ over components; the twin of ``csrc/math/logistic_mixture.h``, where the reasons
 import triton
 import triton.language as tl
 
-from vaekern.triton.math.discretized_logistic import (
-    decay,
-    discretized_logistic_log_likelihood,
-    discretized_logistic_log_likelihood_vjp,
+from vaekern.triton.math.limited_logistic import limited_logistic, limited_logistic_gradients
+from vaekern.triton.math.scalar import (
+    INF,
+    absolute,
+    at_least,
+    divide,
+    exp_of_minus,
+    fma,
+    log,
+    log_of_normal,
 )
-from vaekern.triton.math.scalar import INF, absolute, at_least, divide, exp_of_minus, fma, log
 
 
 @triton.jit
 def tanh(x):
     """And its derivative."""
-    left, gone = decay(2.0 * absolute(x))
-    inverse = divide(1.0, left + 1.0)
-    value = gone * inverse
-    return tl.where(x < 0.0, -value, value), 4.0 * left * (inverse * inverse)
-
-
-@triton.jit
-def log_p(loc, log_scale, x):
-    (value,) = discretized_logistic_log_likelihood(loc, at_least(-7.0, log_scale), x, "")
-    return value
-
-
-@triton.jit
-def gradients(g, loc, log_scale, x):
-    limited = at_least(-7.0, log_scale)
-    dloc, ds, _ = discretized_logistic_log_likelihood_vjp(g, loc, limited, x, "")
-    return dloc, tl.where(log_scale < -7.0, 0.0, ds)
+    e = exp_of_minus(absolute(x) * 2.0)
+    inverse = divide(1.0, e + 1.0)
+    magnitude = (1.0 - e) * inverse
+    return tl.where(x < 0.0, -magnitude, magnitude), 4.0 * e * (inverse * inverse)
 
 
 @triton.jit
 def rgb_logistic(p, x):
-    c0, _ = tanh(p[2])
-    c1, _ = tanh(p[5])
-    c2, _ = tanh(p[8])
-    green = fma(c0, x[0], p[3])
-    blue = fma(c2, x[1], fma(c1, x[0], p[6]))
-    return log_p(p[0], p[1], x[0]) + log_p(green, p[4], x[1]) + log_p(blue, p[7], x[2])
-
-
-@triton.jit
-def rgb_logistic_vjp(g, p, x):
+    """log p, and what its gradients need."""
     c0, dc0 = tanh(p[2])
     c1, dc1 = tanh(p[5])
     c2, dc2 = tanh(p[8])
-    red, red_scale = gradients(g, p[0], p[1], x[0])
-    green, green_scale = gradients(g, fma(c0, x[0], p[3]), p[4], x[1])
     of_blue = fma(c2, x[1], fma(c1, x[0], p[6]))
-    blue, blue_scale = gradients(g, of_blue, p[7], x[2])
+    r_shift, r_numerator, r_denominator, red = limited_logistic(p[0], p[1], x[0])
+    g_shift, g_numerator, g_denominator, green = limited_logistic(fma(c0, x[0], p[3]), p[4], x[1])
+    b_shift, b_numerator, b_denominator, blue = limited_logistic(of_blue, p[7], x[2])
+    inverse = divide(1.0, r_denominator * g_denominator * b_denominator)
+    ratio = r_numerator * g_numerator * b_numerator * inverse
+    log_p = log_of_normal(ratio) + (r_shift + g_shift + b_shift)
+    inverses = (
+        inverse * (g_denominator * b_denominator),
+        inverse * (r_denominator * b_denominator),
+        inverse * (r_denominator * g_denominator),
+    )
+    return log_p, (red, green, blue, inverses, (dc0, dc1, dc2))
+
+
+@triton.jit
+def rgb_logistic_gradients(kept, x):
+    """With respect to the parameters, from what ``rgb_logistic`` kept."""
+    red, green, blue, inverses, dc = kept
+    red, red_scale = limited_logistic_gradients(red, inverses[0])
+    green, green_scale = limited_logistic_gradients(green, inverses[1])
+    blue, blue_scale = limited_logistic_gradients(blue, inverses[2])
     return (
-        red, red_scale, green * (x[0] * dc0),
-        green, green_scale, blue * (x[0] * dc1),
-        blue, blue_scale, blue * (x[1] * dc2),
+        red, red_scale, green * (x[0] * dc[0]),
+        green, green_scale, blue * (x[0] * dc[1]),
+        blue, blue_scale, blue * (x[1] * dc[2]),
     )  # fmt: skip
 
 

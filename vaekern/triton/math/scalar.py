@@ -302,11 +302,26 @@ def double_log_gap(s, t):
 
 
 @triton.jit
+def log_of_reduced(k, f):
+    return fma(k, LN2_HIGH, fma(k, LN2_LOW, -minus_log1p_tail(f)) + f)
+
+
+@triton.jit
 def log(s):
     if s.dtype == tl.float64:
         result = tl.log(s)
     else:
         k, f = reduce_log_anywhere(s)
-        small = fma(k, LN2_LOW, -minus_log1p_tail(f)) + f
-        result = log_or_limit(s, fma(k, LN2_HIGH, small), -INF)
+        result = log_or_limit(s, log_of_reduced(k, f), -INF)
+    return result
+
+
+@triton.jit
+def log_of_normal(s):
+    """Of a positive normal number, garbage else."""
+    if s.dtype == tl.float64:
+        result = tl.log(s)
+    else:
+        k, f = reduce_log(s)
+        result = log_of_reduced(k, f)
     return result
