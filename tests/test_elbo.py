@@ -261,3 +261,15 @@ def test_errors(options: dict[str, Any], error: type[Exception], message: str) -
     }
     with pytest.raises(error, match=message):
         vk.elbo_loss(**{**arguments, **options})
+
+
+def test_the_default_device_is_nobodys_business(implementation: str) -> None:
+    """Results and what is in between lie where the arguments do."""
+    logits, x, mu = (torch.rand(3, 4, device=backends.device) for _ in range(3))
+    logits.requires_grad_()
+    with torch.device("meta"):
+        loss = vk.elbo_loss(logits, x, mu, mu)
+        loss.backward()
+    assert logits.grad is not None
+    assert loss.device == logits.grad.device == mu.device
+    assert loss.item() == vk.elbo_loss(logits, x, mu, mu).item()

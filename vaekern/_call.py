@@ -16,30 +16,35 @@ Clamp = tuple[float, float]
 
 
 class Call:
-    """An operation and its checked arguments: inputs and attributes, the mask aside."""
+    """An operation and its checked arguments: inputs, then attributes, without the backend."""
 
-    __slots__ = ("args", "op")
+    __slots__ = ("attributes", "inputs", "mask", "op")
 
     def __init__(self, op: Op, *args: Any, mask: Tensor | None = None) -> None:
         n = len(op.inputs)
         self.op = op
-        self.args = (*args[:n], *op.mask_slot(mask), *args[n:])
+        self.inputs: tuple[Tensor, ...] = args[:n]
+        self.mask = mask
+        self.attributes = args[n:]
 
     def masked(self, mask: Tensor | None) -> Call:
         """The same, of the elements in the mask alone, if there is one."""
         if mask is None:
             return self
-        inputs, _, attributes = self.op.split(self.args)
-        check_mask("mask", mask, self.op.inputs[0], inputs[0])
-        return Call(self.op, *inputs, *attributes, mask=mask)
+        check_mask("mask", mask, self.op.inputs[0], self.inputs[0])
+        return Call(self.op, *self.inputs, *self.attributes, mask=mask)
+
+    def of(self, *inputs: Tensor) -> Call:
+        """The same, of other inputs."""
+        return Call(self.op, *inputs, *self.attributes, mask=self.mask)
 
 
 def run(call: Call) -> Any:
     """The call's results, on the backend for its tensors."""
-    backend = backend_for(call.args[0].device.type)
+    backend = backend_for(call.inputs[0].device.type)
     if backend == "reference":
-        return call.op.on_plain_torch(*call.op.split(call.args))
-    return call.op(*call.args, backend)
+        return call.op.on_plain_torch(call.inputs, call.mask, call.attributes)
+    return call.op(*call.inputs, *call.op.mask_slot(call.mask), *call.attributes, backend)
 
 
 def clamp_logvar(logvar: Tensor, scale: str, bounds: Clamp | None) -> Tensor:

@@ -90,7 +90,7 @@ def multinomial_log_likelihood(
     call = multinomial_call(logits, counts, batch_dims)
     if not coefficient:
         return run(call)
-    counts = call.args[1].to(accumulation_dtype((logits, counts)))  # gradients are rounded once
+    counts = call.inputs[1].to(accumulation_dtype((logits, counts)))  # gradients are rounded once
     log_likelihood: Tensor = run(Call(_ops.MULTINOMIAL, logits, counts, batch_dims))
     return log_likelihood + _log_coefficient(counts, batch_dims).to(log_likelihood.dtype)
 

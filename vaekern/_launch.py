@@ -108,24 +108,19 @@ def empty_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
 
 
-_PLAIN_TYPES = (Tensor, torch.nn.Parameter)
-
-
-def is_plain(args: Sequence[object]) -> bool:
+def is_plain(args: Sequence[Any]) -> bool:
     """Whether a kernel may read these tensors' memory without asking the dispatcher: ordinary
     tensors, and nobody watching (fake tensors, tracing, the profiler)."""
     if dispatch_modes_active() or profiler_active():
         return False
     for arg in args:
-        if isinstance(arg, Tensor) and (
-            type(arg) not in _PLAIN_TYPES or not _has_memory(arg) or arg.is_neg() or arg.is_nested
-        ):
+        kind = type(arg)
+        if kind is Tensor or kind is torch.nn.Parameter:
+            if not (arg.is_cpu or arg.is_cuda) or arg.is_neg() or arg.is_nested:
+                return False
+        elif isinstance(arg, Tensor):
             return False
     return True
-
-
-def _has_memory(tensor: Tensor) -> bool:
-    return tensor.is_cpu or tensor.is_cuda
 
 
 def accumulation_dtype(sources: Sequence[Any]) -> torch.dtype:

@@ -26,11 +26,13 @@ from vaekern._launch import Backend, PerDatapoint, Source, accumulation_dtype, i
 
 def applies(calls: Sequence[Call]) -> bool:
     """Whether this way is open: plain eager code that wants gradients it can store well."""
-    found = [(call.op, *call.op.split(call.args)) for call in calls]
-    if not applies_to([inputs for _, inputs, _, _ in found]):
+    if not applies_to([call.inputs for call in calls]):
         return False
-    # With something kept, a gradient needs the whole row before its first element.
-    return all([not op.kept and (mask is None or is_plain((mask,))) for op, _, mask, _ in found])
+    for call in calls:
+        # With something kept, a gradient needs the whole row before its first element.
+        if call.op.kept or (call.mask is not None and not is_plain((call.mask,))):
+            return False
+    return True
 
 
 def applies_to(inputs: Sequence[Sequence[Tensor]]) -> bool:
@@ -62,7 +64,7 @@ def loss(
     """The calls' values, weighted and summed over datapoints: ``reduce(*values)``. ``weights`` are
     its derivatives, the same for each datapoint, or a tensor with one for each;
     ``composed(*tensors)`` computes the whole differentiably."""
-    tensors = [tensor for call in calls for tensor in call.op.split(call.args)[0]]
+    tensors = [tensor for call in calls for tensor in call.inputs]
     result: Tensor = _OnePass.apply(calls, weights, reduce, composed, *tensors)
     return result
 
@@ -117,13 +119,13 @@ def _on_the_host(
     backend: Backend, calls: Sequence[Call], weights: Sequence[Any], _reduce: Any
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Each call's sum over all datapoints, read at once."""
-    total, gradients = 0.0, []
+    total, dtype, gradients = 0.0, torch.float32, []
+    value = torch.empty((), dtype=torch.float64, device="cpu")
     for call, weight in zip(calls, weights, strict=True):
-        value = torch.empty((), dtype=torch.float64)
         gradients += _value_and_gradients(backend, call, weight, value)
         total += weight * value.item()
-    tensors = [tensor for call in calls for tensor in call.op.split(call.args)[0]]
-    return torch.full((), total, dtype=accumulation_dtype(tensors)), gradients
+        dtype = torch.promote_types(dtype, accumulation_dtype(call.inputs))
+    return torch.scalar_tensor(total, dtype=dtype, device="cpu"), gradients
 
 
 def _on_the_device(
@@ -136,9 +138,9 @@ def _on_the_device(
     upstream: Tensor | PerDatapoint | float
     values, gradients = [], []
     for call, weight in zip(calls, weights, strict=True):
-        inputs, _, attributes = call.op.split(call.args)
-        wide = accumulation_dtype(inputs)
-        value = inputs[0].new_empty(inputs[0].shape[: attributes[0]], dtype=wide)
+        first, batch_dims = call.inputs[0], call.attributes[0]
+        wide = accumulation_dtype(call.inputs)
+        value = first.new_empty(first.shape[:batch_dims], dtype=wide)
         upstream = weight.to(wide) if isinstance(weight, Tensor) else weight
         if isinstance(upstream, Tensor) and upstream.dim() > 0:
             upstream = PerDatapoint(upstream)
@@ -151,14 +153,13 @@ def _value_and_gradients(
     backend: Backend, call: Call, weight: Source, value: Tensor | PerDatapoint
 ) -> list[Tensor | None]:
     """Fills ``value``; the gradients of the inputs that want one, times ``weight``."""
-    inputs, mask, attributes = call.op.split(call.args)
-    found = [backend.empty(t, t.dtype) if t.requires_grad else None for t in inputs]
+    found = [backend.empty(t, t.dtype) if t.requires_grad else None for t in call.inputs]
     launch(
         backend,
-        call.op.kernel_name("value_and_vjp", attributes),
-        inputs[0].shape,
-        attributes[0],
-        [weight, *call.op.sources(inputs, mask, attributes)],
+        call.op.kernel_name("value_and_vjp", call.attributes),
+        call.inputs[0].shape,
+        call.attributes[0],
+        [weight, *call.op.sources(call.inputs, call.mask, call.attributes)],
         [value, *found],
     )
     return found

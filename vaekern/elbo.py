@@ -157,23 +157,22 @@ def _fused(
     weights: Tensor | None,
     reduction: str,
 ) -> Tensor:
-    calls = likelihood, divergence
-    (inputs, mask, attributes), (posterior, _, of_kl) = (c.op.split(c.args) for c in calls)
+    n = len(likelihood.inputs)
 
     def reduce(log_likelihood: Tensor, kl: Tensor) -> Tensor:
         return reduce_elbo(log_likelihood, kl, beta, reduction, weights)
 
     def composed(*tensors: Tensor) -> Tensor:
-        own, others = tensors[: len(inputs)], tensors[len(inputs) :]
-        log_likelihood = run(Call(likelihood.op, *own, *attributes, mask=mask))
-        return reduce(log_likelihood, run(Call(divergence.op, *others, *of_kl)))
+        return reduce(run(likelihood.of(*tensors[:n])), run(divergence.of(*tensors[n:])))
 
+    calls = likelihood, divergence
     if reduction != "none" and _one_pass.applies(calls):
-        share = _share(weights, reduction, posterior[0].shape[: of_kl[0]].numel())
-        kl_weight = _weight(beta, posterior[0].device)
+        mu, batch_dims = divergence.inputs[0], divergence.attributes[0]
+        share = _share(weights, reduction, mu.shape[:batch_dims].numel())
+        kl_weight = _weight(beta, mu.device)
         if share is not None and kl_weight is not None:
             return _one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
-    return composed(*inputs, *posterior)
+    return composed(*likelihood.inputs, *divergence.inputs)
 
 
 def _share(weights: Tensor | None, reduction: str, datapoints: int) -> Tensor | float | None:

@@ -8,7 +8,8 @@ VK_BEGIN
 
 // Elements computed at a time: everything a tile touches stays in the L1 cache.
 constexpr int64_t kTile = 1024;
-constexpr int64_t kScratch = kTile + 8;  // noise starts up to 3 elements early, ends up to 3 late
+// Noise starts up to 3 elements early and ends up to 3 late; whole cache lines keep the next aligned.
+constexpr int64_t kScratch = kTile + 16;
 
 template <class T>
 void fill(T* to, T value, int64_t n) {

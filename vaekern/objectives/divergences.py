@@ -117,8 +117,7 @@ def floored_kl(whole: Call, free_bits: Tensor | float, over: str, weights: Tenso
     if over not in _OVER:
         raise ValueError(f"free bits over: expected one of {_OVER}, got {over!r}")
     floor = number_or_scalar("free_bits", free_bits)
-    inputs, _, (batch_dims, *_) = whole.op.split(whole.args)
-    dims = inputs[0].dim()
+    batch_dims, dims = whole.attributes[0], whole.inputs[0].dim()
     part_dims = {"dimension": dims, "group": min(batch_dims + 1, dims)}
     kl = run(with_batch_dims(whole, part_dims.get(over, batch_dims)))
     compared = kl if over == "sample" else _batch_mean(kl, weights, batch_dims)
@@ -127,8 +126,7 @@ def floored_kl(whole: Call, free_bits: Tensor | float, over: str, weights: Tenso
 
 def with_batch_dims(call: Call, batch_dims: int) -> Call:
     """The same operation, summed over fewer or more dimensions."""
-    inputs, mask, attributes = call.op.split(call.args)
-    return Call(call.op, *inputs, batch_dims, *attributes[1:], mask=mask)
+    return Call(call.op, *call.inputs, batch_dims, *call.attributes[1:], mask=call.mask)
 
 
 def check_weights(weights: Tensor | None, name: str, tensor: Tensor, batch_dims: int) -> None:
