@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "torch_features.md"
 
 _INTEGRATION, _GRADIENTS = "test_torch_integration.py", "test_gradients.py"
 _HERE, _RANKS = "test_torch_features.py", "test_distributed.py"
-_LAYER = "test_linear_likelihoods.py"
+_LAYER = "test_linear_in_torch.py"
 
 
 @dataclass(frozen=True)
