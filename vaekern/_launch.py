@@ -108,10 +108,11 @@ def empty_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.empty_like(tensor, dtype=dtype, memory_format=torch.contiguous_format)
 
 
-def is_plain(args: Sequence[Any]) -> bool:
+def is_plain(args: Sequence[Any], *, profiled: bool = False) -> bool:
     """Whether a kernel may read these tensors' memory without asking the dispatcher: ordinary
-    tensors, and nobody watching (fake tensors, tracing, the profiler)."""
-    if dispatch_modes_active() or profiler_active():
+    tensors, and nobody watching (fake tensors, tracing, the profiler unless it may: ``profiled``).
+    """
+    if dispatch_modes_active() or (profiler_active() and not profiled):
         return False
     for arg in args:
         kind = type(arg)

@@ -30,7 +30,7 @@ def applies(calls: Sequence[Call]) -> bool:
         return False
     for call in calls:
         # With something kept, a gradient needs the whole row before its first element.
-        if call.op.kept or (call.mask is not None and not is_plain((call.mask,))):
+        if call.op.kept or (call.mask is not None and not is_plain((call.mask,), profiled=True)):
             return False
     return True
 
@@ -43,7 +43,7 @@ def applies_to(inputs: Sequence[Sequence[Tensor]]) -> bool:
         return False
     wanting = False
     for tensors in inputs:
-        if not is_plain(tensors) or tensors[0].numel() == 0:
+        if not is_plain(tensors, profiled=True) or tensors[0].numel() == 0:
             return False
         if backend_for(tensors[0].device.type) == "reference":
             return False

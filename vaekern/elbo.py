@@ -180,7 +180,7 @@ def _share(weights: Tensor | None, reduction: str, datapoints: int) -> Tensor | 
     constant."""
     if weights is None:
         return 1.0 / datapoints if reduction == "mean" else 1.0
-    if weights.requires_grad or not is_plain((weights,)):
+    if weights.requires_grad or not is_plain((weights,), profiled=True):
         return None
     return weights / weights.sum() if reduction == "mean" else weights
 
