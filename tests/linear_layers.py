@@ -105,5 +105,5 @@ def value_and_gradients(
     function: Callable[..., Tensor], tensors: Sequence[Tensor]
 ) -> tuple[Tensor, ...]:
     value = function(*tensors)
-    upstream = backends.put(UPSTREAM).to(value.dtype)
+    upstream = backends.put(UPSTREAM).to(value.dtype) if value.dim() else None
     return value, *torch.autograd.grad(value, wanted(tensors), upstream)

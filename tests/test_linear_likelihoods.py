@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 from compare import leaves
@@ -37,15 +39,17 @@ def test_equal_to_the_two_steps(layer: Layer, backend: str) -> None:
     torch.testing.assert_close(plain, want, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @each_function
-def test_dtypes(layer: Layer, dtype: torch.dtype) -> None:
+def test_dtypes(layer: Layer, dtype: torch.dtype, reduction: str) -> None:
     """Values are float32, gradients of their tensor's dtype: as close to float64 as the matrix
     products' dtype allows."""
+    function = functools.partial(layer, reduction=reduction)
     tensors = leaves(layer.make(dtype))
-    got = value_and_gradients(layer, tensors)
+    got = value_and_gradients(function, tensors)
     exact = leaves([t.detach().double() if t.is_floating_point() else t for t in tensors])
-    want = value_and_gradients(layer, exact)
+    want = value_and_gradients(function, exact)
     assert [t.dtype for t in got] == [torch.float32, *[t.dtype for t in wanted(tensors)]]
     rtol = 16 * torch.finfo(dtype).eps
     for a, b in zip(got, want, strict=True):
@@ -146,13 +150,15 @@ def test_a_backward_may_run_twice(layer: Layer) -> None:
         assert torch.equal(b, c)
 
 
+@pytest.mark.parametrize("reduction", ["none", "mean"])
 @each_function
-def test_any_one_gradient_alone(layer: Layer) -> None:
+def test_any_one_gradient_alone(layer: Layer, reduction: str) -> None:
+    function = functools.partial(layer, reduction=reduction)
     tensors = leaves(layer.make())
-    everything = value_and_gradients(layer, tensors)[1:]
+    everything = value_and_gradients(function, tensors)[1:]
     for one, want in zip(wanted(tensors), everything, strict=True):
         own = [t.detach().requires_grad_() if t is one else t.detach() for t in tensors]
-        (got,) = value_and_gradients(layer, own)[1:]
+        (got,) = value_and_gradients(function, own)[1:]
         assert torch.equal(got, want)
 
 

@@ -155,7 +155,9 @@ def launch(
     """Runs a kernel on a backend, over all elements of ``shape``.
 
     An output of that shape gets one number per element; a smaller one gets sums over the
-    dimensions it lacks. Outputs are contiguous; None is not computed.
+    dimensions it lacks. Outputs are contiguous; None is not computed. One number per element may
+    overwrite a contiguous input of that dtype: whoever writes it has read that element, and nobody
+    else does.
     """
     if 0 in shape:
         for output in outputs:

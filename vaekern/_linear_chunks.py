@@ -88,7 +88,7 @@ class Gradients:
         columns = slice(chunk.start, chunk.start + outputs.shape[1])
         hidden, weight, bias, *of_head = self.totals
         if hidden is not None:
-            _add_product(hidden, outputs, self.tensors[1][columns])
+            add_product(hidden, outputs, self.tensors[1][columns])
         if weight is not None:
             torch.mm(outputs.t(), self.tensors[0], out=weight[columns])
         if bias is not None:
@@ -107,7 +107,7 @@ class Gradients:
         return [total.to(tensor.dtype) for total, tensor in pairs if total is not None]
 
 
-def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+def add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
     """In the dtype of the total, whichever that of the factors."""
     if total.dtype is left.dtype:
         total.addmm_(left, right)

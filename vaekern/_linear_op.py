@@ -8,12 +8,13 @@ three. Where the result is a sum over datapoints the upstream gradient is one nu
 ``_linear_sum.py`` makes the gradients in the forward.
 
 Columns, not rows: a chunk then gives finished rows of the weight's gradient, and what is summed
-over chunks is the gradient of ``hidden`` alone, in float32.
+over chunks is the gradient of ``hidden`` alone, in float32. (``_linear_rows.py`` is for where that
+will not do.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from torch.nn import functional
 from vaekern._autograd import EagerVjp
 from vaekern._compat import below_autograd, forward_mode_active, transforms_active
 from vaekern._launch import accumulation_dtype, empty_contiguous, is_plain
-from vaekern._linear_chunks import Chunk, Gradients, cut_into_chunks
+from vaekern._linear_chunks import Gradients, cut_into_chunks
 from vaekern._linear_heads import Head
 from vaekern._op import _define, _wants_derivative
 
@@ -119,6 +120,14 @@ class LinearOp:
         n, m = 1 + len(self.inputs), 1 + len(self.inputs) + len(self.head.state)
         return args[0], args[1:n], args[n:m], args[m], args[m + 1 :]
 
+    def value_and_gradients(
+        self, g: Tensor, args: Sequence[Any], wanted: Sequence[bool]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The value of each row, and the wanted gradients for an upstream one that is known."""
+        tensors, attributes = self.split(args)
+        width = attributes[-2]
+        return self.head.value_and_gradients(g, tensors, wanted, width, _of_head(attributes))
+
     # --- kernels: reached with plain CPU or CUDA tensors only ---------------------------------
 
     def _kernel(self, *args: Any) -> list[Tensor]:
@@ -133,35 +142,9 @@ class LinearOp:
         g, tensors, state, wanted, attributes = self.split_vjp(args)
         gradients = Gradients(tensors, wanted)
         for chunk in cut_into_chunks(tensors, attributes[-2]):
-            gradients.add(chunk, self._vjp_of(chunk, g, state, gradients, attributes))
+            found = self.head.vjp(g, chunk, state, wanted[3:], _of_head(attributes))
+            gradients.add(chunk, found)
         return gradients.results()
-
-    def value_with_gradients(
-        self, args: Sequence[Any], g: Tensor, wanted: Sequence[bool]
-    ) -> tuple[Tensor, list[Tensor]]:
-        """The value of each row and, for an upstream gradient that is known already, the wanted
-        gradients: each output is computed once. Of heads without state."""
-        tensors, attributes = self.split(args)
-        gradients = Gradients(tensors, wanted)
-
-        def chunks() -> Iterator[Chunk]:
-            for chunk in cut_into_chunks(tensors, attributes[-2]):
-                yield chunk  # for its value, and then for its gradients
-                gradients.add(chunk, self._vjp_of(chunk, g, (), gradients, attributes))
-
-        rows = tensors[0].new_zeros(tensors[0].shape[0], dtype=torch.float64)
-        (value,) = self.head.value(chunks(), rows, _of_head(attributes))
-        return value, gradients.results()
-
-    def _vjp_of(
-        self,
-        chunk: Chunk,
-        g: Tensor,
-        state: Sequence[Tensor],
-        gradients: Gradients,
-        attributes: Sequence[Any],
-    ) -> list[Tensor]:
-        return self.head.vjp(g, chunk, state, gradients.wanted[3:], _of_head(attributes))
 
     # --- shapes and dtypes of the results -----------------------------------------------------
 

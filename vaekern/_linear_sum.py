@@ -18,8 +18,9 @@ from vaekern._linear_op import LinearOp
 
 
 def applies(op: LinearOp, args: Sequence[Any]) -> bool:
-    """Whether this way is open. With a state, the gradients wait for the last chunk."""
-    return not op.head.state and _one_pass.applies_to([op.split(args)[0]])
+    """Whether this way is open."""
+    tensors, _ = op.split(args)
+    return tensors[1].numel() > 0 and _one_pass.applies_to([tensors])
 
 
 def weighted_sum(op: LinearOp, args: Sequence[Any], weight: float) -> Tensor:
@@ -46,7 +47,7 @@ class _Sum(_one_pass.StoredGradients):
         hidden, wanted = tensors[0], [t.requires_grad for t in tensors]
         wide = accumulation_dtype(tensors)
         g = hidden.new_full((), weight, dtype=wide).expand(hidden.shape[0])
-        value, found = op.value_with_gradients((*tensors, *attributes), g, wanted)
+        value, found = op.value_and_gradients(g, (*tensors, *attributes), wanted)
         pieces = iter(found)
         gradients = [next(pieces) if want else None for want in wanted]
         _Sum.save(ctx, composed, tensors, gradients)

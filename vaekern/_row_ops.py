@@ -51,6 +51,19 @@ class CategoricalOp(Op):
         own = g.reshape(*g.shape, *(1,) * (logits.dim() - g.dim())) * one_less_p
         return [found.scatter_(-1, x.long(), own.to(found.dtype))]
 
+    def overwrite(self, g: Tensor, logits: Tensor, x: Tensor, backend: str) -> Tensor:
+        """log p of each row of logits [rows, classes], in float64. The logits are overwritten by
+        their gradients for the upstream ones ``g``, one for each row."""
+        attributes = (1, backend)
+        lse = new_row_numbers(logits)
+        _launch_rows(self, "value", attributes, logits, [logits], [LogSumExp(lse.squeeze(-1))])
+        log_p = _selected(logits, x, lse)
+        sources = [PerDatapoint(g), logits, *_high_and_low(lse, logits)]
+        _launch_rows(self, "vjp", attributes, logits, sources, [logits])
+        own = g[:, None] * -torch.expm1(log_p)
+        logits.scatter_(-1, x.long(), own.to(logits.dtype))
+        return log_p.squeeze(-1)
+
 
 class MultinomialOp(Op):
     """Of logits and counts of one shape, without the multinomial coefficient."""

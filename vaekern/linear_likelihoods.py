@@ -2,7 +2,8 @@
 has so many that they do not fit, or not cheaply.
 
 The conventions are those of ``functional``. Outputs are computed in chunks, forward and again in
-the backward; what is saved for it are the arguments. ``torch.func`` transforms, forward-mode
+the backward, for which the arguments are saved; or, for a sum over datapoints, once, and the
+gradients are saved. ``torch.func`` transforms, forward-mode
 derivatives and second derivatives work, but go through all outputs at once, and so does the
 reference backend.
 """
@@ -37,7 +38,7 @@ REDUCTIONS = ("none", "sum", "mean")
 
 _BERNOULLI = LinearOp(Elementwise(_ops.BERNOULLI))
 _GAUSSIAN = LinearOp(Elementwise(_ops.GAUSSIAN))
-_CATEGORICAL = LinearOp(Categorical())
+_CATEGORICAL = LinearOp(Categorical(_ops.CATEGORICAL))
 
 
 def linear_bernoulli_log_likelihood(
@@ -159,12 +160,13 @@ def linear_categorical_log_likelihood(
     ``F.linear(hidden, weight, bias)``; the logits are never in memory all at once.
 
     Args:
-        hidden, weight, bias, reduction, chunk: those of :func:`linear_bernoulli_log_likelihood`.
-            All reductions cost the same here.
+        hidden, weight, bias, reduction: those of :func:`linear_bernoulli_log_likelihood`.
         x: classes [...], the shape of ``hidden`` without its last dimension, of an integer dtype. A
             number that is no class, 0 to N - 1, makes the value NaN.
         batch_dims: how many leading dimensions index datapoints: 1 with hidden [B, T, H] and x
             [B, T] gives one value for each sequence.
+        chunk: how many of the N outputs are computed at a time, as there. With a ``reduction`` all
+            N are, of so many datapoints that these are as many numbers; by default 64 MiB.
 
     Returns:
         Log-likelihoods, the shape ``hidden.shape[:batch_dims]``, or a scalar; float32 (float64 for
