@@ -1,4 +1,4 @@
-"""How an :class:`~vaekern._op.Op` is differentiated, whichever way it is called.
+"""How a :class:`~vaekern._registered_op.RegisteredOp` is differentiated, however it is called.
 
 - Eager code goes through :class:`Eager`, ``torch.func`` transforms through :class:`Functional`,
   which adds a vmap rule; both share :class:`_Rules`. Each kernel call is a node of its own, so a
@@ -22,12 +22,12 @@ from vaekern._compat import below_autograd, forward_mode_active, transforms_acti
 from vaekern._launch import accumulation_dtype
 
 if TYPE_CHECKING:
-    from vaekern._op import Op
+    from vaekern._registered_op import RegisteredOp
 
 
 class _Rules(Function):
     @staticmethod
-    def save(ctx: Any, op: Op, args: Sequence[Any], results: Any) -> None:
+    def save(ctx: Any, op: RegisteredOp, args: Sequence[Any], results: Any) -> None:
         tensors, mask, attributes = op.split(args)
         kept = results[len(op.results) :] if op.kept else ()
         ctx.op, ctx.attributes = op, attributes
@@ -40,7 +40,7 @@ class _Rules(Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        op: Op = ctx.op
+        op: RegisteredOp = ctx.op
         gradients = gradients[: len(op.results)]
         found: Sequence[Tensor | None] = (None,) * len(op.inputs)
         if any([g is not None for g in gradients]):
@@ -51,7 +51,7 @@ class _Rules(Function):
 
     @staticmethod
     def jvp(ctx: Any, _op: Any, *tangents: Any) -> Any:
-        op: Op = ctx.op
+        op: RegisteredOp = ctx.op
         *tensors, mask = ctx.saved_tensors
         return push_forward(op, tensors, mask, tangents[: len(op.inputs)], ctx.attributes)
 
@@ -61,7 +61,7 @@ class Eager(_Rules):
     inspects the signature every time."""
 
     @staticmethod
-    def forward(ctx: Any, op: Op, *args: Any) -> Any:
+    def forward(ctx: Any, op: RegisteredOp, *args: Any) -> Any:
         results = op.execute(*args)
         _Rules.save(ctx, op, args, results)
         return results
@@ -69,7 +69,7 @@ class Eager(_Rules):
 
 class Functional(_Rules):
     @staticmethod
-    def forward(op: Op, *args: Any) -> Any:
+    def forward(op: RegisteredOp, *args: Any) -> Any:
         with below_autograd():
             return op.op(*args)
 
@@ -78,7 +78,7 @@ class Functional(_Rules):
         _Rules.save(ctx, inputs[0], inputs[1:], output)
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, op: Op, *args: Any) -> Any:
+    def vmap(info: Any, in_dims: Any, op: RegisteredOp, *args: Any) -> Any:
         tensors, mask, (batch_dims, *others) = op.split(args)
         batched = _batch_inputs(info.batch_size, tensors, in_dims[1:], others[-1])
         mask = _in_front_if_any(info.batch_size, mask, in_dims[1 + len(tensors)])
@@ -91,7 +91,7 @@ class _VjpRules(Function):
     """Derivatives of a vjp: those of the plain torch version."""
 
     @staticmethod
-    def save(ctx: Any, op: Op, args: Sequence[Any]) -> None:
+    def save(ctx: Any, op: RegisteredOp, args: Sequence[Any]) -> None:
         gradients, read, mask, wanted, attributes = op.split_vjp(args)
         ctx.op, ctx.others = op, (wanted, *attributes)
         ctx.save_for_backward(*gradients, *read, *op.mask_slot(mask))
@@ -135,14 +135,14 @@ def _plain_vjp_of(
 
 class EagerVjp(_VjpRules):
     @staticmethod
-    def forward(ctx: Any, op: Op, *args: Any) -> Any:
+    def forward(ctx: Any, op: RegisteredOp, *args: Any) -> Any:
         _VjpRules.save(ctx, op, args)
         return tuple(op.execute_vjp(*args))
 
 
 class FunctionalVjp(_VjpRules):
     @staticmethod
-    def forward(op: Op, *args: Any) -> Any:
+    def forward(op: RegisteredOp, *args: Any) -> Any:
         with below_autograd():
             return tuple(op.vjp_op(*args))
 
@@ -151,7 +151,7 @@ class FunctionalVjp(_VjpRules):
         _VjpRules.save(ctx, inputs[0], inputs[1:])
 
     @staticmethod
-    def vmap(info: Any, in_dims: Any, op: Op, *args: Any) -> Any:
+    def vmap(info: Any, in_dims: Any, op: RegisteredOp, *args: Any) -> Any:
         gradients, read, mask, wanted, (batch_dims, *others) = op.split_vjp(args)
         n_g, n = 1 + len(gradients), 1 + len(gradients) + len(read)
         batched: list[Any] = [
@@ -165,7 +165,7 @@ class FunctionalVjp(_VjpRules):
 
 
 def gradients_of_inputs(
-    op: Op,
+    op: RegisteredOp,
     gradients: Sequence[Tensor | None],
     read: Sequence[Tensor],
     mask: Tensor | None,
@@ -183,7 +183,7 @@ def gradients_of_inputs(
     return found
 
 
-def plain_vjp(op: Op, *args: Any) -> tuple[Tensor, ...]:
+def plain_vjp(op: RegisteredOp, *args: Any) -> tuple[Tensor, ...]:
     """What the vjp kernel computes, in differentiable torch operations. What the forward kept is
     computed anew."""
     gradients, read, mask, wanted, attributes = op.split_vjp(args)
@@ -210,7 +210,7 @@ def plain_vjp(op: Op, *args: Any) -> tuple[Tensor, ...]:
 
 
 def push_forward(
-    op: Op,
+    op: RegisteredOp,
     tensors: Sequence[Tensor],
     mask: Tensor | None,
     tangents: Sequence[Tensor | None],

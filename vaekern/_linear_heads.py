@@ -48,8 +48,7 @@ class Head(Protocol):
         ``width`` is that of chunks (0: chosen here)."""
 
     def plain(self, outputs: Tensor, *arguments: Any) -> Tensor:
-        """The value from all outputs in torch operations. The last argument, the backend, is
-        ignored."""
+        """The value from all outputs, in torch operations; no backend is among the arguments."""
 
     def composed(self, outputs: Tensor, *arguments: Any) -> Tensor:
         """The value from all outputs, differentiable in every way torch knows."""
@@ -95,7 +94,7 @@ class Elementwise:
 
     def plain(self, outputs: Tensor, *arguments: Any) -> Tensor:
         n = len(self.inputs)
-        value: Tensor = self.op.plain(outputs, *arguments[:n], 1, *arguments[n:-1])
+        value: Tensor = self.op.plain(outputs, *arguments[:n], 1, *arguments[n:])
         return value
 
     def composed(self, outputs: Tensor, *arguments: Any) -> Tensor:

@@ -19,13 +19,13 @@ from vaekern._linear_op import LinearOp
 
 def applies(op: LinearOp, args: Sequence[Any]) -> bool:
     """Whether this way is open."""
-    tensors, _ = op.split(args)
+    tensors, _, _ = op.split(args)
     return tensors[1].numel() > 0 and _one_pass.applies_to([tensors])
 
 
 def weighted_sum(op: LinearOp, args: Sequence[Any], weight: float) -> Tensor:
     """The sum of all rows' values, times ``weight``."""
-    tensors, attributes = op.split(args)
+    tensors, _, attributes = op.split(args)
 
     def composed(*own: Tensor) -> Tensor:
         return op(*own, *attributes).sum() * weight

@@ -259,11 +259,12 @@ def _run(
 ) -> Tensor:
     """``datapoints`` is the shape of hidden without its last dimension."""
     backend = backend_for(tensors[0].device.type)
-    args = (*tensors, *attributes, chunk or 0, backend)
+    call = (*tensors, *attributes, chunk or 0)
+    args = (*call, backend)
     n = datapoints[:batch_dims].numel()
     if reduction != "none" and _linear_sum.applies(op, args):
         return _linear_sum.weighted_sum(op, args, 1.0 / n if reduction == "mean" else 1.0)
-    rows = op.plain(*args) if backend == "reference" else op(*args)
+    rows = op.on_plain_torch(*op.split(call)) if backend == "reference" else op(*args)
     value = per_datapoint(rows.reshape(datapoints), batch_dims)
     if reduction == "none":
         return value
