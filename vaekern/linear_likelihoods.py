@@ -11,7 +11,7 @@ reference backend.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,9 +80,7 @@ def linear_bernoulli_log_likelihood(
     """
     check_target("x", x)
     layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
-    _check_shape("x", x, (*hidden.shape[:-1], weight.shape[0]), hidden)
-    rows = x.reshape(-1, weight.shape[0])
-    return _run(_BERNOULLI, (*layer, rows), (), reduction, batch_dims, chunk, hidden.shape[:-1])
+    return _run(_BERNOULLI, layer, (_target_rows(x, hidden, weight),))
 
 
 def linear_gaussian_log_likelihood(
@@ -130,15 +128,11 @@ def linear_gaussian_log_likelihood(
     check_uint8_range(uint8_range, x)
     check_scale(scale)
     layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
-    _check_shape("x", x, (*hidden.shape[:-1], weight.shape[0]), hidden)
+    rows = _target_rows(x, hidden, weight)
     wide = accumulation_dtype((hidden, x))
     spread = broadcastable("logvar", logvar, "x", x, batch_dims, wide)
     spread = _for_rows(clamp_logvar(spread, scale, logvar_clamp), x)
-    rows = x.reshape(-1, weight.shape[0])
-    tensors = (*layer, spread, rows)
-    return _run(
-        _GAUSSIAN, tensors, (scale, uint8_range), reduction, batch_dims, chunk, hidden.shape[:-1]
-    )
+    return _run(_GAUSSIAN, layer, (spread, rows), (scale, uint8_range))
 
 
 def linear_categorical_log_likelihood(
@@ -179,11 +173,21 @@ def linear_categorical_log_likelihood(
     check_class_indices("x", x)
     layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
     _check_shape("x", x, tuple(hidden.shape[:-1]), hidden)
-    tensors = (*layer, x.reshape(-1, 1))
-    return _run(_CATEGORICAL, tensors, (), reduction, batch_dims, chunk, hidden.shape[:-1])
+    return _run(_CATEGORICAL, layer, (x.reshape(-1, 1),))
 
 
 # --- checks ---------------------------------------------------------------------------------------
+
+
+class _Layer(NamedTuple):
+    """Checked arguments: hidden [rows, H], weight and a bias, in the dtype that the layer computes
+    in; the shape of hidden without its last dimension; and what is asked of the rows' values."""
+
+    tensors: tuple[Tensor, Tensor, Tensor]
+    shape: torch.Size
+    reduction: str
+    batch_dims: int
+    chunk: int | None
 
 
 def _checked_layer(
@@ -193,8 +197,7 @@ def _checked_layer(
     reduction: str,
     batch_dims: int,
     chunk: int | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """hidden [rows, H], weight and a bias, in the dtype that the layer computes in."""
+) -> _Layer:
     check_float("hidden", hidden)
     check_float("weight", weight)
     if hidden.dim() == 0:
@@ -220,7 +223,15 @@ def _checked_layer(
             raise TypeError(
                 f"{name}: expected the dtype of hidden, {hidden.dtype}, got {tensor.dtype}"
             )
-    return hidden.reshape(-1, hidden.shape[-1]), weight, bias
+    tensors = hidden.reshape(-1, hidden.shape[-1]), weight, bias
+    return _Layer(tensors, hidden.shape[:-1], reduction, batch_dims, chunk)
+
+
+def _target_rows(x: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
+    """Targets, one for each output, as [rows, N]."""
+    n = weight.shape[0]
+    _check_shape("x", x, (*hidden.shape[:-1], n), hidden)
+    return x.reshape(-1, n)
 
 
 def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], hidden: Tensor) -> None:
@@ -249,23 +260,17 @@ def _for_rows(parameter: Tensor, x: Tensor) -> Tensor:
 
 
 def _run(
-    op: LinearOp,
-    tensors: tuple[Tensor, ...],
-    attributes: tuple[Any, ...],
-    reduction: str,
-    batch_dims: int,
-    chunk: int | None,
-    datapoints: torch.Size,
+    op: LinearOp, layer: _Layer, of_head: tuple[Tensor, ...], attributes: tuple[Any, ...] = ()
 ) -> Tensor:
-    """``datapoints`` is the shape of hidden without its last dimension."""
+    tensors, shape, reduction, batch_dims, chunk = layer
     backend = backend_for(tensors[0].device.type)
-    call = (*tensors, *attributes, chunk or 0)
+    call = (*tensors, *of_head, *attributes, chunk or 0)
     args = (*call, backend)
-    n = datapoints[:batch_dims].numel()
+    n = shape[:batch_dims].numel()
     if reduction != "none" and _linear_sum.applies(op, args):
         return _linear_sum.weighted_sum(op, args, 1.0 / n if reduction == "mean" else 1.0)
     rows = op.on_plain_torch(*op.split(call)) if backend == "reference" else op(*args)
-    value = per_datapoint(rows.reshape(datapoints), batch_dims)
+    value = per_datapoint(rows.reshape(shape), batch_dims)
     if reduction == "none":
         return value
     return value.mean() if reduction == "mean" else value.sum()
