@@ -8,9 +8,11 @@ import pytest
 import torch
 from compare import leaves
 from linear_layers import (
+    F64,
     HIDDEN,
     LAYERS,
     OUTPUTS,
+    ROWS,
     Layer,
     each_function,
     every_layer,
@@ -178,3 +180,16 @@ def test_torch_func(layer: Layer) -> None:
     stacked = torch.stack([values[0], -values[0]])
     mapped = torch.func.vmap(lambda hidden: function(hidden, *values[1:]))(stacked)
     torch.testing.assert_close(mapped[1], function(-values[0], *values[1:]))
+
+
+@each_function
+def test_upstream_gradients_may_be_mapped_over(layer: Layer) -> None:
+    tensors = leaves(layer.make())
+    value = layer(*tensors)
+
+    def gradient(upstream: Tensor) -> Tensor:
+        return torch.autograd.grad(value, tensors[0], upstream, retain_graph=True)[0]
+
+    upstream = torch.randn(2, ROWS, dtype=F64)
+    want = torch.stack([gradient(g) for g in upstream])
+    torch.testing.assert_close(torch.func.vmap(gradient)(upstream), want)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vaekern._autograd import plain_vjp
 from vaekern._compat import forward_mode_active, transforms_active
 from vaekern._launch import accumulation_dtype, empty_contiguous
 from vaekern._linear_chunks import Gradients, cut_into_chunks
@@ -58,6 +59,11 @@ class LinearOp(RegisteredOp):
         outputs = functional.linear(*tensors[:3])
         value = self.head.composed(outputs, *tensors[3:], *attributes, backend)
         return (value, *[torch.zeros_like(value) for _ in self.kept]) if self.kept else value
+
+    def differentiable_vjp(self, *args: Any) -> list[Tensor]:
+        if transforms_active():
+            return list(plain_vjp(self, *args))
+        return super().differentiable_vjp(*args)
 
     def on_plain_torch(
         self, tensors: Sequence[Tensor], mask: Tensor | None, attributes: Sequence[Any]
