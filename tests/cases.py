@@ -354,6 +354,9 @@ MASKED = {
     "poisson-count": "shared",
     "negative_binomial-channel-count": "full",
     "zero_inflated-channel-positive_count": "full",
+    "categorical": "full",
+    "multinomial": "shared",
+    "multinomial-coefficient": "full",
     "gaussian_kl-logvar-none": "full",
     "gaussian_kl-std-event": "shared",
 }

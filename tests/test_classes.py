@@ -215,7 +215,7 @@ MULTINOMIAL = {"logits": t(4, 3), "counts": t(4, 3)}
         (CATEGORICAL, {"x": 1}, TypeError, "int", "tensor"),
         (CATEGORICAL, {"x": t(4, 3, dtype=I64)}, ValueError, "(4, 3)", "(4,)"),
         (CATEGORICAL, {"x": t(4, dtype=I64, device="cpu")}, ValueError, "cpu", "meta"),
-        (CATEGORICAL, {"mask": t(4, 3, dtype=torch.bool)}, ValueError, "(4, 3)", "x, (4,)"),
+        (CATEGORICAL, {"mask": t(4, 3, dtype=torch.bool)}, ValueError, "(4, 3)", "logits, (4,)"),
         (CATEGORICAL, {"mask": t(4)}, TypeError, "float32", "bool"),
         (CATEGORICAL, {"batch_dims": 2}, ValueError, "2", "0 to 1"),
         (CATEGORICAL, {"batch_dims": -1}, ValueError, "-1", "0 to 1"),
@@ -224,6 +224,9 @@ MULTINOMIAL = {"logits": t(4, 3), "counts": t(4, 3)}
         (MULTINOMIAL, {"counts": t(4)}, ValueError, "(4,)", "(4, 3)"),
         (MULTINOMIAL, {"counts": t(4, 3, device="cpu")}, ValueError, "cpu", "meta"),
         (MULTINOMIAL, {"coefficient": 1}, TypeError, "int", "bool"),
+        (MULTINOMIAL, {"mask": t(4, 3, dtype=torch.bool)}, ValueError, "(4, 3)", "logits, (4,)"),
+        (MULTINOMIAL, {"mask": t(4)}, TypeError, "float32", "bool"),
+        (MULTINOMIAL, {"mask": t(4, dtype=torch.bool, device="cpu")}, ValueError, "cpu", "meta"),
         (MULTINOMIAL, {"batch_dims": 2}, ValueError, "2", "0 to 1"),
     ],
 )
@@ -282,10 +285,16 @@ def test_positions_outside_a_mask_are_not_there(batch_dims: int, implementation:
 
 def test_a_mask_leaves_positions_out() -> None:
     logits, mu = torch.randn(3, 4, 5), torch.randn(3, 2)
-    x, mask = torch.randint(0, 5, (3, 4), dtype=torch.uint8), torch.rand(3, 4) < 0.5
-    got = vk.elbo_loss(logits, x, mu, mu, "categorical", mask=mask)
-    elements = vk.categorical_log_likelihood(logits, x, batch_dims=2)
-    torch.testing.assert_close(got, (vk.gaussian_kl(mu, mu) - (elements * mask).sum(1)).mean())
+    mask = torch.rand(3, 4) < 0.5
+    classes, counts = torch.randint(0, 5, (3, 4), dtype=torch.uint8), torch.rand(3, 4, 5)
+    without = vk.MultinomialLikelihood(coefficient=False)
+    for likelihood, x, rows in (
+        ("categorical", classes, vk.categorical_log_likelihood(logits, classes, batch_dims=2)),
+        ("multinomial", counts, vk.multinomial_log_likelihood(logits, counts, batch_dims=2)),
+        (without, counts, without.log_prob(logits, counts, batch_dims=2)),
+    ):
+        got = vk.elbo_loss(logits, x, mu, mu, likelihood, mask=mask)
+        torch.testing.assert_close(got, (vk.gaussian_kl(mu, mu) - (rows * mask).sum(1)).mean())
 
 
 def test_samples_have_the_probabilities() -> None:

@@ -163,6 +163,15 @@ def test_mask_of_a_likelihood_module() -> None:
     problem.compare(loss, (squares + problem.kl().sum((1, 2))).mean())
 
 
+def test_mask_of_a_mixture_is_one_of_pixels() -> None:
+    params, x, mu = normal(2, 20, 5), normal(2, 3, 5).clamp(-1.0, 1.0), normal(2, 3)
+    mask = torch.tensor([[True, False, True, True, False]])
+    likelihood = vk.LogisticMixtureLikelihood()
+    got = vk.elbo_loss(params, x, mu, mu, likelihood, mask=mask)
+    want = likelihood.log_prob(params[..., mask[0]], x[..., mask[0]])
+    torch.testing.assert_close(got, (vk.gaussian_kl(mu, mu) - want).mean())
+
+
 def test_weights() -> None:
     problem, weights = Problem(), normal(B, seed=8).exp().requires_grad_()
     losses = problem.cross_entropy().sum((1, 2)) + problem.kl().sum((1, 2))

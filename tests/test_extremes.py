@@ -342,14 +342,17 @@ def test_samples(mu: float, logvar: float, eps: float, z: float, implementation:
 
 @pytest.mark.parametrize("case", CASES, ids=label_of)
 def test_nan_propagates_from_every_argument(case: Case, implementation: str) -> None:
-    """Into its datapoint's value and into no other's; into its own gradient where the value is not
-    linear in it."""
+    """Into its datapoint's value and into no other's, unless a mask leaves it out; into its own
+    gradient where the value is not linear in it."""
     for k, argument in enumerate(case.arguments):
         tensors = case.make((3, 4, 5))
         if not tensors[k].is_floating_point():
             continue
         tensors[k].flatten()[0].fill_(NAN)
         reaches = _everywhere(tensors[k], argument.kind, case)
+        for mask, other in zip(tensors, case.arguments, strict=True):
+            if other.role == "mask":
+                reaches = reaches & mask
         results = case(*map(backends.put, tensors))
         for result, kind in zip([r.cpu() for r in results], case.results, strict=True):
             if kind == "element" and argument.name.startswith("prior"):

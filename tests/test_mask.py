@@ -24,6 +24,14 @@ def mask_of(case: Case, tensors: Sequence[Tensor]) -> Tensor:
     return mask
 
 
+def outside_of(case: Case, tensors: Sequence[Tensor]) -> Tensor:
+    """The first argument's elements that do not count; of logits of classes, whole rows."""
+    mask = mask_of(case, tensors)
+    if case.arguments[0].kind == "classes":
+        mask = mask.unsqueeze(-1)
+    return ~mask.expand(tensors[0].shape)
+
+
 def results_and_gradients(case: Case, tensors: Sequence[Tensor], size: float = 1.0) -> list[Tensor]:
     inputs = leaves(tensors)
     upstream = [size * g.to(inputs[0].device) for g in upstream_for(case, tensors)]
@@ -34,11 +42,12 @@ def results_and_gradients(case: Case, tensors: Sequence[Tensor], size: float = 1
 
 def with_anything_outside(case: Case, tensors: Sequence[Tensor]) -> list[Tensor]:
     """The same numbers inside of the mask."""
-    mask = mask_of(case, tensors).expand(tensors[0].shape)
-    anything = torch.tensor(ANYTHING).repeat(mask.numel())[: mask.numel()].reshape(mask.shape)
+    outside = outside_of(case, tensors)
+    n = outside.numel()
+    anything = torch.tensor(ANYTHING).repeat(n)[:n].reshape(outside.shape)
     return [
-        torch.where(mask, t, anything.to(t.dtype))
-        if t.shape == mask.shape and t.is_floating_point()
+        torch.where(outside, anything.to(t.dtype), t)
+        if t.shape == outside.shape and t.is_floating_point()
         else t
         for t in tensors
     ]
@@ -50,7 +59,7 @@ def test_what_lies_outside_changes_nothing(case: Case, implementation: str) -> N
     wanted = results_and_gradients(case, tensors)
     found = results_and_gradients(case, with_anything_outside(case, tensors))
     assert all(map(same_bits, found, wanted))
-    outside = ~mask_of(case, tensors).expand(tensors[0].shape).to(wanted[0].device)
+    outside = outside_of(case, tensors).to(wanted[0].device)
     assert bool(outside.any())
     for gradient in found[len(case.results) :]:
         if gradient.shape == outside.shape:

@@ -36,7 +36,8 @@ def categorical_log_likelihood(
         x: indices of classes, of any integer dtype. As in :func:`torch.gather`, an index that is
             no class is an error on the CPU and undefined on a GPU.
         mask: which positions count: bool, the shape of ``x``, or with a 1 for each dimension it is
-            shared over. The others give 0, and get no gradient; their logits must not be NaN.
+            shared over. The others add exactly 0 to the value and to every gradient, whatever
+            their logits and indices are. None: all count.
         batch_dims: how many leading dimensions of ``x`` index datapoints.
 
     Returns:
@@ -46,16 +47,16 @@ def categorical_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
-    call = categorical_call(logits, x, batch_dims)
-    if mask is None:
-        return run(call)
-    check_mask("mask", mask, "x", x)
-    positions = run(categorical_call(logits, x.masked_fill(~mask, 0), x.dim()))
-    return _plain.per_datapoint(positions.masked_fill(~mask, 0.0), batch_dims)
+    return run(categorical_call(logits, x, batch_dims).masked(mask))
 
 
 def multinomial_log_likelihood(
-    logits: Tensor, counts: Tensor, *, coefficient: bool = True, batch_dims: int = 1
+    logits: Tensor,
+    counts: Tensor,
+    *,
+    coefficient: bool = True,
+    mask: Tensor | None = None,
+    batch_dims: int = 1,
 ) -> Tensor:
     r"""Multinomial log-likelihood log p(counts | logits), per datapoint in nats.
 
@@ -76,6 +77,9 @@ def multinomial_log_likelihood(
             integer dtype but bool, not necessarily integers. Integers are converted to floating
             point first. Floating-point counts get gradients.
         coefficient: whether to add the logarithm of the multinomial coefficient.
+        mask: which rows of logits count: bool, the shape of ``counts`` without its last dimension,
+            or with a 1 for each dimension it is shared over. The others add exactly 0 to the value
+            and to every gradient, whatever lies there. None: all count.
         batch_dims: how many leading dimensions index datapoints; not the last one.
 
     Returns:
@@ -87,11 +91,13 @@ def multinomial_log_likelihood(
     """
     if not isinstance(coefficient, bool):
         raise TypeError(f"coefficient: expected a bool, got {type(coefficient).__name__}")
-    call = multinomial_call(logits, counts, batch_dims)
+    call = multinomial_call(logits, counts, batch_dims).masked(mask)
     if not coefficient:
         return run(call)
     counts = call.inputs[1].to(accumulation_dtype((logits, counts)))  # gradients are rounded once
-    log_likelihood: Tensor = run(Call(_ops.MULTINOMIAL, logits, counts, batch_dims))
+    log_likelihood: Tensor = run(call.of(logits, counts))
+    if call.mask is not None:
+        counts = counts.masked_fill(~call.mask, 0.0)
     return log_likelihood + _log_coefficient(counts, batch_dims).to(log_likelihood.dtype)
 
 
@@ -104,6 +110,18 @@ def _log_coefficient(counts: Tensor, batch_dims: int) -> Tensor:
 # --- checked calls ------------------------------------------------------------------------------
 
 
+class _CallOfRows(Call):
+    """One whose mask says which rows of logits count: it has no dimension of classes."""
+
+    __slots__ = ()
+
+    def masked(self, mask: Tensor | None) -> Call:
+        if mask is None:
+            return self
+        check_mask("mask", mask, "the rows of logits", self.inputs[0][..., 0])
+        return Call(self.op, *self.inputs, *self.attributes, mask=mask.unsqueeze(-1))
+
+
 def categorical_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:
     check_float("logits", logits)
     check_class_indices("x", x)
@@ -114,7 +132,7 @@ def categorical_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:
             f"{tuple(logits.shape[:-1])}, got {tuple(x.shape)}"
         )
     check_device("x", x, "logits", logits)
-    return Call(_ops.CATEGORICAL, logits, x.to(torch.int32).unsqueeze(-1), batch_dims)
+    return _CallOfRows(_ops.CATEGORICAL, logits, x.to(torch.int32).unsqueeze(-1), batch_dims)
 
 
 def multinomial_call(logits: Tensor, counts: Tensor, batch_dims: int) -> Call:
@@ -124,7 +142,7 @@ def multinomial_call(logits: Tensor, counts: Tensor, batch_dims: int) -> Call:
     _check_classes(logits, batch_dims)
     if not counts.is_floating_point():
         counts = counts.to(accumulation_dtype((logits,)))
-    return Call(_ops.MULTINOMIAL, logits, counts, batch_dims)
+    return _CallOfRows(_ops.MULTINOMIAL, logits, counts, batch_dims)
 
 
 def _check_classes(logits: Tensor, batch_dims: int) -> None:

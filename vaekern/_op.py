@@ -43,8 +43,8 @@ class Op(RegisteredOp):
     the inputs do so to the shape of the first.
     After the inputs, where an element is one of the first input and all results are sums of them,
     comes a mask or None: a bool tensor with as many dimensions as the first input, which says whose
-    elements count. Then the attributes: ``batch_dims``, ``scale`` where ``scaled``, ``uint8_range``
-    where the call says it, ``backend``.
+    elements count; where numbers of rows are kept, whose rows. Then the attributes:
+    ``batch_dims``, ``scale`` where ``scaled``, ``uint8_range`` where the call says it, ``backend``.
     """
 
     broadcasts = True
@@ -73,7 +73,7 @@ class Op(RegisteredOp):
             attributes,
             vjp_inputs=vjp_inputs,
             kept=kept,
-            maskable=self.broadcasts and not kept and summed,
+            maskable=self.broadcasts and summed,
         )
 
     def on_plain_torch(

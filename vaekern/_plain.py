@@ -54,6 +54,16 @@ def within(
     return per_datapoint(elements.masked_fill(outside, 0.0), batch_dims)
 
 
+def within_rows(
+    mask: Tensor, function: Callable[..., Tensor], inputs: Sequence[Tensor], batch_dims: int
+) -> Tensor:
+    """The same of a function of whole rows, and a mask of them: with 1 for its last dimension."""
+    outside = ~mask
+    inside = [t.masked_fill(outside, 0) for t in inputs]
+    rows = function(*inside, mask.dim() - 1)
+    return per_datapoint(rows.masked_fill(outside.squeeze(-1), 0.0), batch_dims)
+
+
 def log_std(s: Tensor, scale: str) -> Tensor:
     """h = log of the standard deviation that ``s`` encodes."""
     return s if scale == "log_std" else 0.5 * s if scale == "logvar" else s.log()

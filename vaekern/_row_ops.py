@@ -4,7 +4,7 @@ the first input, as the logits of classes do.
 One launch forward reads the logits once, one launch back reads them once and writes their
 gradient; between them one or two numbers per row are kept. Those are float64, so that a
 log-probability, a difference to log sum exp, is as exact where logits are large as where they are
-small.
+small. A mask says which rows count.
 """
 
 from __future__ import annotations
@@ -28,28 +28,41 @@ from vaekern._launch import (
 from vaekern._op import Op, new_row_numbers
 
 
-class CategoricalOp(Op):
+class RowOp(Op):
+    """What the two have in common."""
+
+    def on_plain_torch(
+        self, tensors: Sequence[Tensor], mask: Tensor | None, attributes: Sequence[Any]
+    ) -> Any:
+        if mask is None:
+            return self.plain(*tensors, *attributes)
+        return _plain.within_rows(mask, self.plain, tensors, *attributes)
+
+
+class CategoricalOp(RowOp):
     """Of logits and class indices, whose last dimension is 1. The kernels see the logits alone:
-    the selected one of each row is looked up beside them, as is the place of its gradient."""
+    the selected one of each row is looked up beside them, as is the place of its gradient. Where a
+    row does not count, its index may be anything."""
 
     def _kernel(self, *args: Any) -> tuple[Tensor, Tensor]:
-        (logits, x), _, attributes = self.split(args)
+        (logits, x), mask, attributes = self.split(args)
         lse = new_row_numbers(logits)
         _launch_rows(self, "value", attributes, logits, [logits], [LogSumExp(lse.squeeze(-1))])
-        rows = _selected(logits, x, lse)
+        rows = _inside(mask, _selected(logits, _inside(mask, x), lse))
         return _sums_of_rows(rows, attributes, accumulation_dtype([logits])), lse
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
-        (g,), (logits, x, lse), _, wanted, attributes = self.split_vjp(args)
+        (g,), (logits, x, lse), mask, wanted, attributes = self.split_vjp(args)
         assert g is not None  # the only result's
         if not wanted[0]:
             return []
         found = backend_named(attributes[-1]).empty(logits, logits.dtype)
         sources = [PerDatapoint(g), logits, *_high_and_low(lse, logits)]
-        _launch_rows(self, "vjp", attributes, logits, sources, [found])
+        _launch_rows(self, "vjp", attributes, logits, _with_mask(sources, mask), [found])
+        x = _inside(mask, x)
         one_less_p = -torch.expm1(_selected(logits, x, lse))
         own = g.reshape(*g.shape, *(1,) * (logits.dim() - g.dim())) * one_less_p
-        return [found.scatter_(-1, x.long(), own.to(found.dtype))]
+        return [found.scatter_(-1, x.long(), _inside(mask, own).to(found.dtype))]
 
     def overwrite(self, g: Tensor, logits: Tensor, x: Tensor, backend: str) -> Tensor:
         """log p of each row of logits [rows, classes], in float64. The logits are overwritten by
@@ -65,11 +78,11 @@ class CategoricalOp(Op):
         return log_p.squeeze(-1)
 
 
-class MultinomialOp(Op):
+class MultinomialOp(RowOp):
     """Of logits and counts of one shape, without the multinomial coefficient."""
 
     def _kernel(self, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
-        (logits, counts), _, attributes = self.split(args)
+        (logits, counts), mask, attributes = self.split(args)
         linear, lse, total = (new_row_numbers(logits) for _ in range(3))
         results = [
             PerDatapoint(linear.squeeze(-1)),
@@ -77,12 +90,12 @@ class MultinomialOp(Op):
             LogSumExp(lse.squeeze(-1)),
         ]
         _launch_rows(self, "value", attributes, logits, [logits, counts], results)
-        rows = torch.where(total == 0.0, linear, linear - total * lse)
+        rows = _inside(mask, torch.where(total == 0.0, linear, linear - total * lse))
         dtype = accumulation_dtype([logits, counts])
         return _sums_of_rows(rows, attributes, dtype), lse, total
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
-        (g,), (logits, counts, lse, total), _, wanted, attributes = self.split_vjp(args)
+        (g,), (logits, counts, lse, total), mask, wanted, attributes = self.split_vjp(args)
         backend = backend_named(attributes[-1])
         found = [
             backend.empty(t, t.dtype) if want else None
@@ -90,7 +103,7 @@ class MultinomialOp(Op):
         ]
         assert g is not None
         sources = [PerDatapoint(g), total, logits, counts, *_high_and_low(lse, logits, counts)]
-        _launch_rows(self, "vjp", attributes, logits, sources, found)
+        _launch_rows(self, "vjp", attributes, logits, _with_mask(sources, mask), found)
         return [gradient for gradient in found if gradient is not None]
 
 
@@ -111,6 +124,15 @@ def _launch_rows(
         sources,
         results,
     )
+
+
+def _with_mask(sources: Sequence[Source], mask: Tensor | None) -> list[Source]:
+    return [*sources] if mask is None else [*sources, mask]
+
+
+def _inside(mask: Tensor | None, rows: Tensor) -> Tensor:
+    """The rows' numbers, 0 outside the mask."""
+    return rows if mask is None else rows.masked_fill(~mask, 0)
 
 
 def _selected(logits: Tensor, x: Tensor, lse: Tensor) -> Tensor:

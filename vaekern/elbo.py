@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekern import _one_pass, _plain
+from vaekern import _one_pass
 from vaekern._call import Call, Clamp, run
-from vaekern._checks import check_mask, number_or_scalar
+from vaekern._checks import number_or_scalar
 from vaekern._launch import is_plain
 from vaekern.functional import kl_call
 from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
@@ -62,9 +62,11 @@ def elbo_loss(
             ``"batch"``, see :func:`vaekern.objectives.free_bits_kl`.
         capacity: replaces each datapoint's KL by abs(KL - capacity), with a number or a 0-d tensor
             in nats. (Burgess et al. 2018.) Not together with ``free_bits``.
-        mask: which elements of ``x`` count in the likelihood: a bool tensor of its shape, or with a
-            1 for each dimension it is shared over. What lies elsewhere, NaN for example, does not
-            matter. The log-probability of a module of one's own must be a sum over elements.
+        mask: which elements of ``x`` count in the likelihood: a bool tensor of its shape (of counts
+            of classes: less the last dimension, of a mixture over images: less the colours), or
+            with a 1 for each dimension it is shared over. What lies elsewhere, NaN for example,
+            does not matter. The log-probability of a module of one's own must be a sum over
+            elements.
         weights: of the datapoints, the shape ``x.shape[:batch_dims]``, floating point. ``"mean"``
             then divides by their sum. Get gradients.
 
@@ -136,18 +138,11 @@ def _log_prob(
     mask: Tensor | None,
     batch_dims: int,
 ) -> Tensor:
-    """Of a likelihood that knows no mask: summed over the elements in it afterwards."""
+    """Of a likelihood without a fused operation for it."""
     if mask is None:
         return module.log_prob(decoder_output, x, batch_dims=batch_dims)
-    check_mask("mask", mask, "x", x)
-    inside = x.masked_fill(~mask, 0)  # no NaN is left to reach a gradient
-    elements = module.log_prob(decoder_output, inside, batch_dims=x.dim())
-    if elements.shape != x.shape:
-        raise ValueError(
-            f"mask: expected a likelihood with one term for each of the {tuple(x.shape)} elements "
-            f"of x, got {tuple(elements.shape)}"
-        )
-    return _plain.per_datapoint(elements.masked_fill(~mask, 0.0), batch_dims)
+    kind = type(module) if isinstance(module, Likelihood) else Likelihood  # which asks log_prob
+    return kind.masked_log_prob(module, decoder_output, x, mask, batch_dims=batch_dims)
 
 
 def _fused(

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from vaekern._call import Call, run
+from vaekern._checks import check_mask
+from vaekern._plain import per_datapoint
 
 DecoderOutput: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 
@@ -27,6 +29,21 @@ class Likelihood(nn.Module):
             raise NotImplementedError(f"{type(self).__name__} has neither call nor log_prob")
         log_prob: Tensor = run(call)
         return log_prob
+
+    def masked_log_prob(
+        self, decoder_output: DecoderOutput, x: Tensor, mask: Tensor, *, batch_dims: int = 1
+    ) -> Tensor:
+        """:meth:`log_prob` of what a mask says counts, for :func:`vaekern.elbo_loss` where no fused
+        operation takes it. Here of elements of x: what they add is found one by one."""
+        check_mask("mask", mask, "x", x)
+        inside = x.masked_fill(~mask, 0)  # no NaN is left to reach a gradient
+        elements = self.log_prob(decoder_output, inside, batch_dims=x.dim())
+        if elements.shape != x.shape:
+            raise ValueError(
+                f"mask: expected a likelihood with one term for each of the {tuple(x.shape)} "
+                f"elements of x, got {tuple(elements.shape)}"
+            )
+        return per_datapoint(elements.masked_fill(~mask, 0.0), batch_dims)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         """The mean of p(x | decoder output)."""

@@ -55,6 +55,17 @@ class MultinomialLikelihood(Likelihood):
             single(decoder_output), x, coefficient=self.coefficient, batch_dims=batch_dims
         )
 
+    def masked_log_prob(
+        self, decoder_output: DecoderOutput, x: Tensor, mask: Tensor, *, batch_dims: int = 1
+    ) -> Tensor:
+        return multinomial_log_likelihood(
+            single(decoder_output),
+            x,
+            coefficient=self.coefficient,
+            mask=mask,
+            batch_dims=batch_dims,
+        )
+
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return self.total * torch.softmax(single(decoder_output), -1)
 

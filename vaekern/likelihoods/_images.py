@@ -66,6 +66,12 @@ class LogisticMixtureLikelihood(Likelihood):
     def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
         return logistic_mixture_log_likelihood(single(decoder_output), x, batch_dims=batch_dims)
 
+    def masked_log_prob(
+        self, decoder_output: DecoderOutput, x: Tensor, mask: Tensor, *, batch_dims: int = 1
+    ) -> Tensor:
+        params = single(decoder_output)
+        return logistic_mixture_log_likelihood(params, x, mask=mask, batch_dims=batch_dims)
+
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         """Of the distribution before it is rounded to levels. Where a component's green or blue
         reaches beyond [-1, 1], to the first order: at the means of the colours before it."""
