@@ -1,5 +1,5 @@
-"""Densities of counts in plain torch, per element: what ``_plain.py`` sums. The formulas are those
-of ``csrc/math``, without what those add for the last digits."""
+"""Likelihoods of counts. The formulas are those of ``csrc/math``, without what those add for the
+last digits."""
 
 from __future__ import annotations
 
@@ -9,9 +9,37 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+from vaekern._plain.elements import image, per_datapoint, widen
+
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 #: S(a) = log a! - (a + 1/2) log a + a - log(2 pi) / 2 as a series in 1/a, over 1/a
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
+
+
+def poisson_log_likelihood(log_rate: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+    return per_datapoint(poisson(*_widen_with_counts(x, log_rate)), batch_dims)
+
+
+def negative_binomial_log_likelihood(
+    log_mean: Tensor, log_dispersion: Tensor, x: Tensor, batch_dims: int
+) -> Tensor:
+    wide = _widen_with_counts(x, log_mean, log_dispersion)
+    return per_datapoint(negative_binomial(*wide), batch_dims)
+
+
+def zero_inflated_negative_binomial_log_likelihood(
+    log_mean: Tensor, log_dispersion: Tensor, zero_logits: Tensor, x: Tensor, batch_dims: int
+) -> Tensor:
+    wide = _widen_with_counts(x, log_mean, log_dispersion, zero_logits)
+    return per_datapoint(zero_inflated_negative_binomial(*wide), batch_dims)
+
+
+def _widen_with_counts(x: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    """The parameters, then the counts, as floats of one dtype."""
+    return widen(*parameters, image(x, parameters[0], "count"))
+
+
+# --- densities, per element ----------------------------------------------------------------------
 
 
 def stirling_error(inverse: Tensor) -> Tensor:
