@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import backends
 import torch
-from cases import Case
+from case import Case
 from torch import Tensor
 
 import vaekern as vk

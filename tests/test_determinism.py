@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from cases import DTYPES, ONE_PER_OP, REPRESENTATIVES, Case, Shape, label_of, name_of
+from case import DTYPES, Case, Shape, label_of, name_of
+from cases import ONE_PER_OP, REPRESENTATIVES
 from compare import Run, run, same_bits, upstream_for
 from torch import Tensor
 

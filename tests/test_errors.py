@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from cases import CASES, Case, label_of
+from case import Case, label_of
+from cases import CASES
 
 import vaekern as vk
 

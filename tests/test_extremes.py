@@ -8,7 +8,8 @@ import math
 import backends
 import pytest
 import torch
-from cases import CASES, SCALES, UNMASKED, Case, label_of
+from case import Case, label_of
+from cases import CASES, SCALES, UNMASKED
 from compare import leaves
 from limits import INF, LIMITS, MAX, NAN, TINY
 from torch import Tensor

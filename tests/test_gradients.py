@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from cases import CASES, ONE_PER_OP, REPRESENTATIVES, Case, label_of
+from case import Case, label_of
+from cases import CASES, ONE_PER_OP, REPRESENTATIVES
 from compare import assert_within, leaves, magnitudes, run, same_bits, upstream_for
 from torch import Tensor
 from torch.autograd import forward_ad

@@ -11,7 +11,7 @@ import backends
 import numpy as np
 import pytest
 import torch
-from cases import DTYPES, name_of
+from case import DTYPES, name_of
 from compare import same_bits
 from scipy.special import logsumexp, softmax
 from scipy.stats import logistic

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from cases import CASES, Case, label_of
+from case import Case, label_of
+from cases import CASES
 from compare import leaves, same_bits, upstream_for
 from torch import Tensor
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from cases import CASES, Case, label_of
+from case import Case, label_of
+from cases import CASES
 from compare import leaves
 from torch import Tensor
 

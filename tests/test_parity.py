@@ -7,7 +7,8 @@ import math
 import backends
 import pytest
 import torch
-from cases import CASES, DTYPES, ONE_PER_OP, REPRESENTATIVES, Case, Layout, Shape, label_of, name_of
+from case import DTYPES, Case, Layout, Shape, label_of, name_of
+from cases import CASES, ONE_PER_OP, REPRESENTATIVES
 from compare import check_against_oracle, run
 from torch import Tensor
 

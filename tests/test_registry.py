@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import CASES, Case, label_of
+from case import Case, label_of
+from cases import CASES
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

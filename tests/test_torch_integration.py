@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from cases import CASES, ONE_PER_OP, REPRESENTATIVES, Case, Shape, label_of
+from case import Case, Shape, label_of
+from cases import CASES, ONE_PER_OP, REPRESENTATIVES
 from compare import leaves
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode

@@ -13,7 +13,8 @@ import pytest
 import torch
 import triton_interpreter
 from accuracy import Subject, errors, table
-from cases import ONE_PER_OP, Case, label_of
+from case import Case, label_of
+from cases import ONE_PER_OP
 from compare import run, same_bits, upstream_for
 from raw_launch import DTYPES, Kernel, Launch
 from test_accuracy import LIMIT
