@@ -12,8 +12,9 @@ from torch.nn import functional
 
 import vaekern as vk
 from bench import memory
-from bench.families import Form, Random
+from bench.families import Form
 from bench.measure import Effort
+from bench.operands import Random
 from bench.providers import OURS
 from bench.report import Results, dtype_name, print_table, timing_columns
 from bench.timing import interleaved

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bench.families import FAMILIES, Family, Form, Operand, Random, Shape
+from bench.families import FAMILIES, Family, Form
+from bench.operands import Operand, Random, Shape
 from bench.timing import Step
 
 _CPU = torch.device("cpu")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from bench.families import OPS, Shape
+from bench.families import OPS
 from bench.forms import distributions, eager
 from bench.gpu.machine import Machine
+from bench.operands import Shape
 from bench.providers import Provider, compiled, on_backend
 from bench.report import dtype_name
 from bench.workloads import WORKLOADS, Workload, op_workload
