@@ -9,7 +9,12 @@ from pathlib import Path
 from types import ModuleType
 
 import cuda_emulation as emulation
+import torch
 from raw_launch import Launch
+
+from vaekern import _cuda
+from vaekern._launch import Mixture
+from vaekern._mixture import logistic_mixture_log_likelihood
 
 #: Of the threads of a block, and of the blocks.
 ORDERS = (("forward", 0), ("reverse", 0), ("shuffled", 1), ("shuffled", 2))
@@ -54,8 +59,25 @@ def problems(
                 yield str(error)
 
 
+def problems_of_mixtures(engine: ModuleType) -> Iterator[str]:
+    """What the sums over pixels get wrong, two blocks of them, in some order of threads."""
+    generator = torch.Generator().manual_seed(0)
+    params = torch.randn(2, 20, 130, generator=generator)
+    x = 2.0 * torch.rand(2, 3, 130, generator=generator) - 1.0
+    want = logistic_mixture_log_likelihood(params.double(), x.double(), 1)
+    mixture = _cuda.backend_of(engine, lambda _: 0).mixture
+    for order in ORDERS:
+        engine.set_order(*order)
+        got = torch.empty(2)
+        mixture(Mixture((2, 2, 130), params, x), None, got)
+        if not torch.allclose(got.double(), want, rtol=1e-5, atol=0.0):
+            yield f"mixture, {order}: got {got.tolist()}, want {want.tolist()}"
+
+
 def main(path: str) -> None:
     engine = emulation.load(Path(path))
+    for problem in problems_of_mixtures(engine):
+        sys.exit(problem)
     for shape, row_dims in SHAPES:
         for in_double in (False, True):
             for problem in problems(engine, shape, row_dims, in_double, launches=9):

@@ -31,7 +31,6 @@ BARRIER = "__syncthreads();"
 BARRIERS = [
     (_path(file), number)
     for file in sorted((emulation.ROOT / "csrc" / "cuda").glob("*.*"))
-    if not file.name.startswith("mixture")  # no part of the engine: test_logistic_mixture.py
     for number in range(file.read_text().count(BARRIER))
 ]
 #: Where a file of the engine says one thing, another.
