@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +11,10 @@ from torch import Tensor, nn
 from vaekern._call import Clamp
 from vaekern.elbo import reduce_elbo
 from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
+from vaekern.objectives.bounds import importance_weighted_bound
+from vaekern.objectives.estimators import log_joint_of, posterior_log_weights
 from vaekern.posteriors import DiagonalGaussian, Posterior
-from vaekern.posteriors.base import log_prior, made_of
+from vaekern.posteriors.base import made_of
 from vaekern.priors import Prior
 
 
@@ -192,21 +193,12 @@ class VAE(nn.Module):
             chunk_size: how many samples are decoded at a time.
         """
         _check_samples(num_samples)
-        posterior = self.infer(x)
+        posterior, log_joint = self.infer(x), log_joint_of(self, x)
         log_weights = [
-            self._log_weights(x, posterior, min(chunk_size, num_samples - done))
+            posterior_log_weights(log_joint, posterior, min(chunk_size, num_samples - done))
             for done in range(0, num_samples, chunk_size)
         ]
-        return torch.logsumexp(torch.cat(log_weights), dim=0) - math.log(num_samples)
-
-    def _log_weights(self, x: Tensor, posterior: Posterior, k: int) -> Tensor:
-        """log p(x, z) - log q(z | x) of k samples of each datapoint [k, B]."""
-        z, log_posterior = posterior.widen().expand(k).sample_with_log_prob()
-        repeated = x.expand(k, *x.shape).flatten(0, 1)
-        decoder_output = self.decoder(z.flatten(0, 1).to(posterior.tensors[0].dtype))
-        log_likelihood = self.likelihood.log_prob(decoder_output, repeated)
-        log_p = log_likelihood.unflatten(0, (k, -1)) + log_prior(self.prior, z, batch_dims=2)
-        return log_p - log_posterior
+        return importance_weighted_bound(torch.cat(log_weights))
 
 
 def _diagonal(posterior: Posterior, name: str) -> DiagonalGaussian:

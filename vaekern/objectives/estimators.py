@@ -197,6 +197,12 @@ def model_log_weights(model: VAE, x: Tensor, num_samples: int = 1, **options: An
         The log-weights [K, B].
     """
 
+    return posterior_log_weights(log_joint_of(model, x), model.infer(x), num_samples, **options)
+
+
+def log_joint_of(model: VAE, x: Tensor) -> LogJoint:
+    """log p(x | z) + log p(z) [k, B] of samples z [k, B, *latent]."""
+
     def log_joint(z: Tensor) -> Tensor:
         k = z.shape[0]
         decoder_output = _per_sample(model.decoder(z.flatten(0, 1)), k)
@@ -204,7 +210,7 @@ def model_log_weights(model: VAE, x: Tensor, num_samples: int = 1, **options: An
         log_likelihood = model.likelihood.log_prob(decoder_output, repeated, batch_dims=2)
         return log_likelihood + log_prior(model.prior, z, batch_dims=2)
 
-    return posterior_log_weights(log_joint, model.infer(x), num_samples, **options)
+    return log_joint
 
 
 def standard_normal_log_density(z: Tensor, *, batch_dims: int = 1) -> Tensor:
