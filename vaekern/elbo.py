@@ -66,7 +66,7 @@ def elbo_loss(
             of classes: less the last dimension, of a mixture over images: less the colours), or
             with a 1 for each dimension it is shared over. What lies elsewhere, NaN for example,
             does not matter. The log-probability of a module of one's own must be a sum over
-            elements.
+            elements, unless it overrides :meth:`Likelihood.masked_log_prob`.
         weights: of the datapoints, the shape ``x.shape[:batch_dims]``, floating point. ``"mean"``
             then divides by their sum. Get gradients.
 

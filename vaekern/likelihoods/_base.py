@@ -33,8 +33,16 @@ class Likelihood(nn.Module):
     def masked_log_prob(
         self, decoder_output: DecoderOutput, x: Tensor, mask: Tensor, *, batch_dims: int = 1
     ) -> Tensor:
-        """:meth:`log_prob` of what a mask says counts, for :func:`vaekern.elbo_loss` where no fused
-        operation takes it. Here of elements of x: what they add is found one by one."""
+        """:meth:`log_prob` of what a mask says counts, [*batch]: for :func:`vaekern.elbo_loss`,
+        where no fused operation takes the mask. Here that is one of elements, of the shape of x or
+        with a 1 for each dimension it is shared over, and :meth:`log_prob` a sum over them;
+        likelihoods with coarser terms override this.
+
+        Raises:
+            ValueError: the mask's shape or device does not fit, or there is not one term for each
+                element.
+            TypeError: the mask is not bool.
+        """
         check_mask("mask", mask, "x", x)
         inside = x.masked_fill(~mask, 0)  # no NaN is left to reach a gradient
         elements = self.log_prob(decoder_output, inside, batch_dims=x.dim())
