@@ -47,18 +47,32 @@ void store(void* to, DType dtype, int64_t offset, const T* values, int64_t n) {
   });
 }
 
-// How the elements of a launch are cut into tiles. Depends on the shape alone.
+// How the elements of a launch are cut into tiles. Depends on its shape and dtypes alone.
 struct Tiling {
   explicit Tiling(const Launch& launch) : rows(launch.rows), cols(launch.cols) {
-    segments = (cols + kTile - 1) / kTile;
+    const int64_t limit = converts(launch) ? kTile / 2 : kTile;
+    segments = (cols + limit - 1) / limit;
     tile_cols = segments > 1 ? ((cols + segments - 1) / segments + 15) / 16 * 16 : cols;
-    tile_rows = segments > 1 ? 1 : kTile / cols;
+    tile_rows = segments > 1 ? 1 : limit / cols;
     tiles_down = (rows + tile_rows - 1) / tile_rows;
   }
   int64_t rows, cols;
   int64_t segments;              // tiles that share a row
   int64_t tile_rows, tile_cols;  // several whole rows, or a part of one
   int64_t tiles_down;
+
+ private:
+  // Whether elements are of another dtype than the arithmetic's: the L1 cache then holds them twice.
+  static bool converts(const Launch& launch) {
+    for (int k = 0; k < launch.n_inputs; ++k) {
+      const Input& input = launch.inputs[k];
+      if (input.kind == Input::Kind::tensor && input.layout.ndim > 0 &&
+          input.dtype != launch.compute) {
+        return true;
+      }
+    }
+    return false;
+  }
 };
 
 struct Tile {

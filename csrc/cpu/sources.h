@@ -28,6 +28,13 @@ void convert(T* to, const Storage* from, int64_t stride, int64_t n) {
   }
 }
 
+// Asks for what the next tile will read: converting is so quick that it would wait for every line.
+template <class Storage>
+void prefetch(const Storage* from, int64_t n) {
+  constexpr int64_t kLine = 64 / sizeof(Storage);
+  for (int64_t j = 0; j < n; j += kLine) __builtin_prefetch(from + j);
+}
+
 // Elements first .. first+n-1 of a strided view, run by run along its innermost dimension.
 template <class T, class Storage>
 void gather(T* to, const Storage* base, const Layout& layout, int64_t first, int64_t n) {
@@ -83,8 +90,11 @@ class Source {
         const Storage* element = base + layout.offset_of(first);
         return refill(scratch, element, [&] { return load_as<T>(*element); });
       }
-      gather(scratch, base, layout, first, n);
       filled_ = nullptr;
+      if (!layout.is_dense()) return gather(scratch, base, layout, first, n);
+      convert(scratch, base + first, 1, n);
+      const int64_t next = first + n, left = layout.size[0] - next;
+      prefetch(base + next, n < left ? n : left);
     });
     return scratch;
   }
