@@ -95,7 +95,13 @@ class VAE(nn.Module):
         self.prior = prior
         if isinstance(latent_shape, int):
             latent_shape = (latent_shape,)
-        self.latent_shape = None if latent_shape is None else tuple(latent_shape)
+        # In a list: an attribute that changes cannot be exported by torch 2.6.
+        self._latent_shape = [None if latent_shape is None else tuple(latent_shape)]
+
+    @property
+    def latent_shape(self) -> tuple[int, ...] | None:
+        """The shape of one z, None before it is known."""
+        return self._latent_shape[0]
 
     def infer(self, x: Tensor) -> Posterior:
         """The posterior of each datapoint."""
@@ -108,7 +114,7 @@ class VAE(nn.Module):
                 mu, logvar, scale=self.scale, logvar_clamp=self.logvar_clamp
             )
         if self.latent_shape is None:
-            self.latent_shape = posterior.latent_shape
+            self._latent_shape[0] = posterior.latent_shape
         return posterior
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
