@@ -46,6 +46,15 @@ def test_dispatch_modes_active() -> None:
     assert not _compat.dispatch_modes_active()
 
 
+def test_autocast_enabled() -> None:
+    x, meta = torch.ones(2), torch.ones(2, device="meta")
+    assert not _compat.autocast_enabled(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert _compat.autocast_enabled(x)
+        assert not _compat.autocast_enabled(meta)
+    assert not _compat.autocast_enabled(x)
+
+
 def test_backward_keeps_graph() -> None:
     seen = []
 

@@ -1,11 +1,12 @@
-"""The private torch names this package relies on, in one place.
+"""The private torch names this package relies on, and what torch answers awkwardly, in one place.
 
-All exist and behave alike from torch 2.6 to 2.13; ``tests/test_compat.py`` checks each.
+All exist and behave alike from torch 2.6 to 2.15; ``tests/test_compat.py`` checks each.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 from torch.autograd import forward_ad
 
 #: Context manager: dispatch below the Autograd key.
@@ -30,6 +31,13 @@ def forward_mode_active() -> bool:
 def dispatch_modes_active() -> bool:
     """Whether a ``TorchDispatchMode`` (fake tensors, tracing, counters) sees every operation."""
     return _len_dispatch_modes() > 0
+
+
+def autocast_enabled(tensor: Tensor) -> bool:
+    """Whether autocast is on for the tensor's device. There is none for meta tensors, and torch
+    raises when asked."""
+    device = tensor.device.type
+    return device != "meta" and torch.is_autocast_enabled(device)
 
 
 def backward_keeps_graph() -> bool:

@@ -29,6 +29,7 @@ from vaekern._checks import (
     check_target,
     check_uint8_range,
 )
+from vaekern._compat import autocast_enabled
 from vaekern._launch import accumulation_dtype
 from vaekern._linear_heads import Categorical, Elementwise
 from vaekern._linear_op import LinearOp
@@ -242,10 +243,9 @@ def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], hidden: Tens
 
 def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """What autocast does to the arguments of a linear layer."""
-    device = tensors[0].device.type
-    if device == "meta" or not torch.is_autocast_enabled(device):
+    if not autocast_enabled(tensors[0]):
         return tensors
-    dtype = torch.get_autocast_dtype(device)
+    dtype = torch.get_autocast_dtype(tensors[0].device.type)
     return tuple(t if t.dtype is torch.float64 else t.to(dtype) for t in tensors)
 
 

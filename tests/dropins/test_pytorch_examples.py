@@ -81,6 +81,12 @@ def test_autocast_changes_the_same_dtypes() -> None:
         assert reparameterize(mu, logvar).dtype is original_sample(mu, logvar).dtype
 
 
+def test_loss_of_meta_tensors() -> None:
+    image, latent = torch.empty(5, 784, device="meta"), torch.empty(5, 20, device="meta")
+    loss = loss_function(image, image, latent, latent)
+    assert (loss.shape, loss.device.type) == ((), "meta")
+
+
 def test_loss_under_autocast() -> None:
     """Of the CPU: that of CUDA refuses the cross-entropy of probabilities."""
     mu, logvar = (normal(5, 20, seed=k).bfloat16() for k in (1, 2))

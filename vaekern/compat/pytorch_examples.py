@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from vaekern._compat import dispatch_modes_active, transforms_active
+from vaekern._compat import autocast_enabled, dispatch_modes_active, transforms_active
 from vaekern.compat._noise import NoiseSource, check_source
 from vaekern.compat._tensors import broadcast, formula_dtype
 from vaekern.functional import bernoulli_probs_log_likelihood, gaussian_kl
@@ -62,6 +62,6 @@ def _check_probabilities(log_likelihood: Tensor) -> None:
 
 def _cross_entropy_dtype(recon_x: Tensor) -> torch.dtype:
     """Autocast runs the cross-entropy in float32."""
-    if torch.is_autocast_enabled(recon_x.device.type):
+    if autocast_enabled(recon_x):
         return torch.promote_types(recon_x.dtype, torch.float32)
     return recon_x.dtype

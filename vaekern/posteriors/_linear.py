@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from vaekern._checks import check_float
+from vaekern._compat import autocast_enabled
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood, reparameterize
 
 
@@ -19,9 +19,9 @@ def zeros(shape: Sequence[int], like: Tensor) -> Tensor:
 
 def product(a: Tensor, b: Tensor) -> Tensor:
     """a @ b in their own dtype, under autocast too."""
-    device = a.device.type
-    here = torch.amp.is_autocast_available(device)
-    with torch.autocast(device, enabled=False) if here else contextlib.nullcontext():
+    if not autocast_enabled(a):
+        return a @ b
+    with torch.autocast(a.device.type, enabled=False):
         return a @ b
 
 
