@@ -25,15 +25,16 @@ import vaekern as vk
 from vaekern import _backend, _core, _cpu
 from vaekern._launch import Noise, Output, Source
 
-triton = pytest.importorskip("triton")
+if triton_interpreter.why_not():
+    pytest.skip(triton_interpreter.why_not(), allow_module_level=True)
 
-if triton_interpreter.why_not() == "":
-    import triton.language as tl
-    from triton.runtime.interpreter import InterpreterBuilder
+import triton
+import triton.language as tl
+from triton.runtime.interpreter import InterpreterBuilder
 
-    from vaekern.triton import plan
-    from vaekern.triton.ops import KERNELS
-    from vaekern.triton.philox import philox
+from vaekern.triton import plan
+from vaekern.triton.ops import KERNELS
+from vaekern.triton.philox import philox
 
 BACKEND = triton_interpreter.backend()
 

@@ -4,7 +4,6 @@ registers than the table beside the tests says."""
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
 import platform
 import subprocess
@@ -12,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from vaekern._backend import why_no_triton
 
 SCRIPT = Path(__file__).with_name("triton_resources.py")
 #: The one with the least to compute, and those with the most.
@@ -21,10 +22,8 @@ REPRESENTATIVES = (
     "sample_with_gaussian_kl.vjp",
 )
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("triton") is None or platform.machine() != "x86_64",
-    reason="needs Triton",
-)
+_missing = why_no_triton() or ("" if platform.machine() == "x86_64" else "needs an x86-64 machine")
+pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
 
 
 def _table(text: str) -> dict[tuple[str, str], dict[str, str]]:

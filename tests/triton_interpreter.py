@@ -5,7 +5,6 @@ The environment has to say so before anybody imports Triton: import this early.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vaekern._backend import why_no_triton
 from vaekern._launch import Backend
 
 if "triton" in sys.modules:
@@ -24,7 +24,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 
 def why_not() -> str:
     """What is missing, empty if nothing is."""
-    return "" if importlib.util.find_spec("triton") else "needs Triton"
+    return why_no_triton() or ""
 
 
 def backend() -> Backend:
