@@ -226,3 +226,10 @@ def test_the_extension_knows_nothing_of_torch() -> None:
     """One binary for every version of torch."""
     needed = re.findall(r"NEEDED\s+(\S+)", objdump("-p"))
     assert not [library for library in needed if "torch" in library or "c10" in library]
+
+
+@pytest.mark.skipif(shutil.which("objdump") is None, reason="needs objdump")
+def test_every_torch_brings_the_openmp_that_the_extension_needs() -> None:
+    """The runtime in torch 2.6 for CUDA ends with OpenMP 4.5."""
+    needed = re.findall(r"\bG?OMP_(\d+)\.(\d+)", objdump("-p"))
+    assert all((int(major), int(minor)) <= (4, 5) for major, minor in needed), needed
