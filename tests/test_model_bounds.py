@@ -30,15 +30,15 @@ class Decoder(nn.Module):
         super().__init__()
         self.layer = nn.Linear(latent, math.prod(shape))
         self.spread = nn.Linear(latent, math.prod(shape))
-        self.shape, self.parameters = shape, parameters
+        self.shape, self.returned = shape, parameters
 
     def forward(self, z: Tensor) -> Any:
         mean = self.layer(z).unflatten(1, self.shape)
-        if self.parameters == "mean":
+        if self.returned == "mean":
             return mean
         full = self.spread(z).unflatten(1, self.shape)
         each = {"full": full, "shared": full[:1], "event": full[0], "scalar": full.mean()}
-        return mean, each[self.parameters]
+        return mean, each[self.returned]
 
 
 def model_of(likelihood: Any = "bernoulli", parameters: str = "mean") -> vk.VAE:
