@@ -76,7 +76,7 @@ def readable(mangled: str) -> str:
         rest = rest[end:]
         if names[-1].endswith("Arguments"):  # the parameters
             break
-        if len(names) > 3 and (element := re.match(r"E+([fd])E", rest)):
+        if len(names) > 3 and (element := re.match(r"(?:E+|I)([fd])E", rest)):
             return " ".join([*names[2:], _TYPES[element[1]]])
     return names[2]
 
