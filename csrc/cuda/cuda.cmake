@@ -39,12 +39,13 @@ elseif(missing)
   return()
 endif()
 
-# Machine code for every architecture in use, and PTX of the last for those to come. In the cache,
-# where CMake has put a default of its own that a second run would take for the user's.
+# Machine code for every generation in use (that of 8.0 runs on 8.6 and 8.9, too), and PTX of the
+# last for those to come. In the cache, where CMake has put a default of its own that a second run
+# would take for the user's.
 if(own_architectures)
-  set(architectures 80-real 86-real 89-real 90-real 100-real 120)
+  set(architectures 80-real 90-real 100-real 120)
   if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
-    set(architectures 80-real 86-real 89-real 90)
+    set(architectures 80-real 90)
   endif()
   set(CMAKE_CUDA_ARCHITECTURES ${architectures} CACHE STRING "CUDA architectures" FORCE)
 endif()
