@@ -69,7 +69,7 @@ def _save(path: Path, title: str, fill: Callable[[Any, list[Row]], None], rows: 
     fill(axes, rows)
     axes.set_title(title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside right upper", fontsize="small")
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
     print(f"drew {path}")
