@@ -15,7 +15,8 @@ import pytest
 import vaekern as vk
 
 ROOT = Path(__file__).resolve().parent.parent
-EXECUTED = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/dropins").glob("*.md")]
+EXECUTED = [ROOT / "README.md", *sorted(PAGES)]
 LINKED = [*EXECUTED, ROOT / "CONTRIBUTING.md"]
 
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
