@@ -55,7 +55,7 @@ struct LimitedLogistic {
 
   // The derivatives of log P with respect to loc and log_scale, given 1 / denominator.
   VK_FN Values<T, 2> gradients(T inverse_denominator) const {
-    // Of |c|'s share for negative c, by symmetry of the opposite sign for positive; S(-u) at an end.
+    // d log P/du, on either side of 0: between the ends they differ by the sign, at an end it is S(-u).
     const T falling = at_edge_ ? T(1) : fma(-e_, e_, T(1));
     const T rising = at_edge_ ? e_ : -falling;
     const T slope = (u_ < T(0) ? falling : rising) * inverse_denominator;
