@@ -183,7 +183,7 @@ def test_extreme_parameters(log_scale: float, mean: float, fast_backend: str) ->
 
 
 def test_the_bound_of_the_scales() -> None:
-    """Gradients as torch.clamp has them: 0 below, whole on the bound."""
+    """Gradients are 0 below and whole on the bound."""
     params, x = draw((1,), 1, (3,))
     scales = params.unflatten(1, (3 + 7, 1))[:, 2::3]
     scales.copy_(torch.tensor([-7.5, -7.0, -6.5], dtype=torch.float64))

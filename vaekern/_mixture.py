@@ -79,7 +79,9 @@ def logistic_mixture_log_likelihood(params: Tensor, x: Tensor, batch_dims: int) 
     logits, parameters = planes[0], planes[1:]
     joint = functional.log_softmax(logits, batch_dims)
     for c, mean in enumerate(conditional_means(parameters, observed)):
-        log_scale = parameters[3 * c + 1].clamp(min=LEAST_LOG_SCALE)
+        # No clamp: versions of torch differ in its gradient on the bound.
+        log_scale = parameters[3 * c + 1]
+        log_scale = torch.where(log_scale < LEAST_LOG_SCALE, LEAST_LOG_SCALE, log_scale)
         joint = joint + discretized_logistic(mean, log_scale, observed[c])
     return per_datapoint(torch.logsumexp(joint, batch_dims), batch_dims)
 
