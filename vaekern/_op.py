@@ -48,6 +48,8 @@ class Op(RegisteredOp):
     """
 
     broadcasts = True
+    #: A function of the elements that a mask says count, in torch operations.
+    within = staticmethod(_plain.within)
 
     def __init__(
         self,
@@ -81,7 +83,7 @@ class Op(RegisteredOp):
     ) -> Any:
         if mask is None:
             return self.plain(*tensors, *attributes)
-        return _plain.within(mask, self.plain, tensors, *attributes)
+        return self.within(mask, self.plain, tensors, *attributes)
 
     # --- kernels: reached with plain CPU or CUDA tensors only ---------------------------------
 

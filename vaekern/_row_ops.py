@@ -31,12 +31,7 @@ from vaekern._op import Op, new_row_numbers
 class RowOp(Op):
     """What the two have in common."""
 
-    def on_plain_torch(
-        self, tensors: Sequence[Tensor], mask: Tensor | None, attributes: Sequence[Any]
-    ) -> Any:
-        if mask is None:
-            return self.plain(*tensors, *attributes)
-        return _plain.within_rows(mask, self.plain, tensors, *attributes)
+    within = staticmethod(_plain.within_rows)
 
 
 class CategoricalOp(RowOp):
