@@ -17,7 +17,7 @@ from bench.models import MODELS
 from bench.providers import BACKENDS, PEERS, Provider, selected
 from bench.report import RESULTS, Results, print_environment
 from bench.workloads import WORKLOADS
-from vaekern import _native
+from vaekern._backends import native
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -163,8 +163,8 @@ def main() -> None:
     options = _parse(sys.argv[1:])
     if options.suite == "compare":
         return compare.run(options.a, options.b, options.files)
-    if _native.core is None:
-        sys.exit(f"nothing to measure: {_native.why_missing}")
+    if native.core is None:
+        sys.exit(f"nothing to measure: {native.why_missing}")
     if options.plot is not None:
         plot.require_matplotlib()
     results = Results("memory" if options.suite == "memory" else "", RESULTS)

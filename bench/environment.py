@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import vaekern as vk
-from vaekern import _native
+from vaekern._backends import native
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,7 +34,7 @@ def describe() -> dict[str, str]:
     """The columns that every result of a CPU has."""
     return versions() | {
         "cpu": cpu_model(),
-        "isa": _native.core.isa() if _native.core is not None else "",
+        "isa": native.core.isa() if native.core is not None else "",
         "threads": str(torch.get_num_threads()),
         "huge_pages": os.environ.get("THP_MEM_ALLOC_ENABLE", "0"),
     }

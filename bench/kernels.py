@@ -14,8 +14,8 @@ from bench.bandwidth import uncached_sets
 from bench.measure import Effort
 from bench.report import Results, dtype_name, print_table, timing_columns
 from bench.timing import Call, HostClock, Timings, interleaved, rotating
-from vaekern import _cpu, _native
-from vaekern._launch import LogSumExp, Noise, PerDatapoint, launch
+from vaekern._backends import cpu, native
+from vaekern._backends.launch import LogSumExp, Noise, PerDatapoint, launch
 
 SHAPE = (512, 3136)
 
@@ -81,7 +81,7 @@ def _kernel(
         sources = [operand.make(buffers) for operand in inputs]
         results = [operand.make(buffers) for operand in outputs]
         kernel = (op, scale, variant)
-        return lambda: launch(_cpu.BACKEND, kernel, buffers.shape, 1, sources, results)
+        return lambda: launch(cpu.BACKEND, kernel, buffers.shape, 1, sources, results)
 
     streams = sum(operand.streams for operand in (*inputs, *outputs))
     return Case(f"{op} {variant}", op, streams, make)
@@ -169,17 +169,17 @@ CASES = (
 def run(ops: Sequence[str], shape: Sequence[int], effort: Effort, results: Results) -> None:
     """Every case of these operations with every usable instruction set, with cached and with
     uncached buffers."""
-    assert _native.core is not None
+    assert native.core is not None
     cases = [case for case in CASES if case.op in ("", *ops)]
-    before = _native.core.isa()
+    before = native.core.isa()
     try:
-        for isa in _native.core.usable_isas():
-            _native.core.use_isa(isa)
+        for isa in native.core.usable_isas():
+            native.core.use_isa(isa)
             sizes = "x".join(map(str, shape))
             print(f"\n{isa}, {torch.get_num_threads()} threads, {sizes} float32")
             _run_all(cases, torch.Size(shape), effort, results)
     finally:
-        _native.core.use_isa(before)
+        native.core.use_isa(before)
 
 
 def _run_all(cases: Sequence[Case], shape: torch.Size, effort: Effort, results: Results) -> None:

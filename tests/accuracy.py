@@ -49,7 +49,7 @@ from oracles import (
 )
 
 import vaekern as vk
-from vaekern import _native
+from vaekern._backends import native
 
 FLOAT_MAX = float(np.finfo(np.float32).max)
 
@@ -279,7 +279,7 @@ def table() -> Iterator[tuple[Subject, str]]:
 
 
 def main() -> None:
-    core = _native.core
+    core = native.core
     assert core is not None, "nothing is compiled"
     isas = core.usable_isas()
     print(

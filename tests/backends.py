@@ -18,8 +18,8 @@ import torch
 import triton_interpreter
 from torch import Tensor
 
-from vaekern import _backend, _cuda, _native
-from vaekern._launch import Backend
+from vaekern._backends import choice, cuda, native
+from vaekern._backends.launch import Backend
 
 EMULATED = ("cpu", "cuda", "triton")
 ON_A_GPU = ("cuda", "triton")
@@ -46,8 +46,8 @@ def fast_names() -> tuple[str, ...]:
 @contextlib.contextmanager
 def usable(name: str) -> Iterator[None]:
     """Makes ``vk.backend(name)`` usable on tensors of the device, or skips the test."""
-    if name == "cpu" and _native.core is None:
-        pytest.skip(_native.why_missing)
+    if name == "cpu" and native.core is None:
+        pytest.skip(native.why_missing)
     if device.type != "cpu" or name not in ON_A_GPU:
         yield
         return
@@ -55,7 +55,7 @@ def usable(name: str) -> Iterator[None]:
     if why:
         pytest.skip(why)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(_backend.emulated, name, _emulated(name))
+        patch.setitem(choice.emulated, name, _emulated(name))
         yield
 
 
@@ -63,7 +63,7 @@ def usable(name: str) -> Iterator[None]:
 def _emulated(name: str) -> Backend:
     if name == "triton":
         return triton_interpreter.backend()
-    return _cuda.backend_of(cuda_emulation.engine(), lambda _: 0)
+    return cuda.backend_of(cuda_emulation.engine(), lambda _: 0)
 
 
 def put(tensor: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import vaekern as vk
-from vaekern._ops import OPS
+from vaekern._ops.table import OPS
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -110,7 +110,7 @@ class Argument:
 @dataclass(frozen=True)
 class Case:
     label: str
-    op: str  # the row of vaekern._ops.OPS that must run
+    op: str  # the row of vaekern._ops.table.OPS that must run
     function: str
     arguments: tuple[Argument, ...]
     constants: Mapping[str, Any] = field(default_factory=dict)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import vaekern as vk
-from vaekern import _native
+from vaekern._backends import native
 
 # Helpers beside the tests (cases.py and others). The checkout itself stays off the path: the tests
 # import the package that is installed.
@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import backends
 
-USABLE_ISAS = [] if _native.core is None else list(_native.core.usable_isas())
+USABLE_ISAS = [] if native.core is None else list(native.core.usable_isas())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,11 +67,11 @@ def implementation(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture(params=USABLE_ISAS)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set that this machine can run, in use during the test."""
-    assert _native.core is not None
-    before = _native.core.isa()
-    _native.core.use_isa(request.param)
+    assert native.core is not None
+    before = native.core.isa()
+    native.core.use_isa(request.param)
     yield request.param
-    _native.core.use_isa(before)
+    native.core.use_isa(before)
 
 
 @pytest.fixture

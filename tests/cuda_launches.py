@@ -12,9 +12,9 @@ import cuda_emulation as emulation
 import torch
 from raw_launch import Launch
 
-from vaekern import _cuda
-from vaekern._launch import Mixture
-from vaekern._mixture import logistic_mixture_log_likelihood
+from vaekern._backends import cuda
+from vaekern._backends.launch import Mixture
+from vaekern._ops.mixture import logistic_mixture_log_likelihood
 
 #: Of the threads of a block, and of the blocks.
 ORDERS = (("forward", 0), ("reverse", 0), ("shuffled", 1), ("shuffled", 2))
@@ -65,7 +65,7 @@ def problems_of_mixtures(engine: ModuleType) -> Iterator[str]:
     params = torch.randn(2, 20, 130, generator=generator)
     x = 2.0 * torch.rand(2, 3, 130, generator=generator) - 1.0
     want = logistic_mixture_log_likelihood(params.double(), x.double(), 1)
-    mixture = _cuda.backend_of(engine, lambda _: 0).mixture
+    mixture = cuda.backend_of(engine, lambda _: 0).mixture
     for order in ORDERS:
         engine.set_order(*order)
         got = torch.empty(2)

@@ -15,7 +15,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from vaekern._native import core
+from vaekern._backends.native import core
 
 #: By their numbers in the bindings.
 DTYPES = (

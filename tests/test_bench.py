@@ -16,16 +16,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from vaekern import _native
-from vaekern._ops import OPS as TABLE
+from vaekern._backends import native
+from vaekern._ops.table import OPS as TABLE
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 300.0  # seconds
 
 if not (ROOT / "bench").exists():
     pytest.skip("bench/ is not here", allow_module_level=True)
-if _native.core is None:
-    pytest.skip(_native.why_missing, allow_module_level=True)
+if native.core is None:
+    pytest.skip(native.why_missing, allow_module_level=True)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -20,7 +20,8 @@ import pytest
 import torch
 
 import vaekern as vk
-from vaekern import _core, _native
+from vaekern import _core
+from vaekern._backends import native
 
 X86 = platform.machine() in ("x86_64", "AMD64")
 WIDTHS = ("xmm", "ymm", "zmm")
@@ -81,7 +82,7 @@ def test_every_level_has_vector_kernels_of_its_width_only(functions: list[Functi
     widths = [f.width for f in functions if f.packed >= 6]
     assert widths == sorted(widths)
     for width in range(len(WIDTHS)):
-        assert widths.count(width) >= len(_native.KERNELS), WIDTHS[width]
+        assert widths.count(width) >= len(native.KERNELS), WIDTHS[width]
 
 
 @disassembles
@@ -136,7 +137,7 @@ def test_import_order(first: str) -> None:
         python(f"""
         {first}
         x = torch.randn(300, 400)
-        print(vaekern.gaussian_kl(x, x).shape[0], vaekern._native.core is not None)
+        print(vaekern.gaussian_kl(x, x).shape[0], vaekern._backends.native.core is not None)
     """)
         == "300 True"
     )

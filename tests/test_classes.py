@@ -18,8 +18,8 @@ from raw_launch import LOG_SUM_EXP
 from torch import Tensor, distributions
 
 import vaekern as vk
-from vaekern import _backend
-from vaekern._launch import LogSumExp, launch
+from vaekern._backends import choice
+from vaekern._backends.launch import LogSumExp, launch
 
 INF, NAN = math.inf, math.nan
 
@@ -75,7 +75,7 @@ def test_log_sum_exp_has_the_limits_of_torch(columns: int, backend: str) -> None
         got = torch.empty(len(first), device=backends.device)
         kernel = next(key for key, k in LOG_SUM_EXP.items() if k == 0)
         launch(
-            _backend.backend_named(backend), kernel, rows.shape, 1, [backends.put(rows)],
+            choice.backend_named(backend), kernel, rows.shape, 1, [backends.put(rows)],
             [LogSumExp(got)],
         )  # fmt: skip
         want = rows.double().logsumexp(1).float()
@@ -166,7 +166,7 @@ def test_rows_may_share_a_number(backend: str) -> None:
     counts, got = torch.rand(2, 9, 1), torch.empty(2, device=backends.device)
     kernel = next(key for key, k in LOG_SUM_EXP.items() if k == 2)
     launch(
-        _backend.backend_named(backend), kernel, rows.shape, 1,
+        choice.backend_named(backend), kernel, rows.shape, 1,
         [backends.put(rows), backends.put(counts)], [None, None, LogSumExp(got)],
     )  # fmt: skip
     torch.testing.assert_close(got.cpu(), rows.logsumexp((1, 2)), rtol=1e-6, atol=0.0)

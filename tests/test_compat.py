@@ -1,4 +1,4 @@
-"""The private torch names in ``vaekern._compat`` exist and mean what the package takes them for."""
+"""The private torch names in ``vaekern._torch`` exist and mean what the package takes them for."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import Function, forward_ad
 
-from vaekern import _compat, _native
+from vaekern import _torch
+from vaekern._backends import native
 
 
 def test_below_autograd_hides_requires_grad() -> None:
     x = torch.ones(2, requires_grad=True)
-    with _compat.below_autograd():
+    with _torch.below_autograd():
         assert not (2 * x).requires_grad
     assert (2 * x).requires_grad
 
@@ -21,7 +22,7 @@ def test_transforms_active() -> None:
     seen = []
 
     def function(x: Tensor) -> Tensor:
-        seen.append(_compat.transforms_active())
+        seen.append(_torch.transforms_active())
         return x.sum()
 
     x = torch.ones(3)
@@ -33,26 +34,26 @@ def test_transforms_active() -> None:
 
 
 def test_forward_mode_active() -> None:
-    assert not _compat.forward_mode_active()
+    assert not _torch.forward_mode_active()
     with forward_ad.dual_level():
-        assert _compat.forward_mode_active()
-    assert not _compat.forward_mode_active()
+        assert _torch.forward_mode_active()
+    assert not _torch.forward_mode_active()
 
 
 def test_dispatch_modes_active() -> None:
-    assert not _compat.dispatch_modes_active()
+    assert not _torch.dispatch_modes_active()
     with FakeTensorMode():
-        assert _compat.dispatch_modes_active()
-    assert not _compat.dispatch_modes_active()
+        assert _torch.dispatch_modes_active()
+    assert not _torch.dispatch_modes_active()
 
 
 def test_autocast_enabled() -> None:
     x, meta = torch.ones(2), torch.ones(2, device="meta")
-    assert not _compat.autocast_enabled(x)
+    assert not _torch.autocast_enabled(x)
     with torch.autocast("cpu", torch.bfloat16):
-        assert _compat.autocast_enabled(x)
-        assert not _compat.autocast_enabled(meta)
-    assert not _compat.autocast_enabled(x)
+        assert _torch.autocast_enabled(x)
+        assert not _torch.autocast_enabled(meta)
+    assert not _torch.autocast_enabled(x)
 
 
 def test_backward_keeps_graph() -> None:
@@ -65,7 +66,7 @@ def test_backward_keeps_graph() -> None:
 
         @staticmethod
         def backward(ctx: object, g: Tensor) -> Tensor:
-            seen.append(_compat.backward_keeps_graph())
+            seen.append(_torch.backward_keeps_graph())
             return g
 
     loss = Probe.apply(torch.ones(2, requires_grad=True)).sum()
@@ -75,8 +76,8 @@ def test_backward_keeps_graph() -> None:
 
 
 def test_from_dlpack() -> None:
-    assert _native.core is not None
-    tensor = _compat.from_dlpack(_native.core.pooled((3, 5), 2))
+    assert native.core is not None
+    tensor = _torch.from_dlpack(native.core.pooled((3, 5), 2))
     assert (tensor.shape, tensor.dtype) == ((3, 5), torch.bfloat16)
     assert tensor.is_contiguous()
     assert tensor.untyped_storage().nbytes() == 30
@@ -84,8 +85,8 @@ def test_from_dlpack() -> None:
 
 def test_current_cuda_stream() -> None:
     """Only where there is a GPU: builds without CUDA lack the function."""
-    assert _compat.current_cuda_stream is not None
+    assert _torch.current_cuda_stream is not None
     if torch.cuda.is_available():
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):
-            assert _compat.current_cuda_stream(stream.device_index) == stream.cuda_stream
+            assert _torch.current_cuda_stream(stream.device_index) == stream.cuda_stream

@@ -8,45 +8,45 @@ import sys
 import pytest
 import torch
 
-from vaekern import _backend, _config, _native
+from vaekern._backends import choice, config, native
 
 
 def test_reports_versions_and_threads() -> None:
-    config = _config.config()
-    assert config["torch"] == torch.__version__
-    assert config["python"].startswith(".".join(map(str, sys.version_info[:3])))
-    assert config["threads"] == str(torch.get_num_threads())
-    assert all(config.values()), "an entry is empty"
+    entries = config.config()
+    assert entries["torch"] == torch.__version__
+    assert entries["python"].startswith(".".join(map(str, sys.version_info[:3])))
+    assert entries["threads"] == str(torch.get_num_threads())
+    assert all(entries.values()), "an entry is empty"
 
 
-@pytest.mark.parametrize("name", _backend.BACKENDS)
+@pytest.mark.parametrize("name", choice.BACKENDS)
 def test_reports_each_backend(name: str) -> None:
-    why = _backend.unavailable(name)
+    why = choice.unavailable(name)
     expected = "available" if why is None else f"not available: {why}"
-    assert _config.config()[f"backend {name}"] == expected
+    assert config.config()[f"backend {name}"] == expected
 
 
 def test_reports_the_instruction_set_in_use() -> None:
-    config = _config.config()
-    if _native.core is None:
-        assert "instruction set" not in config
+    entries = config.config()
+    if native.core is None:
+        assert "instruction set" not in entries
         return
-    before = _native.core.isa()
+    before = native.core.isa()
     try:
-        for isa in _native.core.usable_isas():
-            _native.core.use_isa(isa)
-            assert _config.config()["instruction set"].startswith(f"{isa} (usable: ")
+        for isa in native.core.usable_isas():
+            native.core.use_isa(isa)
+            assert config.config()["instruction set"].startswith(f"{isa} (usable: ")
     finally:
-        _native.core.use_isa(before)
+        native.core.use_isa(before)
 
 
 def test_prints_one_aligned_line_per_entry(capsys: pytest.CaptureFixture[str]) -> None:
-    _config.show_config()
+    config.show_config()
     lines = capsys.readouterr().out.splitlines()
-    config = _config.config()
-    assert len(lines) == len(config)
-    width = max(map(len, config))
-    for line, (name, value) in zip(lines, config.items(), strict=True):
+    entries = config.config()
+    assert len(lines) == len(entries)
+    width = max(map(len, entries))
+    for line, (name, value) in zip(lines, entries.items(), strict=True):
         assert line[:width].rstrip() == name
         assert line[width:] == f"  {value}"
 
@@ -57,5 +57,5 @@ def test_runs_as_a_module() -> None:
     command = [sys.executable, *safe_path, "-m", "vaekern"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert [line.split("  ")[0].strip() for line in done.stdout.splitlines()] == list(
-        _config.config()
+        config.config()
     )

@@ -8,9 +8,9 @@ import cuda_resources
 import pytest
 from cuda_resources import Usages
 
-from vaekern import _native
+from vaekern._backends import native
 
-if _native.core is None or _native.cuda is None:
+if native.core is None or native.cuda is None:
     pytest.skip("this build has no CUDA kernels", allow_module_level=True)
 
 
@@ -19,7 +19,7 @@ def measured() -> Usages:
     tool = cuda_resources.tool()
     if tool is None:
         pytest.skip("needs cuobjdump, of the CUDA toolkit or of triton")
-    usages = cuda_resources.measure(tool, Path(_native.core.__file__))
+    usages = cuda_resources.measure(tool, Path(native.core.__file__))
     if not usages:
         pytest.skip(f"compiled for none of {cuda_resources.ARCHITECTURES}")
     return usages
@@ -27,13 +27,13 @@ def measured() -> Usages:
 
 def test_numbers_of_kernels_are_those_of_the_cpu() -> None:
     def run(number: int) -> None:
-        _native.core.run_cuda(number, False, [1], 1, (), (), 0, 0, lambda _: 0)
+        native.core.run_cuda(number, False, [1], 1, (), (), 0, 0, lambda _: 0)
 
-    for (op, _, variant), number in _native.KERNELS.items():
+    for (op, _, variant), number in native.KERNELS.items():
         with pytest.raises(ValueError, match=rf"{op}\.{variant} takes"):
             run(number)
     with pytest.raises(ValueError, match="no such kernel"):
-        run(len(_native.KERNELS))
+        run(len(native.KERNELS))
 
 
 def test_every_kernel_is_compiled_in_both_precisions(measured: Usages) -> None:
@@ -42,7 +42,7 @@ def test_every_kernel_is_compiled_in_both_precisions(measured: Usages) -> None:
     for element in ("float", "double"):
         others |= {f"mixture_{what}_kernel RgbLogistic {element}" for what in ("value", "vjp")}
     assert others < names
-    assert len(names) == 2 * len(_native.KERNELS) + len(others)
+    assert len(names) == 2 * len(native.KERNELS) + len(others)
 
 
 #: double is for checking, and these compute most: value and gradients of the negative binomial.
@@ -58,7 +58,7 @@ def test_nothing_spills(measured: Usages) -> None:
 
 
 def test_kernels_take_no_more_than_the_table_says(measured: Usages) -> None:
-    table = cuda_resources.read(_native.cuda["version"])
+    table = cuda_resources.read(native.cuda["version"])
     if not table:
         pytest.skip("the table is of another CUDA version")
     grown = {

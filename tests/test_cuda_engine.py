@@ -16,9 +16,9 @@ import torch
 from cuda_launches import ORDERS, SHAPES, problems, run
 from raw_launch import Kernel, Launch
 
-from vaekern import _native
+from vaekern._backends import native
 
-_missing = emulation.why_not() or ("" if _native.core else "needs the CPU kernels")
+_missing = emulation.why_not() or ("" if native.core else "needs the CPU kernels")
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
 
 
@@ -44,7 +44,7 @@ MISTAKES = (
     ("csrc/cuda/mask.h", " && run.left >= group.size()", ""),
 )
 
-EVERY_KERNEL: list[Kernel] = [] if _native.core is None else _native.core.kernels()
+EVERY_KERNEL: list[Kernel] = [] if native.core is None else native.core.kernels()
 
 
 def with_few_operations(sources: emulation.Sources) -> dict[str, str]:

@@ -11,7 +11,7 @@ from cases import ONE_PER_OP, REPRESENTATIVES
 from compare import Run, run, same_bits, upstream_for
 from torch import Tensor
 
-from vaekern import _cpu
+from vaekern._backends import cpu
 
 SHAPES: dict[str, Shape] = {
     "long rows": (2, 100_003),
@@ -44,7 +44,7 @@ def test_threads_and_runs(case: Case, shape: str, set_threads: Callable[[int], N
 
 def test_the_shapes_above_are_worth_several_threads(set_threads: Callable[[int], None]) -> None:
     set_threads(3)
-    assert all(_cpu.threads_for(torch.Size(shape).numel()) > 1 for shape in SHAPES.values())
+    assert all(cpu.threads_for(torch.Size(shape).numel()) > 1 for shape in SHAPES.values())
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=name_of)

@@ -225,8 +225,8 @@ def test_what_is_documented_is_accepted_without_data(case: Case) -> None:
 
 
 def test_a_wrong_instruction_set_is_refused() -> None:
-    from vaekern import _native
+    from vaekern._backends import native
 
-    assert _native.core is not None
+    assert native.core is not None
     with pytest.raises(ValueError, match="'x86_64_v9'"):
-        _native.core.use_isa("x86_64_v9")
+        native.core.use_isa("x86_64_v9")

@@ -41,7 +41,7 @@ def test_compiled_torch_func_is_right_or_raises(layer: Layer) -> None:
 
 @each_function
 def test_opcheck(layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vaekern._linear_op import LinearOp
+    from vaekern.last_layer.op import LinearOp
 
     calls: list[tuple[LinearOp, tuple[Any, ...]]] = []
     original = LinearOp.differentiable

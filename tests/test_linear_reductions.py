@@ -122,7 +122,7 @@ def test_half_precision_gradients_of_parameters_are_summed_in_float32() -> None:
 def test_rows_of_a_chunk() -> None:
     """As many as make 64 MiB, but no fewer than make it worth their while; the outputs of all in
     any case."""
-    from vaekern._linear_rows import cut_into_rows
+    from vaekern.last_layer.rows import cut_into_rows
 
     def rows_of(total: int, outputs: int, dtype: torch.dtype, width: int = 0) -> list[int]:
         shapes = ((total, 1), (outputs, 1), (outputs,))

@@ -16,7 +16,7 @@ from compare import leaves
 from torch import Tensor
 
 import vaekern as vk
-from vaekern import _native, _plain
+from vaekern._backends import native, plain
 
 # Philox4x32-10: counter, key -> words (Random123, tests/kat_vectors)
 KNOWN_ANSWERS = (
@@ -89,9 +89,9 @@ def sample() -> np.ndarray:
 def test_known_answers_of_the_kernels(
     counter: tuple[int, ...], key: tuple[int, int], words: tuple[int, ...], isa: str
 ) -> None:
-    assert _native.core is not None
+    assert native.core is not None
     first, stream, seed = _signed(*counter[:2]), _signed(*counter[2:]), _signed(*key)
-    assert tuple(_native.core.philox_words(first, 1, seed, stream)) == words
+    assert tuple(native.core.philox_words(first, 1, seed, stream)) == words
 
 
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN_ANSWERS)
@@ -100,16 +100,16 @@ def test_known_answers_of_the_reference(
 ) -> None:
     first = torch.tensor([_signed(*counter[:2])])
     seed = torch.tensor([_signed(*key), _signed(*counter[2:])])
-    assert tuple(int(w) for w in _plain.philox(first, seed)) == words
+    assert tuple(int(w) for w in plain.philox(first, seed)) == words
 
 
 @pytest.mark.parametrize("first", [0, 1, 63, 2**32 - 70, 2**40 + 5])
 def test_blocks_of_words_are_those_of_the_reference(first: int, isa: str) -> None:
     """Vector lanes, blocks and carries into the counter's second word."""
-    assert _native.core is not None
+    assert native.core is not None
     n, seed, stream = 200, -123456789012345, 987654321098
-    got = torch.tensor(_native.core.philox_words(first, n, seed, stream)).view(n, 4)
-    want = _plain.philox(torch.arange(first, first + n), torch.tensor([seed, stream]))
+    got = torch.tensor(native.core.philox_words(first, n, seed, stream)).view(n, 4)
+    want = plain.philox(torch.arange(first, first + n), torch.tensor([seed, stream]))
     assert torch.equal(got, torch.stack(want, dim=1))
 
 
@@ -118,9 +118,9 @@ def test_the_cuda_kernels_words_are_those_of_the_cpu(first: int) -> None:
     """(Those of the Triton kernels: test_triton.py.)"""
     if cuda_emulation.why_not():
         pytest.skip(cuda_emulation.why_not())
-    assert _native.core is not None
+    assert native.core is not None
     at = first, 301, -123456789012345, 987654321098
-    assert cuda_emulation.engine().philox_words(*at) == _native.core.philox_words(*at)
+    assert cuda_emulation.engine().philox_words(*at) == native.core.philox_words(*at)
 
 
 # --- normals ------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_every_backend_has_the_same_noise(
     in rows of whole counters."""
     key = torch.tensor(seed)
     got = normals(shape, key, backend=backend)
-    assert largest_error_in_ulps(got, _plain.normal(key, got.shape, torch.float64)) <= ULPS
+    assert largest_error_in_ulps(got, plain.normal(key, got.shape, torch.float64)) <= ULPS
     assert largest_error_in_ulps(got, normals(shape, key).double()) <= 4
     wide = normals(shape, key, torch.float64, backend)
     assert torch.allclose(wide, normals(shape, key, torch.float64), rtol=1e-14, atol=1e-15)
@@ -161,7 +161,7 @@ def test_noise_depends_on_the_index_alone_on_every_backend(backend: str) -> None
 def test_double_normals_are_those_of_the_reference(isa: str) -> None:
     seed = torch.tensor([11, 12])
     got = normals((1001,), seed, torch.float64)
-    want = _plain.normal(seed, torch.Size([1001]), torch.float64)
+    want = plain.normal(seed, torch.Size([1001]), torch.float64)
     assert torch.allclose(got, want, rtol=1e-14, atol=1e-15)
 
 
@@ -183,8 +183,8 @@ def test_batch_dims_do_not_change_the_noise() -> None:
 
 def test_element_i_reads_counter_i_over_4() -> None:
     """Words 0 and 1 of a counter give its normals 0 and 1, words 2 and 3 the others."""
-    assert _native.core is not None
-    words = np.array(_native.core.philox_words(0, 25, 42, 0), dtype=np.float64).reshape(-1, 2)
+    assert native.core is not None
+    words = np.array(native.core.philox_words(0, 25, 42, 0), dtype=np.float64).reshape(-1, 2)
     radius = np.sqrt(-2.0 * np.log((words[:, 0] + 0.5) / 2**32))
     angle = 2.0 * math.pi * words[:, 1] / 2**32
     want = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1).ravel()

@@ -9,21 +9,21 @@ import pytest
 import torch
 
 import vaekern as vk
-from vaekern import _native
+from vaekern._backends import native
 
 MIB = 1 << 20
 LARGE = (1024, 1024)  # 4 MiB of float32
 
-if _native.core is None:
+if native.core is None:
     pytest.skip("no compiled extension", allow_module_level=True)
 
 
 @pytest.fixture(autouse=True)
 def empty_pool() -> Iterator[None]:
-    _native.core.keep_at_most(0)
-    _native.core.keep_at_most(64 * MIB)
+    native.core.keep_at_most(0)
+    native.core.keep_at_most(64 * MIB)
     yield
-    _native.core.keep_at_most(1024 * MIB)
+    native.core.keep_at_most(1024 * MIB)
 
 
 def sample(seed: int) -> torch.Tensor:
@@ -49,7 +49,7 @@ def test_freed_results_are_reused() -> None:
     address = first.data_ptr()
     del first
     gc.collect()
-    assert _native.core.kept() == 4 * MIB
+    assert native.core.kept() == 4 * MIB
     assert sample(2).data_ptr() == address
 
 
@@ -57,9 +57,9 @@ def test_the_pool_is_bounded() -> None:
     results = [sample(k) for k in range(20)]
     del results
     gc.collect()
-    assert _native.core.kept() == 64 * MIB
-    _native.core.keep_at_most(8 * MIB)
-    assert _native.core.kept() == 8 * MIB
+    assert native.core.kept() == 64 * MIB
+    native.core.keep_at_most(8 * MIB)
+    assert native.core.kept() == 8 * MIB
 
 
 def test_gradients_survive_the_next_step() -> None:

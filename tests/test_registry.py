@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import vaekern as vk
-from vaekern import _core, _native, _ops, _plain
+from vaekern import _core
+from vaekern._backends import native, plain
 from vaekern._checks import SCALES
-from vaekern._op import DATAPOINT, ELEMENT, Op
+from vaekern._ops import table
+from vaekern._ops.elementwise import DATAPOINT, ELEMENT, Op
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -28,23 +30,26 @@ def scales(op: Op) -> tuple[str, ...]:
     return SCALES if op.scaled else ("",)
 
 
-#: What the kernels of operations with log sum exp of rows take and give: see ``_row_ops.py``.
+#: What the kernels of operations with log sum exp of rows take and give: see ``_ops/rows.py``.
 WITH_ROWS = {
     "categorical_log_likelihood": ([1, 1], [4, 1]),
     "multinomial_log_likelihood": ([2, 3], [6, 2]),
 }
 
-every_op = pytest.mark.parametrize("op", _ops.OPS, ids=op_name)
+every_op = pytest.mark.parametrize("op", table.OPS, ids=op_name)
 
 
 def test_every_op_of_the_module_is_in_the_table() -> None:
-    assert {id(v) for v in vars(_ops).values() if isinstance(v, Op)} == set(map(id, _ops.OPS))
-    assert len({op.name for op in _ops.OPS}) == len(_ops.OPS)
+    assert {id(v) for v in vars(table).values() if isinstance(v, Op)} == {
+        *map(id, table.OPS),
+        *map(id, table.MIXTURES),
+    }
+    assert len({op.name for op in table.OPS}) == len(table.OPS)
 
 
 def test_kernels_and_table_are_the_same_list() -> None:
-    compiled = {(op, scale) for op, scale, _ in _native.KERNELS}
-    assert compiled == {(op.name, scale) for op in _ops.OPS for scale in scales(op)}
+    compiled = {(op, scale) for op, scale, _ in native.KERNELS}
+    assert compiled == {(op.name, scale) for op in table.OPS for scale in scales(op)}
 
 
 @every_op
@@ -66,12 +71,12 @@ def test_kernels_have_the_arguments_of_the_table(op: Op) -> None:
 @every_op
 def test_every_instruction_set_has_the_same_kernels(op: Op, isa: str) -> None:
     assert {(name, scale, variant): k for k, (name, scale, variant, *_) in
-            enumerate(_core.kernels())} == _native.KERNELS  # fmt: skip
+            enumerate(_core.kernels())} == native.KERNELS  # fmt: skip
 
 
 @every_op
 def test_it_has_a_plain_function(op: Op) -> None:
-    assert op.plain is getattr(_plain, op.name)
+    assert op.plain is getattr(plain, op.name)
     assert set(op.results) <= {ELEMENT, DATAPOINT}
 
 

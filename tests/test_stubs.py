@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import vaekern
-from vaekern import _native
+from vaekern._backends import native
 
-if _native.core is None:
+if native.core is None:
     pytest.skip("no compiled extension", allow_module_level=True)
 
 STUB = ast.parse((Path(vaekern.__file__).parent / "_core.pyi").read_text())
@@ -24,14 +24,14 @@ VARIABLES = {
 
 
 def test_same_names() -> None:
-    names = {name for name in vars(_native.core) if not name.startswith("__")}
+    names = {name for name in vars(native.core) if not name.startswith("__")}
     assert names == FUNCTIONS.keys() | CLASSES | VARIABLES.keys()
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_same_signature(name: str) -> None:
     # pybind11 puts the signature on the docstring's first line: name(arg0: type, ...) -> type
-    signature = getattr(_native.core, name).__doc__.splitlines()[0]
+    signature = getattr(native.core, name).__doc__.splitlines()[0]
     (compiled,) = ast.parse(f"def {signature}: ...").body
     assert isinstance(compiled, ast.FunctionDef)
     stub = FUNCTIONS[name].args
@@ -44,4 +44,4 @@ def test_same_signature(name: str) -> None:
 def test_same_type(name: str) -> None:
     declared = ast.unparse(VARIABLES[name]).split(" | ")  # dict[str, Any] | None
     names = {alternative.partition("[")[0] for alternative in declared}
-    assert type(getattr(_native.core, name)).__name__.replace("NoneType", "None") in names
+    assert type(getattr(native.core, name)).__name__.replace("NoneType", "None") in names

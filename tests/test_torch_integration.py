@@ -15,10 +15,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import vaekern as vk
-from vaekern import _op, _row_ops
-from vaekern._launch import Backend
-from vaekern._op import Op
-from vaekern._ops import OPS
+from vaekern._backends.launch import Backend
+from vaekern._ops import elementwise, rows
+from vaekern._ops.elementwise import Op
+from vaekern._ops.table import OPS
 
 
 @pytest.fixture(autouse=True)
@@ -135,14 +135,14 @@ def test_compiled_code_keeps_to_its_backend(case: Case, backend: str) -> None:
 @contextlib.contextmanager
 def _recorded(names: list[str]) -> Iterator[None]:
     """The backends whose kernels run."""
-    original = _op.backend_named
+    original = elementwise.backend_named
 
     def recording(name: str) -> Backend:
         names.append(name)
         return original(name)
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (_op, _row_ops):
+        for module in (elementwise, rows):
             patch.setattr(module, "backend_named", recording)
         yield
 

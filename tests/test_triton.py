@@ -22,8 +22,9 @@ from test_noise import KNOWN_ANSWERS, _signed
 from torch import Tensor
 
 import vaekern as vk
-from vaekern import _backend, _core, _cpu
-from vaekern._launch import Noise, Output, Source
+from vaekern import _core
+from vaekern._backends import choice, cpu
+from vaekern._backends.launch import Noise, Output, Source
 
 if triton_interpreter.why_not():
     pytest.skip(triton_interpreter.why_not(), allow_module_level=True)
@@ -32,9 +33,9 @@ import triton
 import triton.language as tl
 from triton.runtime.interpreter import InterpreterBuilder
 
-from vaekern.triton import plan
-from vaekern.triton.ops import KERNELS
-from vaekern.triton.philox import philox
+from vaekern._backends.triton import plan
+from vaekern._backends.triton.ops import KERNELS
+from vaekern._backends.triton.philox import philox
 
 BACKEND = triton_interpreter.backend()
 
@@ -55,7 +56,7 @@ SHAPES = (
 
 @pytest.fixture(autouse=True)
 def _interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(_backend.emulated, "triton", BACKEND)
+    monkeypatch.setitem(choice.emulated, "triton", BACKEND)
 
 
 def test_the_list_is_that_of_the_compiled_kernels() -> None:
@@ -212,7 +213,7 @@ def test_elements_are_those_of_the_cpu_bit_for_bit(number: int, isa: str) -> Non
         pytest.skip("rounds twice where a GPU rounds once")
     inputs: list[Source] = list(torch.rand(n_inputs, 1, 1200) + 0.2)
     found = []
-    for backend in (BACKEND, _cpu.BACKEND):
+    for backend in (BACKEND, cpu.BACKEND):
         elements = torch.empty(n_outputs, 1, 1200)
         outputs = [Output(0, each, None) for each in elements]
         backend.run((kernel[0], kernel[1], kernel[2]), False, elements[0].shape, 1, inputs, outputs)
@@ -293,24 +294,24 @@ def test_noise_does_not_depend_on_what_else_is_computed(cols: int) -> None:
 
 
 def test_a_missing_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "vaekern.triton")
+    monkeypatch.delitem(sys.modules, "vaekern._backends.triton")
     monkeypatch.setitem(sys.modules, "triton", None)
     with pytest.raises(ImportError, match="pip install 'triton"):
-        importlib.import_module("vaekern.triton")
+        importlib.import_module("vaekern._backends.triton")
 
 
 def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "vaekern.triton")
+    monkeypatch.delitem(sys.modules, "vaekern._backends.triton")
     monkeypatch.setattr(triton, "__version__", "3.3.1")
     with pytest.raises(ImportError, match=r"3\.4 or later.*3\.3\.1"):
-        importlib.import_module("vaekern.triton")
+        importlib.import_module("vaekern._backends.triton")
 
 
 WITHOUT_INTERPRETER = """
 import sys, torch, vaekern
 assert "triton" not in sys.modules
-from vaekern._launch import Output
-from vaekern.triton import BACKEND
+from vaekern._backends.launch import Output
+from vaekern._backends.triton import BACKEND
 kernel = "standard_kl", "logvar", "value"
 mu = torch.zeros(2, 3)
 try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from vaekern._backend import why_no_triton
+from vaekern._backends.choice import why_no_triton
 
 SCRIPT = Path(__file__).with_name("triton_resources.py")
 #: The one with the least to compute, and those with the most.

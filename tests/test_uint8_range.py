@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import vaekern as vk
-from vaekern._backend import backend_named
-from vaekern._launch import Bytes, launch
+from vaekern._backends.choice import backend_named
+from vaekern._backends.launch import Bytes, launch
 
 LEVELS = torch.arange(256, dtype=torch.uint8).reshape(2, 128)
 

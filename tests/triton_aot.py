@@ -11,9 +11,9 @@ from torch import Tensor
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from vaekern._launch import Kernel, Output, Source
-from vaekern.triton.launch import arguments, options, plan_of
-from vaekern.triton.loops import visit
+from vaekern._backends.launch import Kernel, Output, Source
+from vaekern._backends.triton.launch import arguments, options, plan_of
+from vaekern._backends.triton.loops import visit
 
 ARCHITECTURES = (80, 90, 100)
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaekern._backend import why_no_triton
-from vaekern._launch import Backend
+from vaekern._backends.choice import why_no_triton
+from vaekern._backends.launch import Backend
 
 if "triton" in sys.modules:
     raise RuntimeError("Triton was imported before it could be told to interpret")
@@ -29,7 +29,7 @@ def why_not() -> str:
 
 def backend() -> Backend:
     """What runs the kernels on numpy, one program after the other."""
-    from vaekern import triton
+    from vaekern._backends import triton
 
     _call_directly()
     _round_as_gpus_do()

@@ -21,7 +21,7 @@ import torch
 import triton
 from triton_aot import ARCHITECTURES, compiled
 
-from vaekern._launch import (
+from vaekern._backends.launch import (
     ELEMENTS,
     ROW_LOG_SUM_EXP,
     ROW_SUM,
@@ -30,9 +30,9 @@ from vaekern._launch import (
     PerDatapoint,
     Source,
 )
-from vaekern._op import DATAPOINT, Op
-from vaekern._ops import OPS
-from vaekern.triton.ops import KERNELS
+from vaekern._backends.triton.ops import KERNELS
+from vaekern._ops.elementwise import DATAPOINT, Op
+from vaekern._ops.table import OPS
 
 TABLE = Path(__file__).with_suffix(".csv")
 COLUMNS = ("kernel", "arch", "triton", "registers", "stack", "shared", "wide_loads")
@@ -52,7 +52,7 @@ def _full() -> torch.Tensor:
 
 
 def _launches_with_rows(op: Op) -> dict[str, Launch]:
-    """Those of ``vaekern/_row_ops.py``."""
+    """Those of ``vaekern/_ops/rows.py``."""
 
     def row() -> Source:
         return torch.empty((SHAPE[0], 1), device="meta")

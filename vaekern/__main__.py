@@ -1,5 +1,5 @@
 """``python -m vaekern``: the configuration, for a bug report."""
 
-from vaekern._config import show_config
+from vaekern._backends.config import show_config
 
 show_config()

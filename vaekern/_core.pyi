@@ -1,4 +1,4 @@
-"""The compiled kernels, from ``csrc/bindings.cpp``. Only ``_native.py`` should call :func:`run`.
+"""The compiled kernels, from ``csrc/bindings.cpp``. ``_backends/native.py`` alone loads them.
 
 Instruction sets go by the names that the build gives them, ``"x86_64_v3"`` for one.
 """

@@ -5,13 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekern import _one_pass
-from vaekern._call import Call, Clamp, run
+from vaekern._backends.launch import is_plain
 from vaekern._checks import number_or_scalar
-from vaekern._launch import is_plain
-from vaekern.functional import kl_call
+from vaekern._ops import one_pass
+from vaekern._ops.call import Call, Clamp, run
+from vaekern.functional.gaussian import kl_call
 from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
 from vaekern.objectives.divergences import check_weights, floored_kl
+
+__all__ = ["elbo_loss"]
 
 _REDUCTIONS = ("mean", "sum", "none")
 
@@ -161,12 +163,12 @@ def _fused(
         return reduce(run(likelihood.of(*tensors[:n])), run(divergence.of(*tensors[n:])))
 
     calls = likelihood, divergence
-    if reduction != "none" and _one_pass.applies(calls):
+    if reduction != "none" and one_pass.applies(calls):
         mu, batch_dims = divergence.inputs[0], divergence.attributes[0]
         share = _share(weights, reduction, mu.shape[:batch_dims].numel())
         kl_weight = _weight(beta, mu.device)
         if share is not None and kl_weight is not None:
-            return _one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
+            return one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
     return composed(*likelihood.inputs, *divergence.inputs)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vaekern._call import Clamp
+from vaekern._ops.call import Clamp
 from vaekern.elbo import reduce_elbo
 from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
 from vaekern.objectives.bounds import importance_weighted_bound

@@ -23,8 +23,8 @@ from bench.gpu.report import Outcome, Run, print_figures
 from bench.gpu.sizes import tables
 from bench.gpu.timing import DeviceClock, DryClock
 from bench.report import RESULTS, Row
-from vaekern import _native
-from vaekern._config import config
+from vaekern._backends import native
+from vaekern._backends.config import config
 
 PHASES = ("tests", "sanitizer", "graphs", "streams", "benchmarks")
 
@@ -51,7 +51,7 @@ def _installation(machine: Machine) -> Iterator[Outcome]:
         why = why_unavailable(backend)
         passed = None if why and not machine.is_gpu else why is None
         yield Outcome(f"backend {backend} can be used", passed, why or "")
-    if _native.cuda is None:
+    if native.cuda is None:
         print(_NOT_COMPILED)
 
 

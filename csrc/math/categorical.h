@@ -16,7 +16,7 @@ VK_FN T probability(T logit, T high, T low) {
 }
 
 // log p(x) = logit[x] - log_sum_exp. One number of a row is the selected logit: it is looked up
-// outside, and its gradient g (1 - p) written there (_row_ops.py). Here are those of the others.
+// outside, and its gradient g (1 - p) written there (_ops/rows.py). Here are those of the others.
 struct Categorical {
   static constexpr const char* name = "categorical_log_likelihood";
   static constexpr int log_sum_exp = 0;

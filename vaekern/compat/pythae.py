@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from vaekern._squared_error import squared_error
 from vaekern.compat._tensors import broadcast, formula_dtype
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood
+from vaekern.functional.squared_error import squared_error
 
 __all__ = ["iwae_loss_function", "loss_function"]
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from vaekern._compat import autocast_enabled, dispatch_modes_active, transforms_active
+from vaekern._torch import autocast_enabled, dispatch_modes_active, transforms_active
 from vaekern.compat._noise import NoiseSource, check_source
 from vaekern.compat._tensors import broadcast, formula_dtype
 from vaekern.functional import bernoulli_probs_log_likelihood, gaussian_kl

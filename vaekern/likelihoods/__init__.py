@@ -6,9 +6,8 @@ Anything with these three methods and an ``nn.Module`` base can stand in for the
 
 from __future__ import annotations
 
-from torch import nn
-
-from vaekern.likelihoods._base import DecoderOutput, Likelihood
+from vaekern.likelihoods._base import DecoderOutput as DecoderOutput
+from vaekern.likelihoods._base import Likelihood
 from vaekern.likelihoods._classes import CategoricalLikelihood, MultinomialLikelihood
 from vaekern.likelihoods._counts import (
     NegativeBinomialLikelihood,
@@ -21,12 +20,12 @@ from vaekern.likelihoods._elementwise import (
     LaplaceLikelihood,
 )
 from vaekern.likelihoods._images import DiscretizedLogisticLikelihood, LogisticMixtureLikelihood
+from vaekern.likelihoods._named import likelihood_named as likelihood_named
 from vaekern.likelihoods._optimal_gaussian import OptimalGaussianLikelihood
 
 __all__ = [
     "BernoulliLikelihood",
     "CategoricalLikelihood",
-    "DecoderOutput",
     "DiscretizedLogisticLikelihood",
     "GaussianLikelihood",
     "LaplaceLikelihood",
@@ -37,28 +36,4 @@ __all__ = [
     "OptimalGaussianLikelihood",
     "PoissonLikelihood",
     "ZeroInflatedNegativeBinomialLikelihood",
-    "likelihood_named",
 ]
-
-#: Likelihoods by name. They have no state, so all losses and models share them.
-_NAMED = {
-    "bernoulli": BernoulliLikelihood(),
-    "gaussian": GaussianLikelihood(),
-    "laplace": LaplaceLikelihood(),
-    "categorical": CategoricalLikelihood(),
-    "multinomial": MultinomialLikelihood(),
-    "poisson": PoissonLikelihood(),
-    "negative_binomial": NegativeBinomialLikelihood(),
-}
-
-
-def likelihood_named(likelihood: str | Likelihood) -> Likelihood:
-    """The likelihood itself, or the one of a name."""
-    if isinstance(likelihood, nn.Module):
-        return likelihood
-    if likelihood in _NAMED:
-        return _NAMED[likelihood]
-    raise ValueError(
-        f"likelihood: expected {', '.join(map(repr, _NAMED))} or a module with log_prob, "
-        f"got {likelihood!r}"
-    )

@@ -7,9 +7,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from vaekern._call import Call, run
+from vaekern._backends.plain import per_datapoint
 from vaekern._checks import check_mask
-from vaekern._plain import per_datapoint
+from vaekern._ops.call import Call, run
 
 DecoderOutput: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekern._call import Call
-from vaekern._categorical_likelihoods import (
+from vaekern._ops.call import Call
+from vaekern.functional.classes import (
     categorical_call,
     multinomial_call,
     multinomial_log_likelihood,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekern._call import Call
-from vaekern._compat import standard_gamma
-from vaekern._count_likelihoods import negative_binomial_call, poisson_call, zero_inflated_call
+from vaekern._ops.call import Call
+from vaekern._torch import standard_gamma
+from vaekern.functional.counts import negative_binomial_call, poisson_call, zero_inflated_call
 from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekern._call import Call, Clamp
-from vaekern._location_likelihoods import laplace_call
-from vaekern.functional import bernoulli_call, gaussian_call, reparameterize
+from vaekern._ops.call import Call, Clamp
+from vaekern.functional.bernoulli import bernoulli_call
+from vaekern.functional.gaussian import gaussian_call, reparameterize
+from vaekern.functional.locations import laplace_call
 from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
 
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vaekern._call import Call
-from vaekern._launch import accumulation_dtype
-from vaekern._logistic_likelihoods import (
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import LEAST_LOG_SCALE, PLANES, conditional_means
+from vaekern._ops.call import Call
+from vaekern.functional.images import (
     discretized_logistic_call,
     logistic_mixture_log_likelihood,
 )
-from vaekern._mixture import LEAST_LOG_SCALE, PLANES, conditional_means
 from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekern._call import Call, Clamp
+from vaekern._backends.plain import widen
 from vaekern._checks import check_device, check_float, check_like, check_target
-from vaekern._plain import widen
-from vaekern._squared_error import squared_error
-from vaekern.functional import gaussian_call, reparameterize
+from vaekern._ops.call import Call, Clamp
+from vaekern.functional.gaussian import gaussian_call, reparameterize
+from vaekern.functional.squared_error import squared_error
 from vaekern.likelihoods._base import DecoderOutput, Likelihood
 
 

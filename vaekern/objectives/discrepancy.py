@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import check_batch_dims, check_float
-from vaekern._launch import accumulation_dtype
 
 
 def mmd(

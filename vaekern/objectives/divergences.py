@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekern._call import Call, Clamp, run
+from vaekern._backends.plain import per_datapoint
 from vaekern._checks import check_float, check_like, number_or_scalar
-from vaekern._plain import per_datapoint
-from vaekern.functional import gaussian_kl, kl_call
+from vaekern._ops.call import Call, Clamp, run
+from vaekern.functional.gaussian import gaussian_kl, kl_call
 
 _OVER = ("dimension", "group", "sample", "batch")
 

@@ -8,27 +8,34 @@ with respect to the posterior's parameters differ in their variance.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
-from vaekern._call import Clamp
 from vaekern._checks import check_float
+from vaekern._ops.call import Clamp
+from vaekern.likelihoods import DecoderOutput, Likelihood
 from vaekern.objectives.bounds import importance_weighted_bound
 from vaekern.posteriors import DiagonalGaussian, Posterior
 from vaekern.posteriors._linear import standard_log_prob
-from vaekern.posteriors.base import log_prior
-
-if TYPE_CHECKING:
-    from vaekern.likelihoods import DecoderOutput
-    from vaekern.vae import VAE
+from vaekern.posteriors.base import Prior, log_prior
 
 _ESTIMATORS = ("iwae", "stl", "dreg")
 
 LogJoint = Callable[[Tensor], Tensor]
+
+
+class Model(Protocol):
+    """What bounds need of a model. :class:`vaekern.VAE` is one."""
+
+    decoder: nn.Module
+    likelihood: Likelihood
+    prior: Prior | None
+
+    def infer(self, x: Tensor) -> Posterior: ...
 
 
 def log_weights(
@@ -181,7 +188,7 @@ def _in_chunks(log_joint: LogJoint, z: Tensor, chunk_size: int | None) -> Tensor
     return torch.cat([checkpoint(log_joint, chunk, use_reentrant=False) for chunk in chunks])
 
 
-def model_log_weights(model: VAE, x: Tensor, num_samples: int = 1, **options: Any) -> Tensor:
+def model_log_weights(model: Model, x: Tensor, num_samples: int = 1, **options: Any) -> Tensor:
     r""":func:`log_weights` of a :class:`vaekern.VAE`: log p(x | z) + log p(z) - log q(z | x).
 
     The decoder gets the samples of all datapoints as one batch [K * B, *latent]; x is not repeated.
@@ -200,7 +207,7 @@ def model_log_weights(model: VAE, x: Tensor, num_samples: int = 1, **options: An
     return posterior_log_weights(log_joint_of(model, x), model.infer(x), num_samples, **options)
 
 
-def log_joint_of(model: VAE, x: Tensor) -> LogJoint:
+def log_joint_of(model: Model, x: Tensor) -> LogJoint:
     """log p(x | z) + log p(z) [k, B] of samples z [k, B, *latent]."""
 
     def log_joint(z: Tensor) -> Tensor:
@@ -219,7 +226,7 @@ def standard_normal_log_density(z: Tensor, *, batch_dims: int = 1) -> Tensor:
 
 
 def importance_weighted(
-    model: VAE, x: Tensor, num_samples: int, *, estimator: str = "iwae", **options: Any
+    model: Model, x: Tensor, num_samples: int, *, estimator: str = "iwae", **options: Any
 ) -> Tensor:
     r"""The importance-weighted bound of a :class:`vaekern.VAE`, per datapoint in nats.
 
@@ -243,7 +250,12 @@ def importance_weighted(
 
 
 def monte_carlo_elbo(
-    model: VAE, x: Tensor, num_samples: int = 1, *, stick_the_landing: bool = False, **options: Any
+    model: Model,
+    x: Tensor,
+    num_samples: int = 1,
+    *,
+    stick_the_landing: bool = False,
+    **options: Any,
 ) -> Tensor:
     r"""The ELBO of a :class:`vaekern.VAE` with a sampled KL divergence, per datapoint in nats.
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from vaekern._call import Clamp, clamp_logvar
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import log_variance
 from vaekern._checks import check_like
-from vaekern._launch import accumulation_dtype
-from vaekern._plain import log_variance
+from vaekern._ops.call import Clamp, clamp_logvar
 from vaekern.functional import gaussian_log_likelihood
 
 _ELEMENTS_AT_A_TIME = 2**20  # some MiB for each of a few temporaries

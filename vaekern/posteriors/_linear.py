@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaekern._checks import check_float
-from vaekern._compat import autocast_enabled
+from vaekern._torch import autocast_enabled
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood, reparameterize
 
 

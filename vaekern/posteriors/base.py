@@ -1,4 +1,4 @@
-"""What all posteriors have in common."""
+"""What posteriors have in common, and what they know of priors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vaekern._launch import accumulation_dtype
+from vaekern._backends.launch import accumulation_dtype
 from vaekern.posteriors._linear import standard_log_prob
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from vaekern.priors import Prior
-
-#: What a KL divergence can be taken to. None is N(0, I).
-AnyPrior: TypeAlias = "Prior | Posterior | None"
 
 
 class Diagonal(NamedTuple):
@@ -27,6 +22,25 @@ class Diagonal(NamedTuple):
     mu: Tensor | None
     logvar: Tensor | None
     scale: str = "logvar"
+
+
+class Prior(nn.Module):
+    """A distribution p(z) over latents, the interface: ``vk.VAE(..., prior=...)`` takes any
+    subclass with :meth:`log_prob` and :meth:`sample`."""
+
+    def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
+        """log p(z) per datapoint, in nats: the shape ``z.shape[:batch_dims]``. Gives gradients to
+        z and the prior's parameters."""
+        raise NotImplementedError
+
+    def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Samples [num_samples, *latent]. Carries no gradient."""
+        raise NotImplementedError
+
+    def diagonal(self) -> Diagonal | None:
+        """Its parameters, if it is a Gaussian of independent elements: KL divergences of Gaussian
+        posteriors to it are then computed in closed form."""
+        return None
 
 
 class Posterior:
@@ -158,6 +172,10 @@ class Posterior:
         """With parameters in the dtype of the arithmetic: samples are not rounded to half."""
         wide = accumulation_dtype(self.tensors)
         return self.map(lambda t: t.to(wide))
+
+
+#: What a KL divergence can be taken to. None is N(0, I).
+AnyPrior: TypeAlias = Prior | Posterior | None
 
 
 def made_of(family: Callable[..., Posterior], output: Tensor | Sequence[Tensor]) -> Posterior:

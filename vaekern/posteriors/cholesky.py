@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import check_float
-from vaekern._launch import accumulation_dtype
 
 _DIAGONALS = ("exp", "softplus")
 

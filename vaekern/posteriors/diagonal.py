@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekern._call import Clamp, clamp_logvar
-from vaekern._launch import accumulation_dtype
-from vaekern._plain import log_std, log_variance, per_datapoint, std
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import log_std, log_variance, per_datapoint, std
+from vaekern._ops.call import Clamp, clamp_logvar
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood, reparameterize, sample_with_kl
 from vaekern.posteriors.base import AnyPrior, Diagonal, Posterior, diagonal_prior
 from vaekern.posteriors.cholesky import positive

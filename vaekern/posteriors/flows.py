@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
-from vaekern._launch import accumulation_dtype
+from vaekern._backends.launch import accumulation_dtype
 
 
 class Flow(nn.Module):

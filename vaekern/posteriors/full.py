@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from vaekern._launch import accumulation_dtype
-from vaekern._plain import per_datapoint, std
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import per_datapoint, std
 from vaekern.functional import gaussian_kl
 from vaekern.posteriors._linear import half_squares, standard_log_prob, standard_noise
 from vaekern.posteriors.base import AnyPrior, Posterior, diagonal_prior

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import inverse_std, log_std, per_datapoint
 from vaekern._checks import check_device, check_float, check_like, check_scale
-from vaekern._launch import accumulation_dtype
-from vaekern._plain import inverse_std, log_std, per_datapoint
 from vaekern.functional import gaussian_kl, reparameterize
 from vaekern.posteriors._linear import product, standard_log_prob, standard_noise, times_vector
 from vaekern.posteriors.base import AnyPrior, Posterior, diagonal_prior

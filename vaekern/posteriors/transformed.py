@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Transform
 
-from vaekern._launch import accumulation_dtype
-from vaekern._plain import per_datapoint
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import per_datapoint
 from vaekern.posteriors.base import Posterior
 from vaekern.posteriors.flows import Flow
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import broadcastable, check_batch_dims, check_device, check_float
-from vaekern._launch import accumulation_dtype
 from vaekern.functional import gaussian_kl
 from vaekern.posteriors._linear import half_squares, standard_noise, times_vector, zeros
+
+__all__ = ["gaussian_kl_tril", "sample_tril"]
 
 
 def sample_tril(

@@ -4,7 +4,7 @@ Values are in nats, one per datapoint; the arithmetic is float32, float64 where 
 takes part.
 """
 
-from vaekern.priors.base import Prior
+from vaekern.posteriors.base import Prior
 from vaekern.priors.gaussian import ConditionalGaussian, LearnedGaussian, StandardNormal
 from vaekern.priors.mixtures import MixtureOfGaussians, VampPrior
 

@@ -5,28 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
-
-from vaekern.posteriors.base import Diagonal
-
-
-class Prior(nn.Module):
-    """A distribution p(z) over latents, the interface: ``vk.VAE(..., prior=...)`` takes any
-    subclass with :meth:`log_prob` and :meth:`sample`."""
-
-    def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
-        """log p(z) per datapoint, in nats: the shape ``z.shape[:batch_dims]``. Gives gradients to
-        z and the prior's parameters."""
-        raise NotImplementedError
-
-    def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Samples [num_samples, *latent]. Carries no gradient."""
-        raise NotImplementedError
-
-    def diagonal(self) -> Diagonal | None:
-        """Its parameters, if it is a Gaussian of independent elements: KL divergences of Gaussian
-        posteriors to it are then computed in closed form."""
-        return None
+from torch import Tensor
 
 
 def shape_of(latent_shape: int | Sequence[int]) -> tuple[int, ...]:

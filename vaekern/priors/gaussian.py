@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vaekern._call import Clamp
+from vaekern._ops.call import Clamp
 from vaekern.functional import gaussian_log_likelihood, reparameterize
 from vaekern.posteriors._linear import standard_log_prob
-from vaekern.posteriors.base import Diagonal
+from vaekern.posteriors.base import Diagonal, Prior
 from vaekern.posteriors.diagonal import DiagonalGaussian
-from vaekern.priors.base import Prior, check_latent, check_samples, shape_of
+from vaekern.priors.base import check_latent, check_samples, shape_of
 
 
 class StandardNormal(Prior):

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vaekern._call import Clamp
-from vaekern.posteriors.base import Posterior, made_of
+from vaekern._ops.call import Clamp
+from vaekern.posteriors.base import Posterior, Prior, made_of
 from vaekern.posteriors.diagonal import DiagonalGaussian
-from vaekern.priors.base import Prior, check_latent, check_samples, shape_of
+from vaekern.priors.base import check_latent, check_samples, shape_of
 
 
 class MixtureOfGaussians(Prior):

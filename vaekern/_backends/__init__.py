@@ -1,0 +1,1 @@
+"""What runs an operation: the compiled kernels, Triton's, and plain torch."""

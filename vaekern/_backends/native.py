@@ -1,0 +1,116 @@
+"""The compiled extension, if there is one: loading it, and what it is told of tensors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import warnings
+from types import ModuleType
+from typing import Any
+
+import torch  # first: the extension then shares torch's OpenMP runtime
+from torch import Tensor
+
+from vaekern._backends.launch import (
+    Bytes,
+    Kernel,
+    Mixture,
+    Noise,
+    Output,
+    PerDatapoint,
+    Source,
+    strides_of,
+)
+
+ISA_VARIABLE = "VAEKERN_CPU_ISA"
+CACHE_VARIABLE = "VAEKERN_CACHE_MIB"
+
+#: As in csrc/launch.h.
+DTYPES = {
+    torch.float32: 0,
+    torch.float64: 1,
+    torch.bfloat16: 2,
+    torch.float16: 3,
+    torch.uint8: 4,
+    torch.bool: 5,
+}
+UINT8 = {"unit": 4, "signed": 6, "count": 7}
+
+
+def _load() -> tuple[ModuleType | None, str]:
+    try:
+        extension = importlib.import_module("vaekern._core")
+    except ImportError as error:
+        return None, f"the compiled extension cannot be loaded ({error})"
+    isa = os.environ.get(ISA_VARIABLE)
+    if isa:
+        usable = extension.usable_isas()
+        if isa not in usable:
+            raise ValueError(
+                f"{ISA_VARIABLE}={isa!r}: expected one of {usable}, the instruction sets that "
+                "were compiled and that this machine runs"
+            )
+        extension.use_isa(isa)
+    cache = os.environ.get(CACHE_VARIABLE, "1024")
+    if not cache.isdecimal():
+        raise ValueError(f"{CACHE_VARIABLE}={cache!r}: expected a number of MiB, 0 for none")
+    extension.keep_at_most(int(cache) << 20)
+    return extension, ""
+
+
+core, why_missing = _load()
+if core is None:
+    warnings.warn(
+        f"vaekern runs on its pure PyTorch reference: {why_missing}. "
+        "Reinstall with a C++ compiler for the fast kernels.",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+#: What is known of the CUDA kernels: None where they were not compiled.
+cuda: dict[str, Any] | None = getattr(core, "cuda", None)
+
+#: Kernel numbers.
+KERNELS: dict[Kernel, int] = (
+    {(op, scale, variant): k for k, (op, scale, variant, *_) in enumerate(core.kernels())}
+    if core is not None
+    else {}
+)
+
+
+def describe_input(source: Source, shape: torch.Size) -> object:
+    if isinstance(source, Tensor):
+        return source.data_ptr(), DTYPES[source.dtype], strides_of(source, shape)
+    if isinstance(source, PerDatapoint):
+        tensor = source.tensor
+        return tensor.data_ptr(), DTYPES[tensor.dtype], strides_of(source, shape)
+    if isinstance(source, Bytes):
+        return source.tensor.data_ptr(), UINT8[source.range], strides_of(source, shape)
+    if isinstance(source, Noise):
+        return (source.seed.data_ptr(),)
+    return float(source)
+
+
+def describe_output(output: Output | None) -> object:
+    if output is None:
+        return None
+    kind, tensor, row_strides = output
+    return kind, tensor.data_ptr(), DTYPES[tensor.dtype], tensor.numel(), row_strides
+
+
+def describe_mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> tuple[Any, ...]:
+    x = call.x
+    x_dtype = UINT8["signed"] if x.dtype is torch.uint8 else DTYPES[x.dtype]
+    return (
+        call.in_double,
+        call.sizes,
+        (call.params.data_ptr(), DTYPES[call.params.dtype]),
+        (x.data_ptr(), x_dtype),
+        None if upstream is None else (upstream.data_ptr(), DTYPES[upstream.dtype]),
+        (out.data_ptr(), DTYPES[out.dtype]),
+    )
+
+
+def describe_whole(tensor: Tensor) -> object:
+    """A contiguous tensor as such."""
+    return tensor.data_ptr(), DTYPES[tensor.dtype], tensor.numel()

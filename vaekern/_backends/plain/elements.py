@@ -1,0 +1,72 @@
+"""What the operations are made of: their inputs as numbers, sums per datapoint, masks, series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def widen(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """In the dtype of the arithmetic: float64 if any is, else float32."""
+    wide = torch.float64 if any(t.dtype is torch.float64 for t in tensors) else torch.float32
+    return tuple(t.to(wide) for t in tensors)
+
+
+def per_datapoint(elements: Tensor, batch_dims: int) -> Tensor:
+    """Sums over the event dimensions."""
+    if elements.dim() == batch_dims:
+        return elements
+    return elements.flatten(batch_dims).sum(-1)
+
+
+def within(
+    mask: Tensor,
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    batch_dims: int,
+    *others: Any,
+) -> Tensor:
+    """One of the operations, of the elements in the mask alone. What lies elsewhere is replaced
+    beforehand, by a number that every argument may be: it reaches no gradient either."""
+    shape, outside = inputs[0].shape, ~mask
+    inside = [t.expand(shape).masked_fill(outside, 1) for t in inputs]
+    elements = function(*inside, len(shape), *others)
+    return per_datapoint(elements.masked_fill(outside, 0.0), batch_dims)
+
+
+def within_rows(
+    mask: Tensor, function: Callable[..., Tensor], inputs: Sequence[Tensor], batch_dims: int
+) -> Tensor:
+    """The same of a function of whole rows, and a mask of them: with 1 for its last dimension."""
+    outside = ~mask
+    inside = [t.masked_fill(outside, 0) for t in inputs]
+    rows = function(*inside, mask.dim() - 1)
+    return per_datapoint(rows.masked_fill(outside.squeeze(-1), 0.0), batch_dims)
+
+
+def image(x: Tensor, like: Tensor, uint8_range: str = "unit") -> Tensor:
+    """Targets as floats: booleans 0 and 1, bytes by their range (``launch.Bytes``)."""
+    if x.is_floating_point():
+        return x
+    number = x.to(like.dtype)
+    if x.dtype is not torch.uint8 or uint8_range == "count":
+        return number
+    return number / 255.0 if uint8_range == "unit" else 2.0 * (number / 255.0) - 1.0
+
+
+def power_series(x: Tensor, terms: Sequence[float]) -> Tensor:
+    """terms[0] + terms[1] x + terms[2] x^2 + ..."""
+    total = torch.full_like(x, terms[-1])
+    for term in reversed(terms[:-1]):
+        total = total * x + term
+    return total
+
+
+def near_zero(x: Tensor, bound: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Where abs(x) < bound; x there, 0 elsewhere; x elsewhere, 1 there. Each branch of a ``where``
+    then sees arguments it can differentiate."""
+    near = x.abs() < bound
+    return near, torch.where(near, x, 0.0), torch.where(near, 1.0, x)

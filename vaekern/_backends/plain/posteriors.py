@@ -1,0 +1,84 @@
+"""KL divergences of diagonal Gaussians, and their samples."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vaekern._backends.plain.elements import near_zero, per_datapoint, power_series, widen
+from vaekern._backends.plain.noise import normal
+from vaekern._backends.plain.scales import deviations, log_variance, std
+
+
+def variance_kl(v: Tensor) -> Tensor:
+    """(e^v - 1 - v) / 2, the KL divergence to N(0, 1) of N(0, e^v)."""
+    near, small, large = near_zero(v, 0.5)
+    series = power_series(small, [0.5 / math.factorial(n) for n in range(2, 18)])
+    # e^v / 2 may be finite where e^v is not
+    half_exp = torch.where(
+        large < 80.0, 0.5 * torch.exp(large.clamp(max=80.0)), torch.exp(large - math.log(2.0))
+    )
+    limited = torch.where(large == math.inf, 0.0, large)  # inf - inf is no limit
+    return torch.where(near, small * small * series, half_exp - 0.5 - 0.5 * limited)
+
+
+def std_variance_kl(ratio: Tensor, t: Tensor) -> Tensor:
+    """The same of the standard deviation itself, ``ratio`` = 1 + ``t``:
+    (ratio^2 - 1) / 2 - log ratio = t^2 / 2 + (t - log(1 + t))."""
+    near, small, large = near_zero(t, 0.125)
+    gap = small * small * power_series(-small, [1.0 / n for n in range(2, 20)])
+    limited = torch.where(near | (ratio == math.inf), 1.0, ratio)  # inf - inf is no limit
+    return 0.5 * t * t + torch.where(near, gap, large - limited.log())
+
+
+def standard_kl(mu: Tensor, logvar: Tensor, batch_dims: int, scale: str) -> Tensor:
+    mu, logvar = widen(mu, logvar)
+    if scale == "std":
+        divergence = std_variance_kl(logvar, logvar - 1.0)
+    else:
+        divergence = variance_kl(log_variance(logvar, scale))
+    return per_datapoint(0.5 * mu * mu + divergence, batch_dims)
+
+
+def gaussian_kl(
+    mu: Tensor, logvar: Tensor, prior_mu: Tensor, prior_logvar: Tensor, batch_dims: int, scale: str
+) -> Tensor:
+    mu, logvar, prior_mu, prior_logvar = widen(mu, logvar, prior_mu, prior_logvar)
+    if scale == "std":
+        t = (logvar - prior_logvar) / prior_logvar
+        divergence = std_variance_kl(logvar / prior_logvar, t)
+    else:
+        divergence = variance_kl(log_variance(logvar - prior_logvar, scale))
+    u = deviations(mu, prior_mu, prior_logvar, scale)
+    return per_datapoint(0.5 * u * u + divergence, batch_dims)
+
+
+def reparameterize(
+    mu: Tensor, logvar: Tensor, noise: Tensor, batch_dims: int, scale: str
+) -> Tensor:
+    dtype = torch.promote_types(mu.dtype, logvar.dtype)
+    mu, logvar = widen(mu, logvar)
+    eps = normal(noise, mu.shape, mu.dtype) if noise.dtype is torch.int64 else noise.to(mu.dtype)
+    return (mu + std(logvar, scale) * eps).to(dtype)
+
+
+def sample_with_standard_kl(
+    mu: Tensor, logvar: Tensor, noise: Tensor, batch_dims: int, scale: str
+) -> tuple[Tensor, Tensor]:
+    z = reparameterize(mu, logvar, noise, batch_dims, scale)
+    return z, standard_kl(mu, logvar, batch_dims, scale)
+
+
+def sample_with_gaussian_kl(
+    mu: Tensor,
+    logvar: Tensor,
+    prior_mu: Tensor,
+    prior_logvar: Tensor,
+    noise: Tensor,
+    batch_dims: int,
+    scale: str,
+) -> tuple[Tensor, Tensor]:
+    z = reparameterize(mu, logvar, noise, batch_dims, scale)
+    return z, gaussian_kl(mu, logvar, prior_mu, prior_logvar, batch_dims, scale)

@@ -1,0 +1,30 @@
+"""log p(x | logits) of a Bernoulli; the twin of ``csrc/math/bernoulli.h``."""
+
+# mypy: ignore-errors
+
+import triton
+import triton.language as tl
+
+from vaekern._backends.triton.math.scalar import (
+    absolute,
+    divide,
+    exp_of_minus,
+    fma,
+    log1p_unit,
+)
+
+
+@triton.jit
+def bernoulli_log_likelihood(logit, x, scale: tl.constexpr):
+    a = exp_of_minus(absolute(logit))
+    q = tl.where(logit >= 0.0, x - 1.0, x)
+    linear = tl.where(q == 0.0, 0.0, q * logit)
+    return (linear - log1p_unit(a),)
+
+
+@triton.jit
+def bernoulli_log_likelihood_vjp(g, logit, x, scale: tl.constexpr):
+    a = exp_of_minus(absolute(logit))
+    q = tl.where(logit >= 0.0, x - 1.0, x)
+    p = tl.where(logit >= 0.0, x, x - 1.0)
+    return g * divide(fma(p, a, q), a + 1.0), g * logit

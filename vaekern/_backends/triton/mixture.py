@@ -1,0 +1,113 @@
+"""The kernels of mixtures: a program takes a block of neighbouring pixels and visits their
+components one after the other, for gradients once more."""
+
+# mypy: ignore-errors
+# ruff: noqa: N803, RUF005
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from vaekern._backends.launch import ROW_SUM, Mixture, Output
+from vaekern._backends.triton.launch import _add_up, _current, _index, options
+from vaekern._backends.triton.loops import as_number, store_as
+from vaekern._backends.triton.math.logistic_mixture import (
+    add_to_log_sum,
+    mixture_value,
+    rgb_logistic,
+    rgb_logistic_gradients,
+)
+from vaekern._backends.triton.math.scalar import INF, at_least, divide, exp_of_minus
+from vaekern._backends.triton.plan import NARROW, _steps_of_add_up, merged
+
+PIXELS = 128  # of a program
+PARAMETERS = 9  # of a component
+
+
+@triton.jit
+def load_planes(first, step, mask, N: tl.constexpr, COMPUTE: tl.constexpr):
+    """Of a pixel, N numbers ``step`` apart."""
+    found = ()
+    for p in tl.static_range(N):
+        loaded = tl.load(first + p * step, mask=mask, other=0)
+        found = found + (as_number(loaded, "signed", COMPUTE),)
+    return found
+
+
+@triton.jit
+def visit_mixture(
+    params, x, upstream, out, components, pixels, blocks,
+    WANTS_GRADIENTS: tl.constexpr, PARAMETERS: tl.constexpr, BLOCK: tl.constexpr,
+    INDEX: tl.constexpr, COMPUTE: tl.constexpr,
+):  # fmt: skip
+    """``out`` gets the blocks' sums of log-likelihoods, or the gradients of ``params``."""
+    program = tl.program_id(0).to(INDEX)
+    row, block = program // blocks, program % blocks
+    pixel = block * BLOCK + tl.arange(0, BLOCK).to(INDEX)[None, :]
+    mask = pixel < pixels
+    plane = components.to(INDEX) * pixels  # from a parameter of a component to the next one
+    observed = load_planes(x + row * 3 * pixels + pixel, pixels, mask, 3, COMPUTE)
+    start = row * (1 + PARAMETERS) * plane + pixel
+    own = params + start
+
+    largest = tl.full([1, BLOCK], -INF, COMPUTE)
+    for k in range(components):
+        largest = at_least(largest, load_planes(own + k * pixels, plane, mask, 1, COMPUTE)[0])
+    weights = tl.zeros([1, BLOCK], COMPUTE)
+    most = tl.full([1, BLOCK], -INF, COMPUTE)
+    total = tl.zeros([1, BLOCK], COMPUTE)
+    for k in range(components):
+        p = load_planes(own + k * pixels, plane, mask, 1 + PARAMETERS, COMPUTE)
+        shifted = p[0] - largest
+        weights += exp_of_minus(-shifted)
+        log_p, _ = rgb_logistic(p[1:], observed)
+        most, total = add_to_log_sum(most, total, shifted + log_p)
+
+    if WANTS_GRADIENTS:
+        g = tl.load(upstream + row + tl.zeros([1, BLOCK], INDEX)).to(COMPUTE)
+        for k in range(components):
+            p = load_planes(own + k * pixels, plane, mask, 1 + PARAMETERS, COMPUTE)
+            shifted = p[0] - largest
+            log_p, kept = rgb_logistic(p[1:], observed)
+            share = divide(exp_of_minus(most - (shifted + log_p)), total)
+            weight = divide(exp_of_minus(-shifted), weights)
+            target = out + start + k * pixels
+            store_as(target, g * (share - weight), mask)
+            found = rgb_logistic_gradients(kept, observed)
+            for j in tl.static_range(PARAMETERS):
+                store_as(target + (1 + j) * plane, g * share * found[j], mask)
+    else:
+        value = mixture_value(most, total, weights).to(tl.float64)
+        tl.store(out + program, tl.sum(tl.where(mask, value, 0.0)))
+
+
+def mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> None:
+    rows, components, pixels = call.sizes
+    blocks = -(-pixels // PIXELS)
+    wide = call.params.numel() > NARROW
+    with _current(out.device):
+        target = out
+        if upstream is None:
+            target = torch.empty(rows * blocks, dtype=torch.float64, device=out.device)
+        visit_mixture[(rows * blocks,)](
+            call.params,
+            call.x,
+            upstream,
+            target,
+            components,
+            pixels,
+            blocks,
+            WANTS_GRADIENTS=upstream is not None,
+            PARAMETERS=PARAMETERS,
+            BLOCK=PIXELS,
+            INDEX=_index(wide),
+            COMPUTE=tl.float64 if call.in_double else tl.float32,
+            **options(False),
+        )
+        if upstream is None:
+            sums = Output(ROW_SUM, out, None)
+            for step in _steps_of_add_up(merged((rows,), [(blocks,)]), merged((blocks,), [(1,)])):
+                target = _add_up(step, target, sums, wide)

@@ -1,0 +1,96 @@
+"""The library's noise; the twin of ``csrc/core/philox.h``, where its layout stands.
+
+A block of noise is made of quads: the four normals of a counter are neighbours in a row.
+"""
+
+# mypy: ignore-errors
+
+import triton
+import triton.language as tl
+
+from vaekern._backends.triton.math.scalar import (
+    LN2_HIGH,
+    LN2_LOW,
+    bits,
+    fma,
+    from_bits,
+    minus_log1p_tail,
+    polynomial,
+    reduce_log,
+    square_root,
+)
+
+
+@triton.jit
+def philox(counter, seed_pointer):
+    """The four words of each counter. The key and the stream are read from device memory."""
+    key, stream = tl.load(seed_pointer), tl.load(seed_pointer + 1)
+    c0 = counter.to(tl.uint32)
+    # Below 2^31 counters their high words are known to be 0.
+    c1 = c0 * 0 if counter.dtype.primitive_bitwidth == 32 else (counter >> 32).to(tl.uint32)
+    c2 = c0 * 0 + stream.to(tl.uint32)
+    c3 = c0 * 0 + (stream >> 32).to(tl.uint32)
+    return tl.philox_impl(c0, c1, c2, c3, key.to(tl.uint32), (key >> 32).to(tl.uint32))
+
+
+@triton.jit
+def float_of(word):
+    return word.to(tl.float32)
+
+
+@triton.jit
+def minus_log_uniform(w):
+    u = fma(float_of(w), 2.3283064365386963e-10, 1.1641532182693481e-10)
+    one_minus_u = fma(float_of(~w), 2.3283064365386963e-10, 1.1641532182693481e-10)
+    k, reduced = reduce_log(u)
+    f = tl.where(k == 0.0, -one_minus_u, reduced)
+    return fma(k, -LN2_HIGH, fma(k, -LN2_LOW, minus_log1p_tail(f)) - f)
+
+
+@triton.jit
+def on_circle(radius, w):
+    x = (w << 2).to(tl.int32, bitcast=True).to(tl.float32) * 3.6572951981e-10
+    z = x * x
+    sine_tail = polynomial(z, (-1.6666654611e-1, 8.3321608736e-3, -1.9515295891e-4))
+    cosine_tail = polynomial(z, (4.166664568298827e-2, -1.388731625493765e-3, 2.443315711809948e-5))
+    sine = fma(sine_tail * z, x, x)
+    cosine = fma(cosine_tail * z, z, fma(z, -0.5, 1.0))
+    quadrant = w + 0x20000000
+    swapped = (quadrant & 0x40000000) != 0
+    sin_sign = quadrant & 0x80000000
+    cos_sign = (quadrant + 0x40000000) & 0x80000000
+    c = from_bits(bits(tl.where(swapped, sine, cosine)) ^ cos_sign)
+    s = from_bits(bits(tl.where(swapped, cosine, sine)) ^ sin_sign)
+    return radius * c, radius * s
+
+
+@triton.jit
+def box_muller(radius_word, angle_word, dtype: tl.constexpr):
+    if dtype == tl.float64:
+        u = (radius_word.to(tl.float64) + 0.5) * 2.3283064365386963e-10
+        radius = square_root(-2.0 * tl.log(u))
+        angle = angle_word.to(tl.float64) * 1.4629180792671596e-09  # 2 pi / 2^32
+        result = radius * tl.cos(angle), radius * tl.sin(angle)
+    else:
+        result = on_circle(square_root(2.0 * minus_log_uniform(radius_word)), angle_word)
+    return result
+
+
+@triton.jit
+def normals_of_quads(first_quad, seed_pointer, dtype: tl.constexpr):
+    """[rows, n] counters -> [rows, 4 n] normals."""
+    w0, w1, w2, w3 = philox(first_quad, seed_pointer)
+    n0, n1 = box_muller(w0, w1, dtype)
+    n2, n3 = box_muller(w2, w3, dtype)
+    quads = tl.join(tl.join(n0, n2), tl.join(n1, n3))
+    return tl.reshape(quads, [first_quad.shape[0], first_quad.shape[1] * 4])
+
+
+@triton.jit
+def normals_of_elements(index, seed_pointer, dtype: tl.constexpr):
+    """[rows, n] indices of elements -> as many normals, at four times the work: for rows whose
+    length is no multiple of 4, which begin in the middle of a quad."""
+    w0, w1, w2, w3 = philox(index >> 2, seed_pointer)
+    upper, odd = (index & 2) != 0, (index & 1) != 0
+    cos, sin = box_muller(tl.where(upper, w2, w0), tl.where(upper, w3, w1), dtype)
+    return tl.where(odd, sin, cos)

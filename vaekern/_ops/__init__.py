@@ -1,0 +1,1 @@
+"""An operation and torch: the table of them, how they are registered, called and differentiated."""

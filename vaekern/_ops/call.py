@@ -1,0 +1,60 @@
+"""An operation with checked arguments, and how it runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekern._backends.choice import backend_for
+from vaekern._checks import check_mask
+from vaekern._ops.elementwise import Op
+
+Clamp = tuple[float, float]
+
+
+class Call:
+    """An operation and its checked arguments: inputs, then attributes, without the backend."""
+
+    __slots__ = ("attributes", "inputs", "mask", "op")
+
+    def __init__(self, op: Op, *args: Any, mask: Tensor | None = None) -> None:
+        n = len(op.inputs)
+        self.op = op
+        self.inputs: tuple[Tensor, ...] = args[:n]
+        self.mask = mask
+        self.attributes = args[n:]
+
+    def masked(self, mask: Tensor | None) -> Call:
+        """The same, of the elements in the mask alone, if there is one."""
+        if mask is None:
+            return self
+        check_mask("mask", mask, self.op.inputs[0], self.inputs[0])
+        return Call(self.op, *self.inputs, *self.attributes, mask=mask)
+
+    def of(self, *inputs: Tensor) -> Call:
+        """The same, of other inputs."""
+        return Call(self.op, *inputs, *self.attributes, mask=self.mask)
+
+
+def run(call: Call) -> Any:
+    """The call's results, on the backend for its tensors."""
+    backend = backend_for(call.inputs[0].device.type)
+    if backend == "reference":
+        return call.op.on_plain_torch(call.inputs, call.mask, call.attributes)
+    return call.op(*call.inputs, *call.op.mask_slot(call.mask), *call.attributes, backend)
+
+
+def clamp_logvar(logvar: Tensor, scale: str, bounds: Clamp | None) -> Tensor:
+    if bounds is None:
+        return logvar
+    low, high = bounds
+    if not low <= high:
+        raise ValueError(f"logvar_clamp: expected (low, high) with low <= high, got {bounds}")
+    if scale == "log_std":
+        low, high = 0.5 * low, 0.5 * high
+    elif scale == "std":
+        low, high = math.exp(0.5 * low), math.exp(0.5 * high)
+    return torch.clamp(logvar, low, high)

@@ -1,0 +1,184 @@
+"""-ELBO with its gradient in the same pass.
+
+The loss of a training step is one scalar, so the gradient of every term is known up to the
+upstream scalar before the backward runs: the same for all datapoints, or times their weights. The
+forward therefore writes the gradients while it has the inputs in registers: 3 numbers of traffic
+per element instead of 5, and one exponential instead of two. The gradients are saved as any saved
+tensor is; the backward multiplies them by the upstream scalar where that is not 1 (which a GPU
+decides by itself: the host does not wait). A backward that may run again (``retain_graph=True``)
+gets copies, and one that is itself differentiated recomputes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from vaekern._backends.choice import backend_for, backend_named
+from vaekern._backends.launch import (
+    Backend,
+    PerDatapoint,
+    Source,
+    accumulation_dtype,
+    is_plain,
+    launch,
+)
+from vaekern._ops.call import Call
+from vaekern._torch import backward_keeps_graph, forward_mode_active, transforms_active
+
+
+def applies(calls: Sequence[Call]) -> bool:
+    """Whether this way is open: plain eager code that wants gradients it can store well."""
+    if not applies_to([call.inputs for call in calls]):
+        return False
+    for call in calls:
+        # With something kept, a gradient needs the whole row before its first element.
+        if call.op.kept or (call.mask is not None and not is_plain((call.mask,), profiled=True)):
+            return False
+    return True
+
+
+def applies_to(inputs: Sequence[Sequence[Tensor]]) -> bool:
+    """The same, by the tensors of each call."""
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return False
+    if transforms_active() or forward_mode_active():
+        return False
+    wanting = False
+    for tensors in inputs:
+        if not is_plain(tensors, profiled=True) or tensors[0].numel() == 0:
+            return False
+        if backend_for(tensors[0].device.type) == "reference":
+            return False
+        for tensor in tensors:
+            # float16 gradients may underflow before the loss scale reaches them.
+            if tensor.dtype is torch.float16:
+                return False
+            wanting = wanting or tensor.requires_grad
+    return wanting
+
+
+def loss(
+    calls: Sequence[Call],
+    weights: Sequence[Tensor | float],
+    reduce: Callable[..., Tensor],
+    composed: Callable[..., Tensor],
+) -> Tensor:
+    """The calls' values, weighted and summed over datapoints: ``reduce(*values)``. ``weights`` are
+    its derivatives, the same for each datapoint, or a tensor with one for each;
+    ``composed(*tensors)`` computes the whole differentiably."""
+    tensors = [tensor for call in calls for tensor in call.inputs]
+    result: Tensor = _OnePass.apply(calls, weights, reduce, composed, *tensors)
+    return result
+
+
+class StoredGradients(Function):
+    """The backward, for forwards with four arguments before the tensors."""
+
+    @staticmethod
+    def save(
+        ctx: Any,
+        composed: Callable[..., Tensor],
+        tensors: Sequence[Tensor],
+        gradients: Sequence[Tensor | None],
+    ) -> None:
+        """``composed(*tensors)`` is the result, ``gradients`` its gradients where wanted."""
+        ctx.composed, ctx.n = composed, len(tensors)
+        ctx.backend = backend_for(tensors[0].device.type)
+        ctx.save_for_backward(*tensors, *gradients)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        saved = ctx.saved_tensors
+        tensors, gradients = saved[: ctx.n], saved[ctx.n :]
+        nothing = (None,) * 4
+        if torch.is_grad_enabled():
+            return (*nothing, *_recompute(ctx, g, tensors))
+        if backward_keeps_graph():
+            return (*nothing, *[None if d is None else d * g for d in gradients])
+        backend_named(ctx.backend).scale([d for d in gradients if d is not None], g)
+        return (*nothing, *gradients)
+
+
+class _OnePass(StoredGradients):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        calls: Sequence[Call],
+        weights: Sequence[Tensor | float],
+        reduce: Callable[..., Tensor],
+        composed: Callable[..., Tensor],
+        *tensors: Tensor,
+    ) -> Tensor:
+        name = backend_for(tensors[0].device.type)
+        numbers = not any([isinstance(weight, Tensor) for weight in weights])
+        total = _on_the_host if name == "cpu" and numbers else _on_the_device
+        result, gradients = total(backend_named(name), calls, weights, reduce)
+        _OnePass.save(ctx, composed, tensors, gradients)
+        return result
+
+
+def _on_the_host(
+    backend: Backend, calls: Sequence[Call], weights: Sequence[Any], _reduce: Any
+) -> tuple[Tensor, list[Tensor | None]]:
+    """Each call's sum over all datapoints, read at once."""
+    total, dtype, gradients = 0.0, torch.float32, []
+    value = torch.empty((), dtype=torch.float64, device="cpu")
+    for call, weight in zip(calls, weights, strict=True):
+        gradients += _value_and_gradients(backend, call, weight, value)
+        total += weight * value.item()
+        dtype = torch.promote_types(dtype, accumulation_dtype(call.inputs))
+    return torch.scalar_tensor(total, dtype=dtype, device="cpu"), gradients
+
+
+def _on_the_device(
+    backend: Backend,
+    calls: Sequence[Call],
+    weights: Sequence[Tensor | float],
+    reduce: Callable[..., Tensor],
+) -> tuple[Tensor, list[Tensor | None]]:
+    """Each call's value per datapoint, reduced by further kernels: nothing waits."""
+    upstream: Tensor | PerDatapoint | float
+    values, gradients = [], []
+    for call, weight in zip(calls, weights, strict=True):
+        first, batch_dims = call.inputs[0], call.attributes[0]
+        wide = accumulation_dtype(call.inputs)
+        value = first.new_empty(first.shape[:batch_dims], dtype=wide)
+        upstream = weight.to(wide) if isinstance(weight, Tensor) else weight
+        if isinstance(upstream, Tensor) and upstream.dim() > 0:
+            upstream = PerDatapoint(upstream)
+        gradients += _value_and_gradients(backend, call, upstream, PerDatapoint(value))
+        values.append(value)
+    return reduce(*values), gradients
+
+
+def _value_and_gradients(
+    backend: Backend, call: Call, weight: Source, value: Tensor | PerDatapoint
+) -> list[Tensor | None]:
+    """Fills ``value``; the gradients of the inputs that want one, times ``weight``."""
+    found = [backend.empty(t, t.dtype) if t.requires_grad else None for t in call.inputs]
+    launch(
+        backend,
+        call.op.kernel_name("value_and_vjp", call.attributes),
+        call.inputs[0].shape,
+        call.attributes[0],
+        [weight, *call.op.sources(call.inputs, call.mask, call.attributes)],
+        [value, *found],
+    )
+    return found
+
+
+def _recompute(ctx: Any, g: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """Differentiable gradients, through views: one input may have been computed from another."""
+    own = [t.view_as(t) for t in tensors]
+    wanted = [k for k, needs in enumerate(ctx.needs_input_grad[4:]) if needs]
+    loss = ctx.composed(*own)
+    found = torch.autograd.grad(loss, [own[k] for k in wanted], g, create_graph=True)
+    result: list[Tensor | None] = [None] * len(tensors)
+    for k, gradient in zip(wanted, found, strict=True):
+        result[k] = gradient
+    return result

@@ -1,0 +1,137 @@
+"""An operation registered with torch: how it is called, whatever it computes.
+
+Two functional ops join the ``vaekern`` library, ``<name>`` and ``<name>_vjp``, each with a kernel
+for CPU and CUDA tensors, a fake kernel, and a derivative on the Autograd key (``autograd.py``).
+Which backend runs is an attribute of the call, so that compiled code and backwards keep to the one
+chosen in the forward.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vaekern._backends.launch import is_plain
+from vaekern._ops.autograd import Eager, EagerVjp, Functional, FunctionalVjp
+from vaekern._ops.base import Operation
+from vaekern._torch import below_autograd, forward_mode_active, transforms_active
+
+_library = torch.library.Library("vaekern", "DEF")
+
+
+class RegisteredOp(Operation):
+    """An operation whose ``attributes`` are a part of the schema that ends in the backend."""
+
+    def __init__(
+        self,
+        name: str,
+        inputs: Sequence[str],
+        results: Sequence[str],
+        attributes: str,
+        *,
+        vjp_inputs: Sequence[int] | None = None,
+        kept: Sequence[str] = (),
+        maskable: bool = False,
+    ) -> None:
+        super().__init__(name, inputs, results, vjp_inputs=vjp_inputs, kept=kept, maskable=maskable)
+        tensors = [f"Tensor {name}" for name in inputs]
+        mask = ["Tensor? mask"] if maskable else []
+        n_returned = len(results) + len(kept)
+        returns = ", ".join(["Tensor"] * n_returned)
+        self.op = _define(
+            f"{name}({', '.join(tensors + mask)}, {attributes}) -> "
+            + (f"({returns})" if n_returned > 1 else returns),
+            kernel=self._kernel,
+            fake=self._fake,
+            autograd=self.differentiable,
+        )
+        vjp_tensors = [f"Tensor? g{k}" for k in range(len(results))]
+        vjp_tensors += [tensors[k] for k in self.vjp_inputs]
+        vjp_tensors += [f"Tensor {name}" for name in kept] + mask
+        self.vjp_op = _define(
+            f"{name}_vjp({', '.join(vjp_tensors)}, bool[] wanted, {attributes}) -> Tensor[]",
+            kernel=self._vjp_kernel,
+            fake=self._fake_vjp,
+            autograd=self.differentiable_vjp,
+        )
+
+    # --- calling ------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any) -> Any:
+        """The results, differentiable in every way torch knows."""
+        found = self.op(*args) if torch.compiler.is_compiling() else self.differentiable(*args)
+        if not self.kept:
+            return found
+        return found[0] if len(self.results) == 1 else found[: len(self.results)]
+
+    def vjp(self, *args: Any) -> list[Tensor]:
+        """The wanted gradients of ``vjp_inputs``, themselves differentiable."""
+        if torch.compiler.is_compiling():
+            return self.vjp_op(*args)
+        return self.differentiable_vjp(*args)
+
+    def differentiable(self, *args: Any) -> Any:
+        """The Autograd kernel. Eager code calls it directly and saves a trip to the dispatcher."""
+        if transforms_active():
+            return Functional.apply(self, *args)
+        return Eager.apply(self, *args) if _wants_derivative(args) else self.execute(*args)
+
+    def differentiable_vjp(self, *args: Any) -> list[Tensor]:
+        if transforms_active():
+            return list(FunctionalVjp.apply(self, *args))
+        if _wants_derivative(args):
+            return list(EagerVjp.apply(self, *args))
+        return self.execute_vjp(*args)
+
+    def execute(self, *args: Any) -> Any:
+        """The results without a derivative: the kernel itself where it may read the memory."""
+        if is_plain(args):
+            return self._kernel(*args)
+        with below_autograd():
+            return self.op(*args)
+
+    def execute_vjp(self, *args: Any) -> list[Tensor]:
+        if is_plain(args):
+            return self._vjp_kernel(*args)
+        with below_autograd():
+            return self.vjp_op(*args)
+
+    # --- kernels ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _kernel(self, *args: Any) -> Any:
+        """Results and what is kept, of plain CPU or CUDA tensors only."""
+
+    @abstractmethod
+    def _vjp_kernel(self, *args: Any) -> list[Tensor]:
+        """The wanted gradients, of such tensors."""
+
+    @abstractmethod
+    def _fake(self, *args: Any) -> Any:
+        """What ``_kernel`` gives, without the numbers."""
+
+    @abstractmethod
+    def _fake_vjp(self, *args: Any) -> list[Tensor]:
+        """What ``_vjp_kernel`` gives, without the numbers."""
+
+
+def _wants_derivative(args: Sequence[Any]) -> bool:
+    if torch.is_grad_enabled():
+        for arg in args:
+            if isinstance(arg, Tensor) and arg.requires_grad:
+                return True
+    return forward_mode_active()
+
+
+def _define(schema: str, *, kernel: Any, fake: Any, autograd: Any) -> Any:
+    name = schema.partition("(")[0]
+    _library.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    for key in ("CPU", "CUDA"):
+        _library.impl(name, kernel, key)
+    torch.library.register_fake(f"vaekern::{name}", fake, lib=_library)
+    _library.impl(name, autograd, "Autograd")
+    return getattr(torch.ops.vaekern, name).default

@@ -1,0 +1,147 @@
+"""The table of operations. ``csrc/ops.h`` holds the same list for the kernels."""
+
+from __future__ import annotations
+
+from vaekern._backends import plain
+from vaekern._ops.base import DATAPOINT, ELEMENT
+from vaekern._ops.elementwise import Op
+from vaekern._ops.mixture import MixtureOp
+from vaekern._ops.rows import CategoricalOp, MultinomialOp
+
+BERNOULLI = Op(
+    plain.bernoulli_log_likelihood,
+    inputs=("logits", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+)
+BERNOULLI_PROBS = Op(
+    plain.bernoulli_probs_log_likelihood,
+    inputs=("probs", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+)
+CONTINUOUS_BERNOULLI = Op(
+    plain.continuous_bernoulli_log_likelihood,
+    inputs=("logits", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+)
+GAUSSIAN = Op(
+    plain.gaussian_log_likelihood,
+    inputs=("mean", "logvar", "x"),
+    results=(DATAPOINT,),
+    uint8_range=None,
+)
+LAPLACE = Op(
+    plain.laplace_log_likelihood,
+    inputs=("loc", "log_scale", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range=None,
+)
+STUDENT_T = Op(
+    plain.student_t_log_likelihood,
+    inputs=("loc", "log_scale", "df", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range=None,
+)
+DISCRETIZED_LOGISTIC = Op(
+    plain.discretized_logistic_log_likelihood,
+    inputs=("loc", "log_scale", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range="signed",
+)
+CATEGORICAL = CategoricalOp(
+    plain.categorical_log_likelihood,
+    inputs=("logits", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    kept=("log_sum_exp",),
+)
+MULTINOMIAL = MultinomialOp(
+    plain.multinomial_log_likelihood,
+    inputs=("logits", "counts"),
+    results=(DATAPOINT,),
+    scaled=False,
+    kept=("log_sum_exp", "total"),
+)
+POISSON = Op(
+    plain.poisson_log_likelihood,
+    inputs=("log_rate", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range="count",
+)
+NEGATIVE_BINOMIAL = Op(
+    plain.negative_binomial_log_likelihood,
+    inputs=("log_mean", "log_dispersion", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range="count",
+)
+ZERO_INFLATED_NEGATIVE_BINOMIAL = Op(
+    plain.zero_inflated_negative_binomial_log_likelihood,
+    inputs=("log_mean", "log_dispersion", "zero_logits", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range="count",
+)
+STANDARD_KL = Op(
+    plain.standard_kl,
+    inputs=("mu", "logvar"),
+    results=(DATAPOINT,),
+)
+GAUSSIAN_KL = Op(
+    plain.gaussian_kl,
+    inputs=("mu", "logvar", "prior_mu", "prior_logvar"),
+    results=(DATAPOINT,),
+)
+REPARAMETERIZE = Op(
+    plain.reparameterize,
+    inputs=("mu", "logvar", "noise"),
+    results=(ELEMENT,),
+    vjp_inputs=(1, 2),  # the gradient of mu is that of z
+)
+SAMPLE_WITH_STANDARD_KL = Op(
+    plain.sample_with_standard_kl,
+    inputs=("mu", "logvar", "noise"),
+    results=(ELEMENT, DATAPOINT),
+)
+SAMPLE_WITH_GAUSSIAN_KL = Op(
+    plain.sample_with_gaussian_kl,
+    inputs=("mu", "logvar", "prior_mu", "prior_logvar", "noise"),
+    results=(ELEMENT, DATAPOINT),
+)
+
+LOGISTIC_MIXTURE = MixtureOp(
+    plain.logistic_mixture_log_likelihood,
+    inputs=("params", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range="signed",
+)
+
+MIXTURES = (LOGISTIC_MIXTURE,)
+
+#: Those whose kernels are in the list of csrc/ops.h.
+OPS = (
+    BERNOULLI,
+    BERNOULLI_PROBS,
+    CONTINUOUS_BERNOULLI,
+    GAUSSIAN,
+    LAPLACE,
+    STUDENT_T,
+    DISCRETIZED_LOGISTIC,
+    CATEGORICAL,
+    MULTINOMIAL,
+    POISSON,
+    NEGATIVE_BINOMIAL,
+    ZERO_INFLATED_NEGATIVE_BINOMIAL,
+    STANDARD_KL,
+    GAUSSIAN_KL,
+    REPARAMETERIZE,
+    SAMPLE_WITH_STANDARD_KL,
+    SAMPLE_WITH_GAUSSIAN_KL,
+)

@@ -1,0 +1,158 @@
+"""The log-likelihoods of classes: of one class per position, and of counts of all."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekern._backends import plain
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._checks import (
+    check_class_indices,
+    check_counts,
+    check_device,
+    check_float,
+    check_like,
+    check_mask,
+)
+from vaekern._ops import table
+from vaekern._ops.call import Call, run
+
+__all__ = ["categorical_log_likelihood", "multinomial_log_likelihood"]
+
+
+def categorical_log_likelihood(
+    logits: Tensor, x: Tensor, *, mask: Tensor | None = None, batch_dims: int = 1
+) -> Tensor:
+    r"""Categorical log-likelihood log p(x | logits), per datapoint in nats.
+
+    .. math:: \sum_i l_{i x_i} - \log \sum_k e^{l_{ik}}
+
+    over the positions i of a datapoint, with any real logits: they are normalised here. Neither
+    the probabilities nor their logarithms are stored. A class with logit :math:`-\infty` has
+    probability 0.
+
+    Args:
+        logits: the shape of ``x`` with one more dimension behind, the classes. Gets gradients.
+        x: indices of classes, of any integer dtype. As in :func:`torch.gather`, an index that is
+            no class is an error on the CPU and undefined on a GPU.
+        mask: which positions count: bool, the shape of ``x``, or with a 1 for each dimension it is
+            shared over. The others add exactly 0 to the value and to every gradient, whatever
+            their logits and indices are. None: all count.
+        batch_dims: how many leading dimensions of ``x`` index datapoints.
+
+    Returns:
+        Log-likelihoods, the shape ``x.shape[:batch_dims]``, float32 (float64 for float64).
+
+    Raises:
+        ValueError: shapes or devices do not fit.
+        TypeError: a dtype is not supported.
+    """
+    return run(categorical_call(logits, x, batch_dims).masked(mask))
+
+
+def multinomial_log_likelihood(
+    logits: Tensor,
+    counts: Tensor,
+    *,
+    coefficient: bool = True,
+    mask: Tensor | None = None,
+    batch_dims: int = 1,
+) -> Tensor:
+    r"""Multinomial log-likelihood log p(counts | logits), per datapoint in nats.
+
+    .. math::
+
+        \log \frac{N!}{\prod_k x_k!} + \sum_k x_k \bigl(l_k - \log \sum_j e^{l_j}\bigr),
+        \quad N = \sum_k x_k
+
+    with any real logits, as ``torch.distributions.Multinomial(logits=logits).log_prob(counts)``.
+    The variational autoencoders of collaborative filtering (Mult-VAE: Liang et al. 2018) and topic
+    models drop the coefficient, which does not depend on the logits: ``coefficient=False``. It
+    takes two more passes over the counts.
+
+    Args:
+        logits: any shape of which the last dimension is the classes. Gets gradients. A class with
+            logit :math:`-\infty` has probability 0.
+        counts: how often each class came up, the shape of ``logits``; of any floating-point or
+            integer dtype but bool, not necessarily integers. Integers are converted to floating
+            point first. Floating-point counts get gradients.
+        coefficient: whether to add the logarithm of the multinomial coefficient.
+        mask: which rows of logits count: bool, the shape of ``counts`` without its last dimension,
+            or with a 1 for each dimension it is shared over. The others add exactly 0 to the value
+            and to every gradient, whatever lies there. None: all count.
+        batch_dims: how many leading dimensions index datapoints; not the last one.
+
+    Returns:
+        Log-likelihoods, the shape ``logits.shape[:batch_dims]``, float32 (float64 for float64).
+
+    Raises:
+        ValueError: shapes or devices do not fit.
+        TypeError: a dtype is not supported.
+    """
+    if not isinstance(coefficient, bool):
+        raise TypeError(f"coefficient: expected a bool, got {type(coefficient).__name__}")
+    call = multinomial_call(logits, counts, batch_dims).masked(mask)
+    if not coefficient:
+        return run(call)
+    counts = call.inputs[1].to(accumulation_dtype((logits, counts)))  # gradients are rounded once
+    log_likelihood: Tensor = run(call.of(logits, counts))
+    if call.mask is not None:
+        counts = counts.masked_fill(~call.mask, 0.0)
+    return log_likelihood + _log_coefficient(counts, batch_dims).to(log_likelihood.dtype)
+
+
+def _log_coefficient(counts: Tensor, batch_dims: int) -> Tensor:
+    total = counts.sum(-1, keepdim=True, dtype=torch.float64)
+    factorials = torch.lgamma(counts + 1.0).sum(-1, keepdim=True, dtype=torch.float64)
+    return plain.per_datapoint(torch.lgamma(total + 1.0) - factorials, batch_dims)
+
+
+# --- checked calls ------------------------------------------------------------------------------
+
+
+class _CallOfRows(Call):
+    """One whose mask says which rows of logits count: it has no dimension of classes."""
+
+    __slots__ = ()
+
+    def masked(self, mask: Tensor | None) -> Call:
+        if mask is None:
+            return self
+        check_mask("mask", mask, "the rows of logits", self.inputs[0][..., 0])
+        return Call(self.op, *self.inputs, *self.attributes, mask=mask.unsqueeze(-1))
+
+
+def categorical_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:
+    check_float("logits", logits)
+    check_class_indices("x", x)
+    _check_classes(logits, batch_dims)
+    if x.shape != logits.shape[:-1]:
+        raise ValueError(
+            f"x: expected the shape of logits without its last dimension, the classes, "
+            f"{tuple(logits.shape[:-1])}, got {tuple(x.shape)}"
+        )
+    check_device("x", x, "logits", logits)
+    return _CallOfRows(table.CATEGORICAL, logits, x.to(torch.int32).unsqueeze(-1), batch_dims)
+
+
+def multinomial_call(logits: Tensor, counts: Tensor, batch_dims: int) -> Call:
+    check_float("logits", logits)
+    check_counts("counts", counts)
+    check_like("counts", counts, "logits", logits)
+    _check_classes(logits, batch_dims)
+    if not counts.is_floating_point():
+        counts = counts.to(accumulation_dtype((logits,)))
+    return _CallOfRows(table.MULTINOMIAL, logits, counts, batch_dims)
+
+
+def _check_classes(logits: Tensor, batch_dims: int) -> None:
+    if logits.dim() == 0 or logits.shape[-1] == 0:
+        raise ValueError(
+            f"logits: expected classes in the last dimension, got shape {tuple(logits.shape)}"
+        )
+    if not 0 <= batch_dims < logits.dim():
+        raise ValueError(
+            f"batch_dims: expected 0 to {logits.dim() - 1}, the number of dimensions of logits "
+            f"{tuple(logits.shape)} before the classes, got {batch_dims}"
+        )

@@ -1,0 +1,283 @@
+"""Log-likelihoods of a linear layer's outputs, without those outputs: for decoders whose last layer
+has so many that they do not fit, or not cheaply.
+
+The conventions are those of ``functional``. Outputs are computed in chunks, forward and again in
+the backward, for which the arguments are saved; or, for a sum over datapoints, once, and the
+gradients are saved. ``torch.func`` transforms, forward-mode
+derivatives and second derivatives work, but go through all outputs at once, and so does the
+reference backend.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from vaekern._backends.choice import backend_for
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import per_datapoint
+from vaekern._checks import (
+    broadcastable,
+    check_batch_dims,
+    check_class_indices,
+    check_device,
+    check_float,
+    check_scale,
+    check_target,
+    check_uint8_range,
+)
+from vaekern._ops import table
+from vaekern._ops.call import Clamp, clamp_logvar
+from vaekern._torch import autocast_enabled
+from vaekern.last_layer import sums
+from vaekern.last_layer.heads import Categorical, Elementwise
+from vaekern.last_layer.op import LinearOp
+
+__all__ = [
+    "linear_bernoulli_log_likelihood",
+    "linear_categorical_log_likelihood",
+    "linear_gaussian_log_likelihood",
+]
+
+REDUCTIONS = ("none", "sum", "mean")
+
+_BERNOULLI = LinearOp(Elementwise(table.BERNOULLI))
+_GAUSSIAN = LinearOp(Elementwise(table.GAUSSIAN))
+_CATEGORICAL = LinearOp(Categorical(table.CATEGORICAL))
+
+
+def linear_bernoulli_log_likelihood(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    x: Tensor,
+    *,
+    reduction: str = "none",
+    batch_dims: int = 1,
+    chunk: int | None = None,
+) -> Tensor:
+    r"""Bernoulli log-likelihood of the logits l = ``hidden @ weight.T + bias``, per datapoint in
+    nats.
+
+    .. math:: \sum x l - \log(1 + e^l)
+
+    Equal to ``bernoulli_log_likelihood(F.linear(hidden, weight, bias), x)``; the logits are never
+    in memory all at once. (After the fused linear cross-entropy of Liger Kernel, Hsu et al. 2024.)
+
+    Args:
+        hidden: [..., H], what the decoder's last layer takes. Gets gradients.
+        weight: [N, H], of the dtype of ``hidden`` (under autocast both are cast). Gets gradients.
+        bias: [N], or None. Gets gradients.
+        x: targets [..., N]: see :func:`vaekern.bernoulli_log_likelihood`.
+        reduction: over datapoints: ``"none"`` for one value each, ``"sum"`` or ``"mean"``. These
+            two compute their gradients along with the value and are faster.
+        batch_dims: how many leading dimensions index datapoints.
+        chunk: how many of the N outputs are computed at a time; by default as many as make a few
+            MiB. It changes results by rounding only.
+
+    Returns:
+        Log-likelihoods, the shape ``hidden.shape[:batch_dims]``, or a scalar; float32 (float64 for
+        float64).
+
+    Raises:
+        ValueError: shapes or devices do not fit, or a name is unknown.
+        TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
+    """
+    check_target("x", x)
+    layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
+    return _run(_BERNOULLI, layer, (_target_rows(x, hidden, weight),))
+
+
+def linear_gaussian_log_likelihood(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    x: Tensor,
+    logvar: Tensor | float = 0.0,
+    *,
+    scale: str = "logvar",
+    logvar_clamp: Clamp | None = None,
+    uint8_range: str = "unit",
+    reduction: str = "none",
+    batch_dims: int = 1,
+    chunk: int | None = None,
+) -> Tensor:
+    r"""Gaussian log-likelihood with the means m = ``hidden @ weight.T + bias``, per datapoint in
+    nats.
+
+    .. math:: -\tfrac12 \sum \bigl((x - m) e^{-v/2}\bigr)^2 + v + \log 2\pi
+
+    Equal to ``gaussian_log_likelihood(F.linear(hidden, weight, bias), x, logvar)``; the means are
+    never in memory all at once.
+
+    Args:
+        hidden, weight, bias, reduction, batch_dims, chunk: those of
+            :func:`linear_bernoulli_log_likelihood`.
+        x: targets [..., N]: see :func:`vaekern.gaussian_log_likelihood`.
+        logvar: log-variances (see ``scale``): a number, a scalar tensor, the shape of ``x``, its
+            event shape, or either with a 1 for each dimension it is shared over. Tensors get
+            gradients.
+        scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
+        logvar_clamp: bounds for the log-variance.
+        uint8_range: how a uint8 ``x`` is read, see :func:`vaekern.gaussian_log_likelihood`.
+
+    Returns:
+        Log-likelihoods, the shape ``hidden.shape[:batch_dims]``, or a scalar; float32 (float64 for
+        float64).
+
+    Raises:
+        ValueError: shapes or devices do not fit, or a name is unknown.
+        TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
+    """
+    check_target("x", x)
+    check_uint8_range(uint8_range, x)
+    check_scale(scale)
+    layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
+    rows = _target_rows(x, hidden, weight)
+    wide = accumulation_dtype((hidden, x))
+    spread = broadcastable("logvar", logvar, "x", x, batch_dims, wide)
+    spread = _for_rows(clamp_logvar(spread, scale, logvar_clamp), x)
+    return _run(_GAUSSIAN, layer, (spread, rows), (scale, uint8_range))
+
+
+def linear_categorical_log_likelihood(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    x: Tensor,
+    *,
+    reduction: str = "none",
+    batch_dims: int = 1,
+    chunk: int | None = None,
+) -> Tensor:
+    r"""Categorical log-likelihood of the logits l = ``hidden @ weight.T + bias``, one for each of N
+    classes, per datapoint in nats.
+
+    .. math:: \sum l_x - \log \sum_k e^{l_k}
+
+    the outer sum over the targets of a datapoint. Equal to minus ``F.cross_entropy`` of
+    ``F.linear(hidden, weight, bias)``; the logits are never in memory all at once.
+
+    Args:
+        hidden, weight, bias, reduction: those of :func:`linear_bernoulli_log_likelihood`.
+        x: classes [...], the shape of ``hidden`` without its last dimension, of an integer dtype. A
+            number that is no class, 0 to N - 1, makes the value NaN.
+        batch_dims: how many leading dimensions index datapoints: 1 with hidden [B, T, H] and x
+            [B, T] gives one value for each sequence.
+        chunk: how many of the N outputs are computed at a time, as there. With a ``reduction`` all
+            N are, of so many datapoints that these are as many numbers; by default 64 MiB.
+
+    Returns:
+        Log-likelihoods, the shape ``hidden.shape[:batch_dims]``, or a scalar; float32 (float64 for
+        float64).
+
+    Raises:
+        ValueError: shapes or devices do not fit, or a name is unknown.
+        TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
+    """
+    check_class_indices("x", x)
+    layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
+    _check_shape("x", x, tuple(hidden.shape[:-1]), hidden)
+    return _run(_CATEGORICAL, layer, (x.reshape(-1, 1),))
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+class _Layer(NamedTuple):
+    """Checked arguments: hidden [rows, H], weight and a bias, in the dtype that the layer computes
+    in; the shape of hidden without its last dimension; and what is asked of the rows' values."""
+
+    tensors: tuple[Tensor, Tensor, Tensor]
+    shape: torch.Size
+    reduction: str
+    batch_dims: int
+    chunk: int | None
+
+
+def _checked_layer(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    reduction: str,
+    batch_dims: int,
+    chunk: int | None,
+) -> _Layer:
+    check_float("hidden", hidden)
+    check_float("weight", weight)
+    if hidden.dim() == 0:
+        raise ValueError("hidden: expected at least one dimension, [..., H], got ()")
+    if weight.dim() != 2 or weight.shape[1] != hidden.shape[-1]:
+        raise ValueError(
+            f"weight: expected [N, {hidden.shape[-1]}], the last of hidden "
+            f"{tuple(hidden.shape)}, got {tuple(weight.shape)}"
+        )
+    check_device("weight", weight, "hidden", hidden)
+    if bias is None:
+        bias = weight.new_zeros(weight.shape[0])
+    check_float("bias", bias)
+    _check_shape("bias", bias, (weight.shape[0],), hidden)
+    check_batch_dims(batch_dims, "hidden without its last", hidden[..., 0])
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}")
+    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
+        raise ValueError(f"chunk: expected a number of outputs, 1 or more, got {chunk!r}")
+    hidden, weight, bias = _autocast(hidden, weight, bias)
+    for name, tensor in (("weight", weight), ("bias", bias)):
+        if tensor.dtype is not hidden.dtype:
+            raise TypeError(
+                f"{name}: expected the dtype of hidden, {hidden.dtype}, got {tensor.dtype}"
+            )
+    tensors = hidden.reshape(-1, hidden.shape[-1]), weight, bias
+    return _Layer(tensors, hidden.shape[:-1], reduction, batch_dims, chunk)
+
+
+def _target_rows(x: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
+    """Targets, one for each output, as [rows, N]."""
+    n = weight.shape[0]
+    _check_shape("x", x, (*hidden.shape[:-1], n), hidden)
+    return x.reshape(-1, n)
+
+
+def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], hidden: Tensor) -> None:
+    if tensor.shape != shape:
+        raise ValueError(f"{name}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
+    check_device(name, tensor, "hidden", hidden)
+
+
+def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """What autocast does to the arguments of a linear layer."""
+    if not autocast_enabled(tensors[0]):
+        return tensors
+    dtype = torch.get_autocast_dtype(tensors[0].device.type)
+    return tuple(t if t.dtype is torch.float64 else t.to(dtype) for t in tensors)
+
+
+def _for_rows(parameter: Tensor, x: Tensor) -> Tensor:
+    """A parameter that broadcasts to x [..., N], as one that broadcasts to [rows, N]."""
+    if parameter.dim() <= 1:
+        return parameter
+    leading, last = x.shape[:-1], parameter.shape[-1]
+    if math.prod(parameter.shape[:-1]) > 1:
+        parameter = parameter.expand(*leading, last)
+    return parameter.reshape(-1, last)
+
+
+def _run(
+    op: LinearOp, layer: _Layer, of_head: tuple[Tensor, ...], attributes: tuple[Any, ...] = ()
+) -> Tensor:
+    tensors, shape, reduction, batch_dims, chunk = layer
+    backend = backend_for(tensors[0].device.type)
+    call = (*tensors, *of_head, *attributes, chunk or 0)
+    args = (*call, backend)
+    n = shape[:batch_dims].numel()
+    if reduction != "none" and sums.applies(op, args):
+        return sums.weighted_sum(op, args, 1.0 / n if reduction == "mean" else 1.0)
+    rows = op.on_plain_torch(*op.split(call)) if backend == "reference" else op(*args)
+    value = per_datapoint(rows.reshape(shape), batch_dims)
+    if reduction == "none":
+        return value
+    return value.mean() if reduction == "mean" else value.sum()
