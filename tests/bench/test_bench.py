@@ -19,7 +19,7 @@ from torch import Tensor
 from vaekern import _native
 from vaekern._ops import OPS as TABLE
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 300.0  # seconds
 
 if not (ROOT / "bench").exists():

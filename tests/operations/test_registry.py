@@ -17,7 +17,7 @@ from vaekern import _core, _native, _ops, _plain
 from vaekern._checks import SCALES
 from vaekern._op import DATAPOINT, ELEMENT, Op
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def op_name(op: Op) -> str:
