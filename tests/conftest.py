@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
+import backends
 import pytest
 import torch
 
 import vaekern as vk
 from vaekern._backends import native
-
-# Helpers beside the tests (cases.py and others). The checkout itself stays off the path: the tests
-# import the package that is installed.
-sys.path.insert(0, str(Path(__file__).parent))
-
-import backends
 
 USABLE_ISAS = [] if native.core is None else list(native.core.usable_isas())
 
@@ -27,6 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="cpu",
         choices=("cpu", "cuda"),
         help="where the tests of all backends run; on cpu, those of GPUs are emulated",
+    )
+    parser.addoption(
+        "--write-pages",
+        action="store_true",
+        help="write anew the pages of docs/ that tables of the tests make",
     )
 
 

@@ -1,6 +1,6 @@
 """The private torch names this package relies on, and what torch answers awkwardly, in one place.
 
-All exist and behave alike from torch 2.6 to 2.15; ``tests/test_compat.py`` checks each.
+All exist and behave alike from torch 2.6 to 2.15; ``tests/torch/test_compat.py`` checks each.
 """
 
 from __future__ import annotations

@@ -1,18 +1,14 @@
-"""The helper beside these tests on the path, and a fixture."""
+"""Fixtures of the drop-ins' tests."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 from torch import Tensor
 
 from vaekern.compat import torch_distributions
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture

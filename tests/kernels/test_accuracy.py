@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from accuracy import SUBJECTS, Subject, errors, points, table
+from accuracy import LIMIT, SUBJECTS, Subject, errors, points, table
 
-LIMIT = 4.0
 STANDARD_KL = next(subject for subject in SUBJECTS if subject.name == "standard_kl")
 
 

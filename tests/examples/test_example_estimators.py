@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="the example's packages: pip install '.[examples]'")
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def rows_of(script: str, *options: str) -> list[list[str]]:

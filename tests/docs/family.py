@@ -1,7 +1,7 @@
 """The family: every density, divergence, posterior, prior and objective, where it runs and what
-shows it: the tables of docs/family.md, which ``python tests/family.py`` writes.
+shows it: the tables of docs/family.md, which ``pytest tests/docs --write-pages`` writes.
 
-What runs over tests/cases.py is read from there; the rest names its tests.
+What runs over tests/operations/cases.py is read from there; the rest names its tests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import accuracy
 import backends
 from cases import CASES
 
-PAGE = Path(__file__).parents[1] / "docs" / "family.md"
+PAGE = Path(__file__).parents[2] / "docs" / "family.md"
 
 #: Independent oracles beside the densities in many digits of accuracy.py.
 ORACLES = {
@@ -137,8 +137,8 @@ ITEMS = (
 
 _HEAD = """# The family
 
-What the library computes, where, and which tests (in `tests/`) show it; `python tests/family.py`
-writes this page, and a test fails where it is not up to date.
+What the library computes, where, and which tests (in `tests/`) show it; `pytest tests/docs
+--write-pages` writes this page, and a test fails where it is not up to date.
 
 ## Operations
 
@@ -192,7 +192,3 @@ def page() -> str:
     ]
     operations = [_operation(function) for function in functions]
     return _HEAD + "\n".join(operations) + "\n" + _MIDDLE + "\n".join(items) + "\n"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

@@ -1,9 +1,9 @@
 """What the Triton kernels take of a GPU: registers, stack (spilled registers go there) and shared
 memory, and how many of their loads are 16 bytes wide.
 
-``python tests/triton_resources.py`` compiles every operation for several architectures, in its main
-specialisation (dense float32, log-variances), and writes ``triton_resources.csv`` beside this file.
-Names of kernels restrict it to them, and print. No GPU is needed, and none is measured.
+``python tests/gpu/triton_resources.py`` compiles every operation for several architectures, in
+its main specialisation (dense float32, log-variances), and writes ``triton_resources.csv`` beside
+this file. Names of kernels restrict it to them, and print. No GPU is needed, and none is measured.
 """
 
 from __future__ import annotations

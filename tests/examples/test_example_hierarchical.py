@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="the example's packages: pip install '.[examples]'")
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "hierarchical.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "hierarchical.py"
 
 
 def test_it_trains() -> None:

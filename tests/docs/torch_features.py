@@ -1,12 +1,12 @@
 """What of torch works with vaekern, and the tests that show it: the table of
-docs/torch_features.md, which ``python tests/torch_features.py`` writes."""
+docs/torch_features.md, which ``pytest tests/docs --write-pages`` writes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-PAGE = Path(__file__).parents[1] / "docs" / "torch_features.md"
+PAGE = Path(__file__).parents[2] / "docs" / "torch_features.md"
 
 _INTEGRATION, _GRADIENTS = "test_torch_integration.py", "test_gradients.py"
 _HERE, _RANKS = "test_torch_features.py", "test_distributed.py"
@@ -165,7 +165,7 @@ FEATURES = (
 _HEAD = """# What works with torch
 
 Each row is shown by the tests it names (in `tests/`); a test fails where this page and they differ.
-`python tests/torch_features.py` writes it.
+`pytest tests/docs --write-pages` writes it.
 
 | Feature | | Shown by |
 | --- | --- | --- |
@@ -181,7 +181,3 @@ def page() -> str:
         f"| {f.name} | {f.what} | {', '.join(f'`{test}`' for test in f.tests)} |" for f in FEATURES
     ]
     return _HEAD + "\n".join(rows) + "\n"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

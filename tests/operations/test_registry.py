@@ -19,7 +19,7 @@ from vaekern._checks import SCALES
 from vaekern._ops import table
 from vaekern._ops.elementwise import DATAPOINT, ELEMENT, Op
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def op_name(op: Op) -> str:

@@ -68,4 +68,4 @@ def test_kernels_take_no_more_than_the_table_says(measured: Usages) -> None:
         or usage.registers > table[key].registers
         or usage.shared > table[key].shared
     }
-    assert grown == {}, "as intended? python tests/cuda_resources.py rewrites the table"
+    assert grown == {}, "as intended? python tests/gpu/cuda_resources.py rewrites the table"

@@ -1,6 +1,6 @@
 """What the CUDA kernels take of a GPU, as the assembler laid them out: registers, stack, shared
-memory. ``python tests/cuda_resources.py`` rewrites the table beside this file from the installed
-extension; the test suite compares the two.
+memory. ``python tests/gpu/cuda_resources.py`` rewrites the table beside this file from the
+installed extension; the test suite compares the two.
 """
 
 from __future__ import annotations

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 import torch
 import triton_interpreter
-from accuracy import Subject, errors, table
+from accuracy import LIMIT, Subject, errors, table
 from case import Case, label_of
 from cases import ONE_PER_OP
 from compare import run, same_bits, upstream_for
+from philox_answers import KNOWN_ANSWERS, signed
 from raw_launch import DTYPES, Kernel, Launch
-from test_accuracy import LIMIT
-from test_noise import KNOWN_ANSWERS, _signed
 from torch import Tensor
 
 import vaekern as vk
@@ -253,7 +252,7 @@ def _words(first: int, n: int, seed: int, stream: int) -> list[int]:
 def test_known_answers(
     counter: tuple[int, ...], key: tuple[int, int], words: tuple[int, ...]
 ) -> None:
-    first, stream, seed = _signed(*counter[:2]), _signed(*counter[2:]), _signed(*key)
+    first, stream, seed = signed(*counter[:2]), signed(*counter[2:]), signed(*key)
     assert tuple(_words(first, 1, seed, stream)) == words
 
 

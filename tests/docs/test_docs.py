@@ -14,7 +14,7 @@ import pytest
 
 import vaekern as vk
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/dropins").glob("*.md")]
 EXECUTED = [ROOT / "README.md", *sorted(PAGES)]
 LINKED = [*EXECUTED, ROOT / "CONTRIBUTING.md"]

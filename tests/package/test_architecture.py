@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1] / "vaekern"
+ROOT = Path(__file__).parents[2] / "vaekern"
 
 FILES = {
     ".".join(("vaekern", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(

@@ -78,7 +78,7 @@ def test_the_example_trains_on_two_processes(tmp_path: Path) -> None:
     """One of them prints and writes; what it writes is the model's state, not its wrapper's."""
     for package in ("matplotlib", "sklearn", "tqdm"):
         pytest.importorskip(package, reason="the example's packages: pip install '.[examples]'")
-    script = HERE.parent / "examples" / "train_mnist.py"
+    script = HERE.parents[1] / "examples" / "train_mnist.py"
     small = ("--dataset=digits", "--device=cpu", "--hidden=32", "--latent=2", f"--out={tmp_path}")
     run = torchrun(str(script), *small, "--epochs=2", "--importance-samples=10")
     assert run.returncode == 0, run.stderr

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("mlxtend", reason="the example's packages: pip install '.[examples]'")
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "iwae.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "iwae.py"
 
 
 def test_both_implementations_learn() -> None:

@@ -13,29 +13,11 @@ import torch
 from case import Case, label_of
 from cases import CASES
 from compare import leaves
+from philox_answers import KNOWN_ANSWERS, signed
 from torch import Tensor
 
 import vaekern as vk
 from vaekern._backends import native, plain
-
-# Philox4x32-10: counter, key -> words (Random123, tests/kat_vectors)
-KNOWN_ANSWERS = (
-    (
-        (0x00000000, 0x00000000, 0x00000000, 0x00000000),
-        (0x00000000, 0x00000000),
-        (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8),
-    ),
-    (
-        (0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF),
-        (0xFFFFFFFF, 0xFFFFFFFF),
-        (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD),
-    ),
-    (
-        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
-        (0xA4093822, 0x299F31D0),
-        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
-    ),
-)
 
 #: Half the logarithm's error (2) and half an ulp for the square root, 2 for the sine, half for the
 #: product. The angle's quadrant is exact, so sines near 0 keep their digits; only below ULP_FLOOR,
@@ -47,11 +29,6 @@ ULP_FLOOR = 2.0**-40
 #: two-sided test, and would have caught a bias of the size beside them.
 N = 2**22
 SIGMAS = 3.89
-
-
-def _signed(low: int, high: int) -> int:
-    value = low | high << 32
-    return value - 2**64 if value >= 2**63 else value
 
 
 def normals(
@@ -90,7 +67,7 @@ def test_known_answers_of_the_kernels(
     counter: tuple[int, ...], key: tuple[int, int], words: tuple[int, ...], isa: str
 ) -> None:
     assert native.core is not None
-    first, stream, seed = _signed(*counter[:2]), _signed(*counter[2:]), _signed(*key)
+    first, stream, seed = signed(*counter[:2]), signed(*counter[2:]), signed(*key)
     assert tuple(native.core.philox_words(first, 1, seed, stream)) == words
 
 
@@ -98,8 +75,8 @@ def test_known_answers_of_the_kernels(
 def test_known_answers_of_the_reference(
     counter: tuple[int, ...], key: tuple[int, int], words: tuple[int, ...]
 ) -> None:
-    first = torch.tensor([_signed(*counter[:2])])
-    seed = torch.tensor([_signed(*key), _signed(*counter[2:])])
+    first = torch.tensor([signed(*counter[:2])])
+    seed = torch.tensor([signed(*key), signed(*counter[2:])])
     assert tuple(int(w) for w in plain.philox(first, seed)) == words
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from vaekern._backends import native
 from vaekern._ops.table import OPS as TABLE
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 300.0  # seconds
 
 if not (ROOT / "bench").exists():

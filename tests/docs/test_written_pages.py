@@ -9,13 +9,17 @@ import family
 import pytest
 import torch_features
 
+TESTS = Path(__file__).parents[1]
+
 pages = pytest.mark.parametrize("table", [family, torch_features], ids=lambda table: table.__name__)
 
 
 @pages
-def test_the_page_is_the_table(table: ModuleType) -> None:
+def test_the_page_is_the_table(table: ModuleType, pytestconfig: pytest.Config) -> None:
+    if pytestconfig.getoption("--write-pages"):
+        table.PAGE.write_text(table.page(), encoding="utf-8")
     assert table.PAGE.read_text(encoding="utf-8") == table.page(), (
-        f"write it again: python tests/{table.__name__}.py"
+        "write it again: pytest tests/docs --write-pages"
     )
 
 
@@ -23,5 +27,5 @@ def test_the_page_is_the_table(table: ModuleType) -> None:
 def test_the_tests_it_names_exist(table: ModuleType) -> None:
     for test in table.named_tests():
         file, name = test.split("::")
-        source = (Path(__file__).parent / file).read_text(encoding="utf-8")
-        assert f"\ndef {name}(" in source, test
+        (path,) = TESTS.rglob(file)
+        assert f"\ndef {name}(" in path.read_text(encoding="utf-8"), test

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="the example's packages: pip install '.[examples]'")
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "images.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "images.py"
 
 
 def test_a_mixture_needs_fewer_bits() -> None:

@@ -16,7 +16,7 @@ import torch
 for package in ("matplotlib", "sklearn", "tqdm"):
     pytest.importorskip(package, reason="the example's packages: pip install '.[examples]'")
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "train_mnist.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "train_mnist.py"
 FIGURES = ("reconstructions", "samples", "latent_map", "latent_grid", "elbo")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PATIENCE = 300.0  # seconds
