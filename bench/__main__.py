@@ -10,13 +10,14 @@ from pathlib import Path
 
 import torch
 
-from bench import compare, kernels, last_layer, memory, overhead, plot, steps, sweep, train
-from bench.families import OPS
-from bench.measure import Effort
-from bench.models import MODELS
-from bench.providers import BACKENDS, PEERS, Provider, selected
-from bench.report import RESULTS, Results, print_environment
-from bench.workloads import WORKLOADS
+from bench.harness import plot
+from bench.harness.measure import Effort
+from bench.harness.report import RESULTS, Results, print_environment
+from bench.problems.families import OPS
+from bench.problems.models import MODELS
+from bench.problems.providers import BACKENDS, PEERS, Provider, selected
+from bench.problems.workloads import WORKLOADS
+from bench.suites import compare, kernels, last_layer, memory, overhead, steps, sweep, train
 from vaekern._backends import native
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

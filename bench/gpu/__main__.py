@@ -22,7 +22,7 @@ from bench.gpu.measure import COPY, Budget, Figures, copy_bandwidth, run_tables
 from bench.gpu.report import Outcome, Run, print_figures
 from bench.gpu.sizes import tables
 from bench.gpu.timing import DeviceClock, DryClock
-from bench.report import RESULTS, Row
+from bench.harness.report import RESULTS, Row
 from vaekern._backends import native
 from vaekern._backends.config import config
 

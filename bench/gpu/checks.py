@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 import vaekern as vk
-from bench.correctness import Oracle
 from bench.gpu.machine import Machine
-from bench.providers import on_backend
-from bench.workloads import Problem, Workload
+from bench.harness.correctness import Oracle
+from bench.problems.providers import on_backend
+from bench.problems.workloads import Problem, Workload
 
 Results = tuple[Tensor, ...]
 Capture = Callable[[Callable[[], Results]], Callable[[], Results]]

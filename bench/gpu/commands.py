@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bench.environment import ROOT
+from bench.harness.environment import ROOT
 
 _SANITIZER = "compute-sanitizer"
 _SANITIZER_TOOLS = ("memcheck", "racecheck")

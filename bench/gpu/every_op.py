@@ -9,10 +9,10 @@ import contextlib
 import torch
 
 import vaekern as vk
-from bench.families import OPS
 from bench.gpu.machine import GPU_BACKENDS
-from bench.providers import on_backend
-from bench.workloads import Workload
+from bench.problems.families import OPS
+from bench.problems.providers import on_backend
+from bench.problems.workloads import Workload
 
 #: One element; rows of one; a column; primes; one row over several blocks.
 _SHAPES = ((1, 1), (7, 1), (1, 13), (5, 131), (37, 61), (2, 40_009))

@@ -10,8 +10,8 @@ from importlib import metadata
 import torch
 
 import vaekern as vk
-from bench import environment
-from bench.report import Row
+from bench.harness import environment
+from bench.harness.report import Row
 
 GPU_BACKENDS = ("cuda", "triton")
 

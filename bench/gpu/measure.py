@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from bench.families import Form
 from bench.gpu.machine import Machine
 from bench.gpu.sizes import Table
-from bench.measure import check, described
-from bench.report import Row, timing_columns
-from bench.timing import Call, Clock, Step, Timings, interleaved
-from bench.workloads import Problem
+from bench.harness.measure import check, described
+from bench.harness.report import Row, timing_columns
+from bench.harness.timing import Call, Clock, Step, Timings, interleaved
+from bench.problems.families import Form
+from bench.problems.workloads import Problem
 
 COPY = "copy_"
 

@@ -6,11 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.environment import commit
 from bench.gpu.machine import Machine
 from bench.gpu.measure import COPY, Figures
-from bench.report import Row, append_csv, print_table, slug
-from bench.timing import Timings
+from bench.harness.environment import commit
+from bench.harness.report import Row, append_csv, print_table, slug
+from bench.harness.timing import Timings
 
 _HEADER = (
     "provider",

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from bench.families import OPS
-from bench.forms import distributions, eager
 from bench.gpu.machine import Machine
-from bench.operands import Shape
-from bench.providers import Provider, compiled, on_backend
-from bench.report import dtype_name
-from bench.workloads import WORKLOADS, Workload, op_workload
+from bench.harness.report import dtype_name
+from bench.problems.families import OPS
+from bench.problems.forms import distributions, eager
+from bench.problems.operands import Shape
+from bench.problems.providers import Provider, compiled, on_backend
+from bench.problems.workloads import WORKLOADS, Workload, op_workload
 
 #: Batches are larger by these factors, or by less where the memory is too small. 16 times W1 is
 #: still so small that launches cost more than the work.

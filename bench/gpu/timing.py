@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from bench.timing import Call, Laps, Step
+from bench.harness.timing import Call, Laps, Step
 
 _CALIBRATION_CYCLES = 20_000_000
 _MOST_RETRIES = 4

@@ -116,8 +116,8 @@ def test_figures(tmp_path: Path) -> None:
 
 
 def test_every_operation_is_measured() -> None:
-    from bench.families import OPS
-    from bench.kernels import CASES
+    from bench.problems.families import OPS
+    from bench.suites.kernels import CASES
 
     names = {op.name for op in TABLE}
     assert set(OPS) == names
@@ -135,10 +135,10 @@ def _scaled(form, factor: float):
 
 @pytest.mark.parametrize("family", [op.name for op in TABLE] + ["bernoulli_elbo", "gaussian_elbo"])
 def test_a_wrong_provider_is_not_timed(family: str) -> None:
-    from bench.forms import eager
-    from bench.measure import check
-    from bench.providers import Provider
-    from bench.workloads import Workload
+    from bench.harness.measure import check
+    from bench.problems.forms import eager
+    from bench.problems.providers import Provider
+    from bench.problems.workloads import Workload
 
     form = eager.FORMS[family]
     providers = [
@@ -153,10 +153,10 @@ def test_a_wrong_provider_is_not_timed(family: str) -> None:
 
 
 def test_repeating_noise_is_wrong() -> None:
-    from bench.forms import vaekern
-    from bench.measure import check
-    from bench.providers import Provider
-    from bench.workloads import op_workload
+    from bench.harness.measure import check
+    from bench.problems.forms import vaekern
+    from bench.problems.providers import Provider
+    from bench.problems.workloads import op_workload
 
     def seeded(mu: Tensor, logvar: Tensor) -> Tensor:
         with torch.random.fork_rng():
@@ -194,9 +194,9 @@ def test_graph_and_stream_checks_find_faults(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_peak_memory_counts_results_and_gradients() -> None:
     """Large ones, too, which vaekern takes from a pool of its own."""
-    from bench import memory
-    from bench.providers import on_backend
-    from bench.workloads import Workload
+    from bench.problems.providers import on_backend
+    from bench.problems.workloads import Workload
+    from bench.suites import memory
 
     shape = (1024, 1024)
     workload = Workload("", "", "reparameterize", latent=shape)
@@ -209,7 +209,7 @@ def test_peak_memory_counts_results_and_gradients() -> None:
 
 
 def test_bytes_that_must_move() -> None:
-    from bench.workloads import WORKLOADS, op_workload
+    from bench.problems.workloads import WORKLOADS, op_workload
 
     w1 = WORKLOADS["W1"]
     assert w1.bytes_to_move(torch.float32) == 4 * (3 * 128 * 784 + 8 * 128 * 20)
@@ -227,7 +227,7 @@ def test_batches_shrink_to_fit_the_memory() -> None:
 
     from bench.gpu.machine import imagined
     from bench.gpu.sizes import larger
-    from bench.workloads import WORKLOADS
+    from bench.problems.workloads import WORKLOADS
 
     w5, machine = WORKLOADS["W5"], imagined()
     assert larger(w5, 16, machine, torch.float32).latent[0] == 16 * 16384
@@ -244,7 +244,7 @@ def _row(**columns: str) -> dict[str, str]:
 
 
 def test_rows_with_new_columns_join_old_ones(tmp_path: Path) -> None:
-    from bench.report import append_csv
+    from bench.harness.report import append_csv
 
     path = tmp_path / "folder" / "results.csv"
     append_csv(path, [_row(median_ms="1")])
@@ -256,8 +256,8 @@ def test_rows_with_new_columns_join_old_ones(tmp_path: Path) -> None:
 
 
 def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from bench import compare
-    from bench.report import append_csv
+    from bench.harness.report import append_csv
+    from bench.suites import compare
 
     path = tmp_path / "results.csv"
 
@@ -284,8 +284,8 @@ def test_gpu_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from bench.gpu.measure import COPY, Figures
     from bench.gpu.report import Outcome, Run, print_figures
     from bench.gpu.sizes import Table
-    from bench.timing import Timing
-    from bench.workloads import op_workload
+    from bench.harness.timing import Timing
+    from bench.problems.workloads import op_workload
 
     def timings(*parts: str):
         return {part: Timing(2e-6, 1e-6, 3e-6, 5) for part in parts}
@@ -318,7 +318,7 @@ def test_the_mlp_is_that_of_the_example(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     import train_mnist
 
-    from bench.models import MODELS
+    from bench.problems.models import MODELS
 
     model = MODELS["mlp"]
     options = ["train_mnist.py"]

@@ -1,4 +1,4 @@
-"""The plan of the package: which file may name which. Imports inside functions and for types count."""
+"""The plan of the package: which file may name which. Imports in functions and for types count."""
 
 from __future__ import annotations
 

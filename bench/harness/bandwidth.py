@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from bench.environment import last_level_cache_bytes
-from bench.timing import Call, rotating
+from bench.harness.environment import last_level_cache_bytes
+from bench.harness.timing import Call, rotating
 
 #: Larger problems are compared with the speed of this many bytes.
 _LARGEST = 2**29

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from bench import bandwidth, memory
-from bench.correctness import Oracle
-from bench.families import Form
-from bench.providers import Provider
-from bench.report import Results, Row, dtype_name, timing_columns
-from bench.timing import Step, Timings, interleaved
-from bench.workloads import Problem, Workload
+from bench.harness import bandwidth
+from bench.harness.correctness import Oracle
+from bench.harness.report import Results, Row, dtype_name, timing_columns
+from bench.harness.timing import Step, Timings, interleaved
+from bench.problems.families import Form
+from bench.problems.providers import Provider
+from bench.problems.workloads import Problem, Workload
+from bench.suites import memory
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from bench.operands import Shape
+from bench.problems.operands import Shape
 
 
 class Networks(nn.Module):

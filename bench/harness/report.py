@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from bench import environment
-from bench.timing import Timing
+from bench.harness import environment
+from bench.harness.timing import Timing
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 Row = dict[str, str]
 

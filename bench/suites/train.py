@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 import vaekern as vk
-from bench.forms import eager, functional, vaekern
-from bench.measure import Effort
-from bench.models import MODELS, Model, Networks
-from bench.providers import OURS
-from bench.report import Results, dtype_name, print_table, timing_columns
-from bench.timing import Call, interleaved
+from bench.harness.measure import Effort
+from bench.harness.report import Results, dtype_name, print_table, timing_columns
+from bench.harness.timing import Call, interleaved
+from bench.problems.forms import eager, functional, vaekern
+from bench.problems.models import MODELS, Model, Networks
+from bench.problems.providers import OURS
 
 _TOLERANCE = 1e-5  # of the losses, which take the same tensors
 _NETWORKS = "networks alone"

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bench.families import FAMILIES, Family, Form
-from bench.operands import Operand, Random, Shape
-from bench.timing import Step
+from bench.harness.timing import Step
+from bench.problems.families import FAMILIES, Family, Form
+from bench.problems.operands import Operand, Random, Shape
 
 _CPU = torch.device("cpu")
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from bench.measure import Effort, Measurement, measure
-from bench.providers import Provider
-from bench.report import Results, dtype_name, print_table
-from bench.steps import print_excluded
-from bench.workloads import op_workload
+from bench.harness.measure import Effort, Measurement, measure
+from bench.harness.report import Results, dtype_name, print_table
+from bench.problems.providers import Provider
+from bench.problems.workloads import op_workload
+from bench.suites.steps import print_excluded
 
 _PARTS = ("forward", "backward", "both")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.report import MEASURED, RESULTS, Row, print_table, read_csv
+from bench.harness.report import MEASURED, RESULTS, Row, print_table, read_csv
 
 #: Columns that two results may differ in and still be of the same thing.
 _VERSIONS = ("date", "commit", "vaekern", "torch", "triton", "cuda", "driver")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.report import Row, slug
+from bench.harness.report import Row, slug
 
 _Group = dict[str, list[Row]]
 

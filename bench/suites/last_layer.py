@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn import functional
 
 import vaekern as vk
-from bench import memory
-from bench.families import Form
-from bench.measure import Effort
-from bench.operands import Random
-from bench.providers import OURS
-from bench.report import Results, dtype_name, print_table, timing_columns
-from bench.timing import interleaved
-from bench.workloads import Problem
+from bench.harness.measure import Effort
+from bench.harness.report import Results, dtype_name, print_table, timing_columns
+from bench.harness.timing import interleaved
+from bench.problems.families import Form
+from bench.problems.operands import Random
+from bench.problems.providers import OURS
+from bench.problems.workloads import Problem
+from bench.suites import memory
 
 SHAPE = (4096, 256, 50_000)
 _SMALL = (7, 5, 300)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import torch
 
-from bench.measure import Effort, Measurement, measure
-from bench.providers import OURS, PEERS, Provider
-from bench.report import Results, dtype_name, print_table
-from bench.timing import Timings
-from bench.workloads import WORKLOADS
+from bench.harness.measure import Effort, Measurement, measure
+from bench.harness.report import Results, dtype_name, print_table
+from bench.harness.timing import Timings
+from bench.problems.providers import OURS, PEERS, Provider
+from bench.problems.workloads import WORKLOADS
 
 
 def run(

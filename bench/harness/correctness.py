@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from bench.families import Family, Form
-from bench.workloads import Problem
+from bench.problems.families import Family, Form
+from bench.problems.workloads import Problem
 
 #: Largest error of a tensor, relative to its largest element. Peers compute bfloat16 inputs in
 #: bfloat16 throughout, several roundings of 2^-9 each.

@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bench.families import Form
-from bench.forms.eager import per_datapoint, total_gaussian_nll
+from bench.problems.families import Form
+from bench.problems.forms.eager import per_datapoint, total_gaussian_nll
 
 
 class _DiagonalGaussian:

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
-from bench.families import Form
-from bench.providers import Provider
-from bench.report import Results, Row, dtype_name, print_table
-from bench.workloads import WORKLOADS, Problem
+from bench.harness.report import Results, Row, dtype_name, print_table
+from bench.problems.families import Form
+from bench.problems.providers import Provider
+from bench.problems.workloads import WORKLOADS, Problem
 
 _MIB = 2**20
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.families import Form
-from bench.forms.eager import per_datapoint, sample, total_kl
+from bench.problems.families import Form
+from bench.problems.forms.eager import per_datapoint, sample, total_kl
 
 
 def bernoulli_loss(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:

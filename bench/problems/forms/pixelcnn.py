@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.families import Form
+from bench.problems.families import Form
 
 
 def _image_nll(

@@ -16,7 +16,7 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from bench.families import Form
+from bench.problems.families import Form
 
 
 def _per_datapoint(distribution: Distribution, like: Tensor) -> Distribution:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 import vaekern as vk
-from bench.families import Form
-from bench.forms import diffusers, distributions, eager, functional, pixelcnn, vaekern
+from bench.problems.families import Form
+from bench.problems.forms import diffusers, distributions, eager, functional, pixelcnn, vaekern
 
 #: vaekern's name among the providers, on the backend that is the best for the device.
 OURS = "vaekern"

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import torch
 
-from bench.families import OPS, Form
-from bench.measure import Effort, check, described
-from bench.providers import Provider
-from bench.report import Results, print_table, timing_columns
-from bench.timing import Call, interleaved
-from bench.workloads import WORKLOADS, Problem, Workload
+from bench.harness.measure import Effort, check, described
+from bench.harness.report import Results, print_table, timing_columns
+from bench.harness.timing import Call, interleaved
+from bench.problems.families import OPS, Form
+from bench.problems.providers import Provider
+from bench.problems.workloads import WORKLOADS, Problem, Workload
 
 CALLS = ("elbo_loss", *OPS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 import vaekern as vk
-from bench.families import Form
+from bench.problems.families import Form
 
 
 def bernoulli_loss(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bench.bandwidth import uncached_sets
-from bench.measure import Effort
-from bench.report import Results, dtype_name, print_table, timing_columns
-from bench.timing import Call, HostClock, Timings, interleaved, rotating
+from bench.harness.bandwidth import uncached_sets
+from bench.harness.measure import Effort
+from bench.harness.report import Results, dtype_name, print_table, timing_columns
+from bench.harness.timing import Call, HostClock, Timings, interleaved, rotating
 from vaekern._backends import cpu, native
 from vaekern._backends.launch import LogSumExp, Noise, PerDatapoint, launch
 

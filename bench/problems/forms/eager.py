@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.families import Form
-from bench.forms.pixelcnn import precise_image_nll
+from bench.problems.families import Form
+from bench.problems.forms.pixelcnn import precise_image_nll
 
 _LOG_2PI = math.log(2.0 * math.pi)
 

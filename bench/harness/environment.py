@@ -15,7 +15,7 @@ import torch
 import vaekern as vk
 from vaekern._backends import native
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 

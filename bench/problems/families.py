@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from bench import answers
-from bench.operands import (
+from bench.problems import answers
+from bench.problems.operands import (
     BERNOULLI,
     BERNOULLI_PROBS,
     CATEGORICAL,

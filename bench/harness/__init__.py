@@ -1,0 +1,1 @@
+"""How it is measured, checked, written down and drawn, whatever is measured."""

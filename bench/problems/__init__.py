@@ -1,0 +1,1 @@
+"""What is measured: computations, the sizes of workloads, and who computes them."""

@@ -1,0 +1,1 @@
+"""What ``python -m bench`` can measure: one module per suite."""
