@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from operations.description import Form
 
 from bench.gpu.machine import Machine
 from bench.gpu.sizes import Table
 from bench.harness.measure import check, described
 from bench.harness.report import Row, timing_columns
 from bench.harness.timing import Call, Clock, Step, Timings, interleaved
-from bench.problems.families import Form
 from bench.problems.workloads import Problem
 
 COPY = "copy_"

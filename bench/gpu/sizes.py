@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
+from operations.operands import Shape
 
 from bench.gpu.machine import Machine
 from bench.harness.report import dtype_name
 from bench.problems.families import OPS
 from bench.problems.forms import distributions, eager
-from bench.problems.operands import Shape
 from bench.problems.providers import Provider, compiled, on_backend
 from bench.problems.workloads import WORKLOADS, Workload, op_workload
 

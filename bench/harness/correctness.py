@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
+from operations.description import Form
 from torch import Tensor
 
-from bench.problems.families import Family, Form
+from bench.problems.families import Family
 from bench.problems.workloads import Problem
 
 #: Largest error of a tensor, relative to its largest element. Peers compute bfloat16 inputs in

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from operations.description import Form
 
 from bench.harness import bandwidth
 from bench.harness.correctness import Oracle
 from bench.harness.report import Results, Row, dtype_name, timing_columns
 from bench.harness.timing import Step, Timings, interleaved
-from bench.problems.families import Form
 from bench.problems.providers import Provider
 from bench.problems.workloads import Problem, Workload
 from bench.suites import memory

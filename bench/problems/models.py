@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from operations.operands import Shape
 from torch import Tensor, nn
-
-from bench.problems.operands import Shape
 
 
 class Networks(nn.Module):

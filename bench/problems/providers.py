@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
+from operations.description import Form
 from torch import Tensor
 
 import vaekern as vk
-from bench.problems.families import Form
 from bench.problems.forms import diffusers, distributions, eager, functional, pixelcnn, vaekern
 
 #: vaekern's name among the providers, on the backend that is the best for the device.

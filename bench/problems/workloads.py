@@ -10,11 +10,12 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from operations.description import Form
+from operations.operands import Operand, Random, Shape
 from torch import Tensor
 
 from bench.harness.timing import Step
-from bench.problems.families import FAMILIES, Family, Form
-from bench.problems.operands import Operand, Random, Shape
+from bench.problems.families import FAMILIES, Family
 
 _CPU = torch.device("cpu")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from operations.every import DESCRIPTIONS
+from operations.operands import Operand
 from torch import Tensor
 
 from bench.harness.bandwidth import uncached_sets
@@ -16,6 +18,9 @@ from bench.harness.report import Results, dtype_name, print_table, timing_column
 from bench.harness.timing import Call, HostClock, Timings, interleaved, rotating
 from vaekern._backends import cpu, native
 from vaekern._backends.launch import LogSumExp, Noise, PerDatapoint, launch
+from vaekern._ops.base import ELEMENT
+from vaekern._ops.elementwise import Op
+from vaekern._ops.table import OPS as TABLE
 
 SHAPE = (512, 3136)
 
@@ -75,7 +80,7 @@ def _kernel(
     variant: str,
     inputs: Sequence[_Operand],
     outputs: Sequence[_Operand],
-    scale: str = "logvar",
+    scale: str,
 ) -> Case:
     def make(buffers: _Buffers) -> Call:
         sources = [operand.make(buffers) for operand in inputs]
@@ -97,69 +102,47 @@ def _torch(name: str, streams: int, call: Callable[..., object]) -> Case:
     return Case(name, "", streams, make)
 
 
-_BERNOULLI, _GAUSSIAN = "bernoulli_log_likelihood", "gaussian_log_likelihood"
-_BERNOULLI_PROBS = "bernoulli_probs_log_likelihood"
-_CONTINUOUS = "continuous_bernoulli_log_likelihood"
-_LAPLACE, _STUDENT_T = "laplace_log_likelihood", "student_t_log_likelihood"
-_DISCRETIZED = "discretized_logistic_log_likelihood"
-_CATEGORICAL, _MULTINOMIAL = "categorical_log_likelihood", "multinomial_log_likelihood"
-_POISSON, _NEGATIVE_BINOMIAL = "poisson_log_likelihood", "negative_binomial_log_likelihood"
-_ZERO_INFLATED = "zero_inflated_negative_binomial_log_likelihood"
-_KL, _PRIOR_KL, _SAMPLE = "standard_kl", "gaussian_kl", "reparameterize"
-_SAMPLE_KL, _SAMPLE_PRIOR_KL = "sample_with_standard_kl", "sample_with_gaussian_kl"
-_LOGITS_X = (_READ, _READ)
-_MEAN_LOGVAR_X = (_READ, _SCALAR, _READ)
-_LOCATED_DF_X = (_READ, _SCALAR, _SCALAR, _READ)
-_POSTERIOR = (_READ, _READ)
-_BOTH = (_READ, _READ, _READ, _READ)  # the prior's parameters, too
-_TWO, _FOUR = (_WRITTEN,) * 2, (_WRITTEN,) * 4
+def _of_op(op: Op) -> Iterator[Case]:
+    """Its kernels for float32 of full size, but for parameters that all elements share, as it is
+    measured everywhere: no gradient of data is wanted."""
+    operands = {operand.name: operand for operand in DESCRIPTIONS[op.name].operands}
+    inputs = [_input(operands.get(name)) for name in op.inputs]
+    read = [inputs[k] for k in op.vjp_inputs]
+    results = [_WRITTEN if kind is ELEMENT else _ROW for kind in op.results]
+    upstream = [_READ if kind is ELEMENT else _ROW for kind in op.results]
+    found = [_gradient(operands.get(op.inputs[k])) for k in op.vjp_inputs]
+    scale = "logvar" if op.scaled else ""
+    yield _kernel(op.name, "value", inputs, results, scale)
+    yield _kernel(op.name, "vjp", [*upstream, *read], found, scale)
+    if (op.name, scale, "value_and_vjp") in native.KERNELS:
+        yield _kernel(op.name, "value_and_vjp", [_WEIGHT, *inputs], [*results, *found], scale)
+
+
+def _input(operand: Operand | None) -> _Operand:
+    if operand is None:
+        return _NOISE
+    return _READ if operand.is_full else _SCALAR
+
+
+def _gradient(operand: Operand | None) -> _Operand:
+    if operand is None or not operand.is_leaf:
+        return _NONE
+    return _WRITTEN if operand.is_full else _SCALAR
+
+
+def _of_rows() -> Iterator[Case]:
+    """What the operations with log sum exp of rows launch: see ``vaekern/_ops/rows.py``."""
+    name = "categorical_log_likelihood"
+    yield _kernel(name, "value", [_READ], [_LOG_SUM_EXP], "")
+    yield _kernel(name, "vjp", [_ROW, _READ, _ROW, _ROW], [_WRITTEN], "")
+    name = "multinomial_log_likelihood"
+    yield _kernel(name, "value", [_READ, _READ], [_ROW, _ROW, _LOG_SUM_EXP], "")
+    yield _kernel(name, "vjp", [_ROW, _ROW, _READ, _READ, _ROW, _ROW], [_WRITTEN, _NONE], "")
+
 
 CASES = (
-    _kernel(_BERNOULLI, "value", _LOGITS_X, (_ROW,), scale=""),
-    _kernel(_BERNOULLI, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
-    _kernel(_BERNOULLI, "value_and_vjp", (_WEIGHT, *_LOGITS_X), (_ROW, _WRITTEN, _NONE), scale=""),
-    _kernel(_BERNOULLI_PROBS, "value", _LOGITS_X, (_ROW,), scale=""),
-    _kernel(_BERNOULLI_PROBS, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
-    _kernel(_CONTINUOUS, "value", _LOGITS_X, (_ROW,), scale=""),
-    _kernel(_CONTINUOUS, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
-    _kernel(_GAUSSIAN, "value", _MEAN_LOGVAR_X, (_ROW,)),
-    _kernel(_GAUSSIAN, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE)),
-    _kernel(
-        _GAUSSIAN, "value_and_vjp", (_WEIGHT, *_MEAN_LOGVAR_X), (_ROW, _WRITTEN, _SCALAR, _NONE)
-    ),
-    _kernel(_LAPLACE, "value", _MEAN_LOGVAR_X, (_ROW,), scale=""),
-    _kernel(_LAPLACE, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE), scale=""),
-    _kernel(_STUDENT_T, "value", _LOCATED_DF_X, (_ROW,), scale=""),
-    _kernel(
-        _STUDENT_T, "vjp", (_ROW, *_LOCATED_DF_X), (_WRITTEN, _SCALAR, _SCALAR, _NONE), scale=""
-    ),
-    _kernel(_DISCRETIZED, "value", _MEAN_LOGVAR_X, (_ROW,), scale=""),
-    _kernel(_DISCRETIZED, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE), scale=""),
-    _kernel(_CATEGORICAL, "value", (_READ,), (_LOG_SUM_EXP,), scale=""),
-    _kernel(_CATEGORICAL, "vjp", (_ROW, _READ, _ROW, _ROW), (_WRITTEN,), scale=""),
-    _kernel(_MULTINOMIAL, "value", _LOGITS_X, (_ROW, _ROW, _LOG_SUM_EXP), scale=""),
-    _kernel(_MULTINOMIAL, "vjp", (_ROW, _ROW, *_LOGITS_X, _ROW, _ROW), (_WRITTEN, _NONE), scale=""),
-    _kernel(_POISSON, "value", _LOGITS_X, (_ROW,), scale=""),
-    _kernel(_POISSON, "vjp", (_ROW, *_LOGITS_X), (_WRITTEN, _NONE), scale=""),
-    _kernel(_NEGATIVE_BINOMIAL, "value", _MEAN_LOGVAR_X, (_ROW,), scale=""),
-    _kernel(
-        _NEGATIVE_BINOMIAL, "vjp", (_ROW, *_MEAN_LOGVAR_X), (_WRITTEN, _SCALAR, _NONE), scale=""
-    ),
-    _kernel(_ZERO_INFLATED, "value", _LOCATED_DF_X, (_ROW,), scale=""),
-    _kernel(
-        _ZERO_INFLATED, "vjp", (_ROW, *_LOCATED_DF_X), (_WRITTEN, _SCALAR, _SCALAR, _NONE), scale=""
-    ),
-    _kernel(_KL, "value", _POSTERIOR, (_ROW,)),
-    _kernel(_KL, "vjp", (_ROW, *_POSTERIOR), _TWO),
-    _kernel(_KL, "value_and_vjp", (_WEIGHT, *_POSTERIOR), (_ROW, *_TWO)),
-    _kernel(_PRIOR_KL, "value", _BOTH, (_ROW,)),
-    _kernel(_PRIOR_KL, "vjp", (_ROW, *_BOTH), _FOUR),
-    _kernel(_SAMPLE, "value", (*_POSTERIOR, _NOISE), (_WRITTEN,)),
-    _kernel(_SAMPLE, "vjp", (_READ, _READ, _NOISE), (_WRITTEN, _NONE)),
-    _kernel(_SAMPLE_KL, "value", (*_POSTERIOR, _NOISE), (_WRITTEN, _ROW)),
-    _kernel(_SAMPLE_KL, "vjp", (_READ, _ROW, *_POSTERIOR, _NOISE), (*_TWO, _NONE)),
-    _kernel(_SAMPLE_PRIOR_KL, "value", (*_BOTH, _NOISE), (_WRITTEN, _ROW)),
-    _kernel(_SAMPLE_PRIOR_KL, "vjp", (_READ, _ROW, *_BOTH, _NOISE), (*_FOUR, _NONE)),
+    *[case for op in TABLE if not op.kept for case in _of_op(op)],
+    *_of_rows(),
     _torch("torch.randn(out=)", 1, lambda out: torch.randn(out.shape, out=out)),
     _torch("copy_", 2, lambda out, a: out.copy_(a)),
     _torch("add(out=)", 3, lambda out, a, b: torch.add(a, b, out=out)),

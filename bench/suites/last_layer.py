@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 
 import torch
+from operations.description import Form
+from operations.operands import Random
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,8 +16,6 @@ import vaekern as vk
 from bench.harness.measure import Effort
 from bench.harness.report import Results, dtype_name, print_table, timing_columns
 from bench.harness.timing import interleaved
-from bench.problems.families import Form
-from bench.problems.operands import Random
 from bench.problems.providers import OURS
 from bench.problems.workloads import Problem
 from bench.suites import memory

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from operations.description import Form
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 
 from bench.harness.report import Results, Row, dtype_name, print_table
-from bench.problems.families import Form
 from bench.problems.providers import Provider
 from bench.problems.workloads import WORKLOADS, Problem
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from operations.description import Form
 
 from bench.harness.measure import Effort, check, described
 from bench.harness.report import Results, print_table, timing_columns
 from bench.harness.timing import Call, interleaved
-from bench.problems.families import OPS, Form
+from bench.problems.families import OPS
 from bench.problems.providers import Provider
 from bench.problems.workloads import WORKLOADS, Problem, Workload
 

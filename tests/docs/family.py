@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import accuracy
 import backends
-from cases import CASES
+from operations.every import CASES, SUBJECTS
 
 PAGE = Path(__file__).parents[2] / "docs" / "family.md"
 
@@ -175,7 +174,7 @@ def _code(tests: tuple[str, ...]) -> str:
 def _operation(function: str) -> str:
     """All columns are facts of the tables that the tests run over."""
     ways = len({case.label for case in CASES if case.function == function})
-    in_digits = any(subject.function == function for subject in accuracy.SUBJECTS)
+    in_digits = any(subject.function == function for subject in SUBJECTS)
     oracles = ["mpmath"] if in_digits else []
     oracles += [_code(ORACLES[function])] if function in ORACLES else []
     assert oracles, f"{function} has no oracle but the reference"

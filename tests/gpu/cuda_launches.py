@@ -14,7 +14,7 @@ from raw_launch import Launch
 
 from vaekern._backends import cuda
 from vaekern._backends.launch import Mixture
-from vaekern._ops.mixture import logistic_mixture_log_likelihood
+from vaekern._backends.plain import logistic_mixture_log_likelihood
 
 #: Of the threads of a block, and of the blocks.
 ORDERS = (("forward", 0), ("reverse", 0), ("shuffled", 1), ("shuffled", 2))

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 import triton_interpreter
-from accuracy import LIMIT, Subject, errors, table
-from case import Case, label_of
-from cases import ONE_PER_OP
 from compare import run, same_bits, upstream_for
+from operations.accuracy import LIMIT, errors, table
+from operations.case import Case, label_of
+from operations.description import Subject
+from operations.every import ONE_PER_OP
 from philox_answers import KNOWN_ANSWERS, signed
 from raw_launch import DTYPES, Kernel, Launch
 from torch import Tensor

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from accuracy import LIMIT, SUBJECTS, Subject, errors, points, table
+from operations.accuracy import LIMIT, errors, table
+from operations.description import Subject
+from operations.every import SUBJECTS
+from operations.points import points
 
 STANDARD_KL = next(subject for subject in SUBJECTS if subject.name == "standard_kl")
 

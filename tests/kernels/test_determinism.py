@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from case import DTYPES, Case, Shape, label_of, name_of
-from cases import ONE_PER_OP, REPRESENTATIVES
 from compare import Run, run, same_bits, upstream_for
+from operations.case import DTYPES, Case, Shape, label_of, name_of
+from operations.every import ONE_PER_OP, REPRESENTATIVES
 from torch import Tensor
 
 from vaekern._backends import cpu

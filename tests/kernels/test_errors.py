@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import torch
-from case import Case, label_of
-from cases import CASES
+from operations.case import Case, label_of
+from operations.every import CASES
 
 import vaekern as vk
 

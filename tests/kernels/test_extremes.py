@@ -8,10 +8,11 @@ import math
 import backends
 import pytest
 import torch
-from case import Case, label_of
-from cases import CASES, SCALES, UNMASKED
 from compare import leaves
-from limits import INF, LIMITS, MAX, NAN, TINY
+from operations.arguments import SCALES
+from operations.case import Case, label_of
+from operations.ends import INF, MAX, NAN, TINY
+from operations.every import CASES, LIMITS, UNMASKED
 from torch import Tensor
 
 import vaekern as vk

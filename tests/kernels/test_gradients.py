@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from case import Case, label_of
-from cases import CASES, ONE_PER_OP, REPRESENTATIVES
 from compare import assert_within, leaves, magnitudes, run, same_bits, upstream_for
+from operations.case import Case, label_of
+from operations.every import CASES, ONE_PER_OP, REPRESENTATIVES
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint

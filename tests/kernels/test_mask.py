@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from case import Case, label_of
-from cases import CASES
 from compare import leaves, same_bits, upstream_for
+from operations.case import Case, label_of
+from operations.every import CASES
 from torch import Tensor
 
 import vaekern as vk

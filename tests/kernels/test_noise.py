@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from case import Case, label_of
-from cases import CASES
 from compare import leaves
+from operations.case import Case, label_of
+from operations.every import CASES
 from philox_answers import KNOWN_ANSWERS, signed
 from torch import Tensor
 

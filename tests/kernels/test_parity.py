@@ -7,9 +7,9 @@ import math
 import backends
 import pytest
 import torch
-from case import DTYPES, Case, Layout, Shape, label_of, name_of
-from cases import CASES, ONE_PER_OP, REPRESENTATIVES
 from compare import check_against_oracle, run
+from operations.case import DTYPES, Case, Layout, Shape, label_of, name_of
+from operations.every import CASES, ONE_PER_OP, REPRESENTATIVES
 from torch import Tensor
 
 import vaekern as vk

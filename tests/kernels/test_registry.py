@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from case import Case, label_of
-from cases import CASES
+from operations.case import Case, label_of
+from operations.every import CASES
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 

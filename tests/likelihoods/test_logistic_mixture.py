@@ -11,8 +11,8 @@ import backends
 import numpy as np
 import pytest
 import torch
-from case import DTYPES, name_of
 from compare import same_bits
+from operations.case import DTYPES, name_of
 from scipy.special import logsumexp, softmax
 from scipy.stats import logistic
 from torch import Tensor

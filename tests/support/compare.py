@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import backends
 import torch
-from case import Case
+from operations.case import Case
 from torch import Tensor
 
 import vaekern as vk

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from case import Case, Shape, label_of
-from cases import CASES, ONE_PER_OP, REPRESENTATIVES
 from compare import leaves
+from operations.case import Case, Shape, label_of
+from operations.every import CASES, ONE_PER_OP, REPRESENTATIVES
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 

@@ -4,10 +4,11 @@ diffusion have around it."""
 from __future__ import annotations
 
 import torch
+from operations.description import Form
+from operations.forms import per_datapoint
 from torch import Tensor
 
-from bench.problems.families import Form
-from bench.problems.forms.eager import per_datapoint, total_gaussian_nll
+from bench.problems.forms.eager import total_gaussian_nll
 
 
 class _DiagonalGaussian:

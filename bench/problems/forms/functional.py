@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
+from operations.description import Form
+from operations.every import DESCRIPTIONS
+from operations.forms import sample
 from torch import Tensor
 from torch.nn import functional
 
-from bench.problems.families import Form
-from bench.problems.forms.eager import per_datapoint, sample, total_kl
+from bench.problems.forms.eager import total_kl
 
 
 def bernoulli_loss(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
@@ -15,9 +17,9 @@ def bernoulli_loss(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Ten
     return (nll + total_kl(mu, logvar)) / len(x)
 
 
-def _gaussian_nll(mean: Tensor, x_logvar: Tensor, x: Tensor, reduction: str) -> Tensor:
+def _gaussian_nll(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
     variance = torch.exp(x_logvar).expand_as(mean)
-    return functional.gaussian_nll_loss(mean, x, variance, full=True, reduction=reduction)
+    return functional.gaussian_nll_loss(mean, x, variance, full=True, reduction="sum")
 
 
 def _bernoulli_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,33 +29,13 @@ def _bernoulli_elbo(logits: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> tu
 def _gaussian_elbo(
     mean: Tensor, x_logvar: Tensor, x: Tensor, mu: Tensor, logvar: Tensor
 ) -> tuple[Tensor, Tensor]:
-    nll = _gaussian_nll(mean, x_logvar, x, "sum")
+    nll = _gaussian_nll(mean, x_logvar, x)
     return sample(mu, logvar), (nll + total_kl(mu, logvar)) / len(x)
-
-
-def _bernoulli(logits: Tensor, x: Tensor) -> Tensor:
-    nll = functional.binary_cross_entropy(torch.sigmoid(logits), x, reduction="none")
-    return -per_datapoint(nll)
-
-
-def _bernoulli_probs(probs: Tensor, x: Tensor) -> Tensor:
-    return -per_datapoint(functional.binary_cross_entropy(probs, x, reduction="none"))
-
-
-def _gaussian(mean: Tensor, x_logvar: Tensor, x: Tensor) -> Tensor:
-    return -per_datapoint(_gaussian_nll(mean, x_logvar, x, "none"))
-
-
-def _categorical(logits: Tensor, x: Tensor) -> Tensor:
-    return -functional.cross_entropy(logits, x, reduction="none")
 
 
 FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
-    "bernoulli_log_likelihood": _bernoulli,
-    "bernoulli_probs_log_likelihood": _bernoulli_probs,
-    "gaussian_log_likelihood": _gaussian,
-    "categorical_log_likelihood": _categorical,
+    **{name: d.functional for name, d in DESCRIPTIONS.items() if d.functional is not None},
 }

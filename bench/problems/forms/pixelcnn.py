@@ -7,10 +7,9 @@ import math
 from collections.abc import Callable
 
 import torch
+from operations.description import Form
 from torch import Tensor
 from torch.nn import functional
-
-from bench.problems.families import Form
 
 
 def _image_nll(
