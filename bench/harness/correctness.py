@@ -28,7 +28,7 @@ class Oracle:
         self.gradients: dict[str, Tensor | float] = dict.fromkeys(problem.leaves, 0.0)
         if family.oracle is None:
             return
-        wide = [t.detach().double().requires_grad_(t.requires_grad) for t in problem.inputs]
+        wide = [_widened(t) for t in problem.inputs]
         out = family.oracle(*wide)
         leaves = [t for t in wide if t.requires_grad]
         gradients = torch.autograd.grad(out, leaves, problem.upstream[-1][self.dtype].double())
@@ -87,6 +87,12 @@ class Oracle:
         if name == "logvar":
             return 0.5 * gz * (z - self.problem.leaves["mu"].detach().double())
         return 0.0
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor.detach().double().requires_grad_(tensor.requires_grad)
 
 
 def _poison_free_memory(problem: Problem) -> None:
