@@ -39,10 +39,13 @@ def show_config() -> None:
 
 
 def _version() -> str:
+    from vaekern import __version__
+
     try:
-        return metadata.version("vaekern")
+        metadata.distribution("vaekern")
     except metadata.PackageNotFoundError:
-        return "not installed (imported from a source folder)"
+        return f"{__version__} (not installed: imported from a source folder)"
+    return __version__
 
 
 def _processor() -> str:
