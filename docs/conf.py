@@ -20,7 +20,7 @@ extensions = [
 ]
 html_theme = "furo"
 html_static_path = ["_static"]
-html_css_files = ["formulas.css"]
+html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_title = f"vaekern {release}"
 
