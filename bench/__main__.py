@@ -139,6 +139,12 @@ def _parser() -> argparse.ArgumentParser:
     _provider_options(own, "eager")
     _effort_options(own, 2.0)
 
+    own = suites.add_parser("plot", help="figures of a commit's results, as --plot draws them")
+    own.set_defaults(suite="plot")
+    own.add_argument("results", help="a CSV file, or how a commit begins that has results")
+    own.add_argument("folder", type=Path, help="where to draw the PNGs")
+    own.add_argument("--files", nargs="*", type=Path, default=[], help="where to find commits")
+
     own = suites.add_parser("compare", help="two commits, or two CSV files, side by side")
     own.set_defaults(suite="compare")
     own.add_argument("a", help="a CSV file, or how a commit begins that has results")
@@ -164,6 +170,9 @@ def main() -> None:
     options = _parse(sys.argv[1:])
     if options.suite == "compare":
         return compare.run(options.a, options.b, options.files)
+    if options.suite == "plot":
+        plot.require_matplotlib()
+        return plot.draw(compare.select(options.results, options.files), options.folder)
     if native.core is None:
         sys.exit(f"nothing to measure: {native.why_missing}")
     if options.plot is not None:

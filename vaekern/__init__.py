@@ -12,6 +12,7 @@ from vaekern import (
 )
 from vaekern._backends.choice import backend
 from vaekern._backends.config import show_config
+from vaekern._version import __version__ as __version__
 from vaekern.elbo import *
 from vaekern.functional import *
 from vaekern.last_layer import *
@@ -19,8 +20,6 @@ from vaekern.likelihoods import *
 from vaekern.posteriors import tril
 from vaekern.posteriors.tril import *
 from vaekern.vae import VAE, VAEOutput
-
-__version__ = "0.1.0"
 
 __all__ = [
     "VAE",

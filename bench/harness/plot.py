@@ -1,15 +1,31 @@
-"""Figures of one run's rows: speed against size, memory, and speed against threads."""
+"""Figures of one run's rows: steps beside each other, speed against size, memory, and speed against
+threads."""
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.harness.report import Row, slug
+from bench.problems.providers import OURS
+from bench.problems.workloads import WORKLOADS
 
 _Group = dict[str, list[Row]]
+
+#: Where a legend is.
+_BESIDE = {"loc": "outside right upper"}
+
+#: Whose steps are drawn: a label, and a pattern of providers, of which the fastest is shown.
+_CONTENDERS = {
+    "vaekern": OURS,
+    "eager": "eager",
+    "torch.distributions": "distributions",
+    "best of torch.compile": "compile-.*",
+}
 
 #: The probes of the memory, by line style.
 _ROOFLINES = {"add(out=), same buffers": "--", "add(out=), uncached": ":"}
@@ -31,6 +47,11 @@ def draw(rows: Sequence[Row], folder: Path) -> None:
     sizes = _by(whole, lambda row: f"{row['workload']} {row['dtype']}" if _size(row) else "")
     for name, group in sizes.items():
         _save(folder / f"speed-{slug(name)}.png", name, _speed, group)
+    steps = _by(whole, lambda row: _setting(row) if _is_step(row) else "")
+    for name, group in steps.items():
+        if all(_medians(own, OURS) for own in _by(group, lambda row: row["workload"]).values()):
+            below = {"loc": "outside lower center", "ncols": len(_CONTENDERS)}
+            _save(folder / f"steps-{slug(name)}.png", f"one step, {name}", _steps, group, below)
     memory = _by(whole, lambda row: row["dtype"] if _has_memory(row) else "")
     for name, group in memory.items():
         _save(folder / f"memory-{name}.png", f"memory, {name}", _memory, group)
@@ -48,6 +69,14 @@ def _timed(row: Row) -> bool:
     return bool(row.get("median_ms")) and not _size(row)
 
 
+def _is_step(row: Row) -> bool:
+    return _timed(row) and row["workload"] in WORKLOADS
+
+
+def _setting(row: Row) -> str:
+    return f"{row['dtype']}, {row['threads']} threads"
+
+
 def _has_memory(row: Row) -> bool:
     return bool(row.get("peak_extra_mib")) and not _size(row)
 
@@ -62,14 +91,21 @@ def _by(rows: Sequence[Row], key: Callable[[Row], str]) -> _Group:
     return groups
 
 
-def _save(path: Path, title: str, fill: Callable[[Any, list[Row]], None], rows: list[Row]) -> None:
+def _save(
+    path: Path,
+    title: str,
+    fill: Callable[[Any, list[Row]], None],
+    rows: list[Row],
+    legend: Mapping[str, Any] = _BESIDE,
+) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8.0, 5.0), layout="constrained")
     fill(axes, rows)
     axes.set_title(title)
     axes.grid(alpha=0.3)
-    figure.legend(loc="outside right upper", fontsize="small")
+    axes.set_axisbelow(True)
+    figure.legend(fontsize="small", **legend)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
     print(f"drew {path}")
@@ -98,6 +134,33 @@ def _speed(axes: Any, rows: list[Row]) -> None:
 
 def _speed_at(rows: list[Row], column: str) -> list[float]:
     return [int(row["bytes"]) / float(row[column]) / 1e6 for row in rows]
+
+
+def _steps(axes: Any, rows: list[Row]) -> None:
+    """Times by workload, each divided by vaekern's."""
+    by_workload = _by(rows, lambda row: row["workload"])
+    width = 0.85 / len(_CONTENDERS)
+    for k, (label, pattern) in enumerate(_CONTENDERS.items()):
+        shift = (k - 0.5 * len(_CONTENDERS) + 0.5) * width
+        ratios = {
+            place + shift: min(times) / min(_medians(group, OURS))
+            for place, group in enumerate(by_workload.values())
+            if (times := _medians(group, pattern))
+        }
+        bars = axes.bar(list(ratios), list(ratios.values()), width, label=label)
+        axes.bar_label(bars, fmt="%.2g", fontsize="x-small", padding=1)
+    axes.set_xticks(range(len(by_workload)), [_described(name) for name in by_workload])
+    axes.tick_params(axis="x", labelsize="x-small")
+    axes.set_ylabel("time of a step (vaekern's is 1)")
+
+
+def _medians(rows: list[Row], pattern: str) -> list[float]:
+    """In ms, of the providers that match."""
+    return [float(row["median_ms"]) for row in rows if re.fullmatch(pattern, row["provider"])]
+
+
+def _described(workload: str) -> str:
+    return "\n".join([workload, *textwrap.wrap(WORKLOADS[workload].what, 14)])
 
 
 def _memory(axes: Any, rows: list[Row]) -> None:

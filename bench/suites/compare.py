@@ -14,10 +14,8 @@ _Key = tuple[tuple[str, str], ...]
 
 
 def run(a: str, b: str, files: Sequence[Path]) -> None:
-    """``a`` and ``b`` are CSV files, or beginnings of commits in ``files`` (by default all results
-    that are kept)."""
-    files = files or sorted(RESULTS.glob("*.csv"))
-    before, after = _latest(_select(a, files)), _latest(_select(b, files))
+    """``a`` and ``b`` are what :func:`select` takes."""
+    before, after = _latest(select(a, files)), _latest(select(b, files))
     shared = [key for key in before if key in after]
     if not shared:
         raise SystemExit(f"{a} and {b} have no measurement in common")
@@ -46,7 +44,10 @@ def verdict(before: Row, after: Row) -> str:
     return "~"
 
 
-def _select(what: str, files: Sequence[Path]) -> list[Row]:
+def select(what: str, files: Sequence[Path]) -> list[Row]:
+    """The rows of a CSV file, or of the commit that begins so in ``files`` (by default all results
+    that are kept)."""
+    files = files or sorted(RESULTS.glob("*.csv"))
     path = Path(what)
     if path.suffix == ".csv":
         if not path.exists():

@@ -17,6 +17,7 @@ import vaekern as vk
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs/dropins").glob("*.md")]
 EXECUTED = [ROOT / "README.md", *sorted(PAGES)]
+LOOKED_UP = ("operations.md", "install.md")
 LINKED = [*EXECUTED, ROOT / "CONTRIBUTING.md"]
 
 BLOCK = re.compile(r"^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -62,10 +63,10 @@ def test_links_lead_to_files(page: Path) -> None:
 
 
 @pytest.mark.parametrize("name", vk.__all__)
-def test_readme_names_every_public_name(name: str) -> None:
-    """In code, alone or after ``vk.``."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert re.search(rf"`(vk\.)?{name}\b", readme), f"README.md does not describe {name}"
+def test_guide_names_every_public_name(name: str) -> None:
+    """In code, alone or after ``vk.``, where operations, modules and backends are looked up."""
+    guide = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in LOOKED_UP)
+    assert re.search(rf"`(vk\.)?{name}\b", guide), f"{LOOKED_UP} do not describe {name}"
 
 
 @pytest.mark.parametrize("name", vk.__all__)

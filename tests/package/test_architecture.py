@@ -18,7 +18,7 @@ FILES = {
 }
 #: Rooms, from the lowest: a file imports from its own and from lower ones.
 LAYERS = (
-    ("_torch", "_checks"),
+    ("_torch", "_checks", "_version"),
     ("_backends",),
     ("_ops",),
     ("functional",),

@@ -10,6 +10,7 @@ import torch
 
 from vaekern._backends.choice import BACKENDS, triton_version, unavailable
 from vaekern._backends.native import core, cuda
+from vaekern._version import __version__
 
 
 def config() -> dict[str, str]:
@@ -40,9 +41,10 @@ def show_config() -> None:
 
 def _version() -> str:
     try:
-        return metadata.version("vaekern")
+        metadata.distribution("vaekern")
     except metadata.PackageNotFoundError:
-        return "not installed (imported from a source folder)"
+        return f"{__version__} (not installed: imported from a source folder)"
+    return __version__
 
 
 def _processor() -> str:
