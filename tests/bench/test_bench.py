@@ -87,6 +87,7 @@ def test_suite(suite: str) -> None:
     assert "FAILED" not in run.stdout
 
 
+@pytest.mark.exhaustive
 def test_gpu_dry_run() -> None:
     run = command("bench.gpu", "--dry-run", "--quick")
     assert run.returncode == 0, run.stdout + run.stderr
@@ -104,6 +105,7 @@ def test_without_a_gpu() -> None:
     assert "finds no GPU" in run.stderr
 
 
+@pytest.mark.exhaustive
 def test_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     options = ("--ops", "standard_kl", "--exponents", "4", "6", "--peers", "eager", *FEW)

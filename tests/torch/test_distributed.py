@@ -74,6 +74,7 @@ def test_tensors_spread_over_ranks_are_refused(ranks: list[dict[str, Any]]) -> N
         assert "sharding strategy" in said or "DTensor" in said, (name, said)
 
 
+@pytest.mark.exhaustive
 def test_the_example_trains_on_two_processes(tmp_path: Path) -> None:
     """One of them prints and writes; what it writes is the model's state, not its wrapper's."""
     for package in ("matplotlib", "sklearn", "tqdm"):
