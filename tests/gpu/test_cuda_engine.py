@@ -74,6 +74,7 @@ def test_the_same_kernels_as_on_the_cpu(engine: ModuleType) -> None:
     assert engine.kernels() == EVERY_KERNEL
 
 
+@pytest.mark.table("shape", "in_double")
 @pytest.mark.parametrize("in_double", [False, True], ids=["float", "double"])
 @pytest.mark.parametrize(("shape", "row_dims"), SHAPES, ids=shape_name)
 def test_odd_launches(
