@@ -43,9 +43,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dic
         )  # fmt: skip
         (folder / "found.csv").write_text(done.stdout)
 
-    return _table(
-        (shared.folder(tmp_path_factory, "triton", compile_them) / "found.csv").read_text()
-    )
+    folder = shared.folder(tmp_path_factory, "triton", compile_them)
+    return _table((folder / "found.csv").read_text())
 
 
 def test_nothing_spills_and_loads_are_wide(found: dict[tuple[str, str], dict[str, str]]) -> None:

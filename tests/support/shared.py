@@ -11,8 +11,8 @@ import pytest
 
 
 def folder(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], None]) -> Path:
-    """A folder of this run that ``fill`` has filled: the first process that asks does so, the others
-    wait for it. Where it fails, each of them tries, and says what is wrong."""
+    """A folder of this run that ``fill`` has filled: the first process that asks does so, the
+    others wait for it. Where it fails, each of them tries, and says what is wrong."""
     base = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent  # that of the run; the process has its own inside
