@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import backends
 import pytest
+import sampling
 import torch
 
 import vaekern as vk
@@ -22,6 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where the tests of all backends run; on cpu, those of GPUs are emulated",
     )
     parser.addoption(
+        "--exhaustive",
+        action="store_true",
+        help="all of every table, not a sample, and the tests that take long",
+    )
+    parser.addoption(
         "--write-pages",
         action="store_true",
         help="write anew the pages of docs/ that tables of the tests make",
@@ -30,6 +37,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     backends.choose(config.getoption("device"))
+    _share_processors()
+
+
+def _share_processors() -> None:
+    """Among the processes of ``pytest -n``, and what they start: more threads than processors wait
+    for each other."""
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1:
+        threads = max(1, torch.get_num_threads() // processes)
+        torch.set_num_threads(threads)
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("exhaustive"):
+        items[:], others = sampling.select(items)
+        config.hook.pytest_deselected(items=others)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

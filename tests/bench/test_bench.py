@@ -58,6 +58,7 @@ SUITES = {
     "last_layer": ("--shape", "4", "3", "70", "--candidates", "eager", "per-datapoint", *FEW),
     "overhead": ("--calls", "elbo_loss", "reparameterize", *FEW),
 }
+QUICK = ("kernels", "memory")  # stand for the others, which run with --exhaustive
 
 
 #: torch's own formula of the continuous Bernoulli loses the digits of bfloat16 near logits of 0.
@@ -78,7 +79,10 @@ def wrong_providers(printed: str) -> set[tuple[str, str, str]]:
     return found
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize(
+    "suite",
+    [pytest.param(s, marks=() if s in QUICK else pytest.mark.exhaustive) for s in SUITES],
+)
 def test_suite(suite: str) -> None:
     run = command("bench", suite, *SUITES[suite])
     assert run.returncode == 0, run.stderr
@@ -87,6 +91,7 @@ def test_suite(suite: str) -> None:
     assert "FAILED" not in run.stdout
 
 
+@pytest.mark.exhaustive
 def test_gpu_dry_run() -> None:
     run = command("bench.gpu", "--dry-run", "--quick")
     assert run.returncode == 0, run.stdout + run.stderr
@@ -104,6 +109,7 @@ def test_without_a_gpu() -> None:
     assert "finds no GPU" in run.stderr
 
 
+@pytest.mark.exhaustive
 def test_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     options = ("--ops", "standard_kl", "--exponents", "4", "6", "--peers", "eager", *FEW)

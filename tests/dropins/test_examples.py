@@ -17,6 +17,7 @@ RUNS = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", RUNS)
 def test_trains(name: str, tmp_path: Path) -> None:
     package, script, options = RUNS[name]

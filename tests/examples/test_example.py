@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shared
 import torch
 
 for package in ("matplotlib", "sklearn", "tqdm"):
@@ -60,12 +61,14 @@ def elbos(history: list[dict[str, float]]) -> list[tuple[float, float]]:
 @pytest.fixture(scope="module")
 def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run that was killed and then went on for one epoch."""
-    out: Path = tmp_path_factory.mktemp("killed")
-    epoch = train_and_kill(out)["epoch"]
-    run = train(out, "--resume", f"--epochs={epoch + 1}")
-    assert run.returncode == 0, run.stderr
-    assert f"going on after epoch {epoch}" in run.stdout
-    return out
+
+    def kill_and_resume(out: Path) -> None:
+        epoch = train_and_kill(out)["epoch"]
+        run = train(out, "--resume", f"--epochs={epoch + 1}")
+        assert run.returncode == 0, run.stderr
+        assert f"going on after epoch {epoch}" in run.stdout
+
+    return shared.folder(tmp_path_factory, "killed", kill_and_resume)
 
 
 def test_a_killed_run_ends_as_one_that_was_not(resumed: Path, tmp_path: Path) -> None:

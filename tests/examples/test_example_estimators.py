@@ -21,6 +21,7 @@ def rows_of(script: str, *options: str) -> list[list[str]]:
     return [line.split() for line in run.stdout.splitlines()]
 
 
+@pytest.mark.exhaustive
 def test_estimators_differ_in_their_noise() -> None:
     header, *rows = rows_of("estimators.py", "--samples", "1", "8")
     assert header[:3] == ["K", "bound", "estimator"]
@@ -31,6 +32,7 @@ def test_estimators_differ_in_their_noise() -> None:
     assert deviation[8, "dreg"] < deviation[8, "stl"] < deviation[8, "iwae"]
 
 
+@pytest.mark.exhaustive
 def test_likelihoods_of_counts() -> None:
     _, *rows = rows_of("counts.py")
     found = {name: (float(elbo), float(marginal)) for name, elbo, marginal in rows}

@@ -13,6 +13,7 @@ pytest.importorskip("sklearn", reason="the example's packages: pip install '.[ex
 SCRIPT = Path(__file__).parents[2] / "examples" / "hierarchical.py"
 
 
+@pytest.mark.exhaustive
 def test_it_trains() -> None:
     command = [sys.executable, str(SCRIPT), "--dataset=digits", "--quick", "--hidden=64"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=True)

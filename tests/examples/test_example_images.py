@@ -13,6 +13,7 @@ pytest.importorskip("sklearn", reason="the example's packages: pip install '.[ex
 SCRIPT = Path(__file__).parents[2] / "examples" / "images.py"
 
 
+@pytest.mark.exhaustive
 def test_a_mixture_needs_fewer_bits() -> None:
     command = [sys.executable, str(SCRIPT), "--quick"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=True)

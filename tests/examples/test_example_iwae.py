@@ -13,6 +13,7 @@ pytest.importorskip("mlxtend", reason="the example's packages: pip install '.[ex
 SCRIPT = Path(__file__).parents[2] / "examples" / "iwae.py"
 
 
+@pytest.mark.exhaustive
 def test_both_implementations_learn() -> None:
     command = [sys.executable, str(SCRIPT), "--quick", "--epochs", "1", "--samples", "1"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300.0, check=True)

@@ -74,6 +74,7 @@ def test_the_same_kernels_as_on_the_cpu(engine: ModuleType) -> None:
     assert engine.kernels() == EVERY_KERNEL
 
 
+@pytest.mark.table("shape", "in_double")
 @pytest.mark.parametrize("in_double", [False, True], ids=["float", "double"])
 @pytest.mark.parametrize(("shape", "row_dims"), SHAPES, ids=shape_name)
 def test_odd_launches(
@@ -104,12 +105,14 @@ def sanitized(sources: emulation.Sources) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program], capture_output=True, text=True)
 
 
+@pytest.mark.exhaustive
 def test_no_access_outside_of_memory_or_off_its_alignment() -> None:
     done = sanitized(emulation.read_sources(SANITIZED))
     assert done.returncode == 0, done.stderr
     assert re.search(r"^[1-9]\d* problems$", done.stdout)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("old", "new", "report"),
     [
@@ -137,10 +140,12 @@ def first_problem(sources: emulation.Sources) -> str:
     return "" if done.returncode == 0 else done.stderr or f"exit status {done.returncode}"
 
 
+@pytest.mark.exhaustive
 def test_without_a_mistake_nothing_is_found() -> None:
     assert first_problem(emulation.read_sources()) == ""
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("path", "number"), BARRIERS, ids=str)
 def test_every_barrier_is_needed(path: str, number: int) -> None:
     sources = emulation.read_sources()
@@ -149,6 +154,7 @@ def test_every_barrier_is_needed(path: str, number: int) -> None:
     assert first_problem({**sources, path: before + after})
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("path", "old", "new"), MISTAKES, ids=lambda text: text.strip())
 def test_mistakes_at_edges_are_found(path: str, old: str, new: str) -> None:
     assert first_problem(emulation.edited(emulation.read_sources(), path, old, new))

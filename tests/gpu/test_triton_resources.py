@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import shared
 
 from vaekern._backends.choice import why_no_triton
 
@@ -31,14 +32,19 @@ def _table(text: str) -> dict[tuple[str, str], dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[tuple[str, str], dict[str, str]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, str]]:
     """Compiled in a process of its own: in this one, Triton may interpret."""
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    done = subprocess.run(
-        [sys.executable, SCRIPT, *REPRESENTATIVES],
-        check=True, capture_output=True, text=True, env=environment,
-    )  # fmt: skip
-    return _table(done.stdout)
+
+    def compile_them(folder: Path) -> None:
+        environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+        done = subprocess.run(
+            [sys.executable, SCRIPT, *REPRESENTATIVES],
+            check=True, capture_output=True, text=True, env=environment,
+        )  # fmt: skip
+        (folder / "found.csv").write_text(done.stdout)
+
+    folder = shared.folder(tmp_path_factory, "triton", compile_them)
+    return _table((folder / "found.csv").read_text())
 
 
 def test_nothing_spills_and_loads_are_wide(found: dict[tuple[str, str], dict[str, str]]) -> None:

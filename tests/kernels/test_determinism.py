@@ -30,6 +30,7 @@ def same(a: Run, b: Run) -> bool:
     return all(same_bits(x, y) for x, y in pairs)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_threads_and_runs(case: Case, shape: str, set_threads: Callable[[int], None]) -> None:
@@ -47,6 +48,7 @@ def test_the_shapes_above_are_worth_several_threads(set_threads: Callable[[int],
     assert all(cpu.threads_for(torch.Size(shape).numel()) > 1 for shape in SHAPES.values())
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("dtype", DTYPES, ids=name_of)
 @pytest.mark.parametrize("shape", [(9, 1025), (300, 7), (5, 3, 4, 5)], ids=str)
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
@@ -54,6 +56,7 @@ def test_a_datapoint_alone_and_in_a_batch(case: Case, shape: Shape, dtype: torch
     check_datapoints(case, case.make(shape, dtype), "cpu")
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("shape", [(5, 2049), (70, 7)], ids=str)
 @pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
 def test_a_datapoint_alone_and_in_a_batch_on_every_backend(
@@ -86,6 +89,7 @@ def _part(case: Case, tensors: Sequence[Tensor], part: slice) -> list[Tensor]:
     return [t[part] if own else t for t, own in zip(tensors, per_datapoint, strict=True)]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_layout_does_not_matter(case: Case) -> None:
     """A strided copy of the same numbers gives the same bits."""

@@ -72,6 +72,7 @@ def test_samples(mu: float, logvar: float, eps: float, z: float, implementation:
     assert_equal([sample.item()], (z,))
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("case", CASES, ids=label_of)
 def test_nan_propagates_from_every_argument(case: Case, implementation: str) -> None:
     """Into its datapoint's value and into no other's, unless a mask leaves it out; into its own
@@ -120,6 +121,7 @@ def test_ends_of_half_precision(dtype: torch.dtype, implementation: str) -> None
     )
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("size", [0.0, -1.0, 1e-30, 1e30, INF, NAN])
 @pytest.mark.parametrize(
     "case", [case for case in UNMASKED if not case.constants.get("coefficient")], ids=label_of

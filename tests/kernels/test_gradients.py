@@ -41,6 +41,7 @@ def float_leaves(tensors: Sequence[Tensor]) -> list[Tensor]:
 # --- torch.autograd -----------------------------------------------------------------------------
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("case", CASES, ids=label_of)
 def test_gradcheck(case: Case) -> None:
     """Against finite differences, in both modes; twice the same, to the bit."""
@@ -50,12 +51,14 @@ def test_gradcheck(case: Case) -> None:
     )
 
 
+@pytest.mark.table("kernel")
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_gradgradcheck(case: Case) -> None:
     tensors = case.make((2, 2), torch.float64)
     assert torch.autograd.gradgradcheck(of_floats(case, tensors), float_leaves(tensors))
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("case", CASES, ids=label_of)
 def test_a_backward_may_run_twice(case: Case) -> None:
     inputs = float_leaves(case.make((3, 5)))
@@ -69,6 +72,7 @@ def test_a_backward_may_run_twice(case: Case) -> None:
         assert same_bits(b, c)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_any_subset_of_the_inputs(case: Case) -> None:
     """What is not asked for changes nothing."""
@@ -92,6 +96,7 @@ def test_any_subset_of_the_inputs(case: Case) -> None:
                 assert_within(gradient, want.double(), magnitude, torch.float32, f"{subset}")
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("case", CASES, ids=label_of)
 def test_inputs_and_upstream_gradients_are_never_written_to(case: Case) -> None:
     tensors = case.make((3, 5))
@@ -101,6 +106,7 @@ def test_inputs_and_upstream_gradients_are_never_written_to(case: Case) -> None:
     assert all(map(same_bits, before, (*tensors, *upstream)))
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("case", [c for c in CASES if len(c.results) > 1], ids=label_of)
 def test_a_result_that_is_not_used(case: Case) -> None:
     """A missing upstream gradient counts as zero."""
@@ -116,6 +122,7 @@ def test_a_result_that_is_not_used(case: Case) -> None:
             torch.testing.assert_close(torch.zeros_like(b) if a is None else a, b)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("case", CASES, ids=label_of)
 def test_no_gradient_unless_asked_for(case: Case) -> None:
     tensors = case.make((3, 5))
@@ -154,6 +161,7 @@ def test_checkpointing_recomputes_the_same_noise() -> None:
 # --- forward mode -------------------------------------------------------------------------------
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_dual_numbers(case: Case) -> None:
     """<gradient, tangent> from both sides."""
@@ -196,6 +204,7 @@ TRANSFORMS: dict[str, Callable[[Function, list[Tensor]], object]] = {
 }
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
 def test_transforms_agree_with_the_reference(case: Case, transform: str) -> None:
@@ -207,6 +216,7 @@ def test_transforms_agree_with_the_reference(case: Case, transform: str) -> None
     torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("out_dim", [0, 1])
 @pytest.mark.parametrize("mapped", ["all", "first", "last", "inner dimension"])
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)

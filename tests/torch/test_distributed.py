@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shared
 import torch
 from distributed_worker import SHARDS_ON_CPU, gradients, make_batch, make_model, noise
 
@@ -38,9 +39,12 @@ def torchrun(*command: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each rank found."""
-    folder = tmp_path_factory.mktemp("ranks")
-    run = torchrun(str(HERE / "distributed_worker.py"), str(folder))
-    assert run.returncode == 0, run.stderr
+
+    def start(folder: Path) -> None:
+        run = torchrun(str(HERE / "distributed_worker.py"), str(folder))
+        assert run.returncode == 0, run.stderr
+
+    folder = shared.folder(tmp_path_factory, "ranks", start)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
@@ -74,6 +78,7 @@ def test_tensors_spread_over_ranks_are_refused(ranks: list[dict[str, Any]]) -> N
         assert "sharding strategy" in said or "DTensor" in said, (name, said)
 
 
+@pytest.mark.exhaustive
 def test_the_example_trains_on_two_processes(tmp_path: Path) -> None:
     """One of them prints and writes; what it writes is the model's state, not its wrapper's."""
     for package in ("matplotlib", "sklearn", "tqdm"):

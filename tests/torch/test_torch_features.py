@@ -65,6 +65,7 @@ def test_exported_for_any_batch_saved_and_loaded() -> None:
         assert torch.equal(loaded(batch, SEED), losses(batch, SEED))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch's own package loader
 def test_compiled_ahead_of_time(tmp_path: Path) -> None:
     losses, (x, _) = Losses(), make_batch()

@@ -67,6 +67,7 @@ def test_opcheck(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.library.opcheck(op.op, tuple(inputs))
 
 
+@pytest.mark.table("kernel", "wanted")
 @pytest.mark.parametrize("wanted", ["all", "first", "last"])
 @pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
 def test_opcheck_of_vjp(case: Case, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +100,7 @@ def check_compiled(case: Case, shapes: Sequence[Shape], *, dynamic: bool) -> Non
             torch.testing.assert_close(a, b)
 
 
+@pytest.mark.table("kernel")
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_compiled_is_eager(case: Case) -> None:
     """One graph; the same numbers and gradients."""
@@ -110,6 +112,7 @@ def test_compiled_for_any_size_is_eager(case: Case) -> None:
     check_compiled(case, [(4, 6), (5, 7), (9, 8)], dynamic=True)
 
 
+@pytest.mark.table("backend")
 @pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
 def test_compiled_code_keeps_to_its_backend(case: Case, backend: str) -> None:
     """Forward and backward, also after the switch is back where it was; and a compiled function
@@ -203,6 +206,7 @@ def shapes_of_everything(case: Case, tensors: Sequence[Tensor]) -> list[Any]:
     return [(t.shape, t.dtype) for t in (*results, *grads)]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("case", CASES, ids=label_of)
 def test_shapes_without_data(case: Case, dtype: torch.dtype) -> None:

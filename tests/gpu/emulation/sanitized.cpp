@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "../../csrc/cuda/backend.h"
+#include "../../../csrc/cuda/backend.h"
 
 namespace {
 
