@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
-from case import Case
+from operations.case import Case
 
 #: Names of parameters that say where an item runs, and in what.
 _BACKENDS = ("backend", "fast_backend", "implementation", "isa")
