@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import check_batch_dims, check_float
+from vaekern.objectives._distances import squared_distances
 
 
 def mmd(
@@ -68,8 +69,7 @@ def _rows(name: str, samples: Tensor, batch_dims: int, least: int) -> Tensor:
 
 
 def _mean_kernel(a: Tensor, b: Tensor, width: float, *, off_diagonal: bool = False) -> Tensor:
-    squares = (a * a).sum(1, keepdim=True) + (b * b).sum(1) - 2.0 * (a @ b.T)
-    kernel = torch.exp(squares.clamp(min=0.0) / (-2.0 * width))
+    kernel = torch.exp(squared_distances(a, b) / (-2.0 * width))
     if not off_diagonal:
         return kernel.mean()
     return (kernel.sum() - kernel.diagonal().sum()) / (kernel.numel() - a.shape[0])

@@ -143,5 +143,5 @@ def _batch_mean(kl: Tensor, weights: Tensor | None, batch_dims: int) -> Tensor:
     parts = kl.reshape(kl.shape[:batch_dims].numel(), *kl.shape[batch_dims:])
     if weights is None:
         return parts.mean(0)
-    weights = weights.reshape(-1).to(kl.dtype)
-    return torch.tensordot(weights, parts, dims=1) / weights.sum()
+    weights = weights.reshape(-1, *(1,) * (parts.dim() - 1)).to(kl.dtype)
+    return (weights * parts).sum(0) / weights.sum()
