@@ -17,16 +17,12 @@ def zeros(shape: Sequence[int], like: Tensor) -> Tensor:
     return like.new_zeros(()).expand(shape)
 
 
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b in their own dtype, under autocast too."""
-    if not autocast_enabled(a):
-        return a @ b
-    with torch.autocast(a.device.type, enabled=False):
-        return a @ b
-
-
 def times_vector(matrix: Tensor, vector: Tensor) -> Tensor:
-    return product(matrix, vector.unsqueeze(-1)).squeeze(-1)
+    """matrix @ vector in their own dtype. Autocast would make it, and its gradients where the
+    backward runs under autocast too, a product in half precision: sums it leaves alone."""
+    if autocast_enabled(matrix) and matrix.dtype is not torch.float64:
+        return (matrix * vector.unsqueeze(-2)).sum(-1)
+    return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
 
 
 def half_squares(x: Tensor, batch_dims: int) -> Tensor:

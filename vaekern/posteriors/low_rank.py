@@ -9,10 +9,15 @@ import torch
 from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
-from vaekern._backends.plain import inverse_std, log_std, per_datapoint
+from vaekern._backends.plain import inverse_std, log_std, per_datapoint, std
 from vaekern._checks import check_device, check_float, check_like, check_scale
 from vaekern.functional import gaussian_kl, reparameterize
-from vaekern.posteriors._linear import product, standard_log_prob, standard_noise, times_vector
+from vaekern.posteriors._linear import (
+    half_squares,
+    standard_log_prob,
+    standard_noise,
+    times_vector,
+)
 from vaekern.posteriors.base import AnyPrior, Posterior, diagonal_prior
 from vaekern.posteriors.diagonal import ENTROPY_OF_STANDARD, in_scale
 from vaekern.posteriors.tril import check_vector_batch_dims, diagonal_of
@@ -32,8 +37,10 @@ class LowRankGaussian(Posterior):
 
     and the KL divergence to a Gaussian N(m, e^w) of independent elements is that of N(mu, S) and
 
-    .. math:: \tfrac12 \Bigl(\sum_i (S_i e^{-w_i} - 1) \|A_i\|^2 + \mathrm{tr} A^T A - \log |C|
-        \Bigr)
+    .. math:: \tfrac12 \Bigl(\sum_i e^{-w_i} \|W_i\|^2 - \log |C| \Bigr)
+
+    Densities, entropies and divergences are computed in float64 and rounded at the end: where S is
+    small beside the factor, :math:`A^T A` is large and what remains of it is not.
 
     Args:
         mu: means [*batch, ..., D]. Gets gradients.
@@ -88,76 +95,93 @@ class LowRankGaussian(Posterior):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         wide = accumulation_dtype(self.tensors)
-        d, r = self.factor.shape[-2:]
-        shape = (*self.mu.shape[:-1], d + r)
-        noise = standard_noise(shape, self.mu, wide, eps, seed, generator)
-        of_diagonal, of_factor = noise.split((d, r), dim=-1)
+        noise = self._noise(eps, seed, generator)
+        of_diagonal, of_factor = noise.split(self.factor.shape[-2:], dim=-1)
         z = reparameterize(self.mu.to(wide), self.logvar, of_diagonal, scale=self.scale)
         return (z + times_vector(self.factor.to(wide), of_factor)).to(self.mu.dtype)
 
+    def _noise(
+        self, eps: Tensor | None, seed: int | Tensor | None, generator: torch.Generator | None
+    ) -> Tensor:
+        shape = (*self.mu.shape[:-1], sum(self.factor.shape[-2:]))
+        wide = accumulation_dtype(self.tensors)
+        return standard_noise(shape, self.mu, wide, eps, seed, generator)
+
     def log_prob(self, z: Tensor) -> Tensor:
-        wide = accumulation_dtype((*self.tensors, z))
-        whitened, gram = self._whitened(wide)
-        inverse = inverse_std(self.logvar.to(wide), self.scale)
-        u = (z.to(wide) - self.mu.to(wide)) * inverse
-        cholesky = _capacitance_cholesky(gram)
-        projected = times_vector(whitened.mT, u).unsqueeze(-1)
-        y = torch.cholesky_solve(projected.to(cholesky.dtype), cholesky).squeeze(-1).to(wide)
-        rest = u - times_vector(whitened, y)
+        whitened, cholesky = self._whitened()
+        u = (z.double() - self.mu.double()) * inverse_std(self.logvar.double(), self.scale)
+        y = _solve(cholesky, times_vector(whitened.mT, u))
+        found = self._log_prob(u - times_vector(whitened, y), y, cholesky)
+        return found.to(accumulation_dtype((*self.tensors, z)))
+
+    def sample_with_log_prob(
+        self,
+        eps: Tensor | None = None,
+        seed: int | Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        # log q(z) by the noise: z, which is rounded, lies too far off where S is small.
+        noise = self._noise(eps, seed, generator)
+        of_diagonal, of_factor = noise.double().split(self.factor.shape[-2:], dim=-1)
+        whitened, cholesky = self._whitened()
+        lost = _solve(cholesky, of_factor - times_vector(whitened.mT, of_diagonal))
+        rest = of_diagonal + times_vector(whitened, lost)
+        found = self._log_prob(rest, of_factor - lost, cholesky)
+        return self.rsample(noise), found.to(accumulation_dtype(self.tensors))
+
+    def _log_prob(self, rest: Tensor, y: Tensor, cholesky: Tensor) -> Tensor:
         of_rest = standard_log_prob(rest, batch_dims=self.batch_dims)  # with the constant
         of_factor = per_datapoint(0.5 * y * y, self.batch_dims)
         return of_rest - of_factor - self._half_log_det(cholesky)
 
     def entropy(self) -> Tensor:
-        _, gram = self._whitened(accumulation_dtype(self.tensors))
+        _, cholesky = self._whitened()
         elements = self.mu.shape[self.batch_dims :].numel()
-        half_log_det = self._half_log_det(_capacitance_cholesky(gram))
-        return half_log_det + elements * ENTROPY_OF_STANDARD
+        found = self._half_log_det(cholesky) + elements * ENTROPY_OF_STANDARD
+        return found.to(accumulation_dtype(self.tensors))
 
     def closed_form_kl(self, prior: AnyPrior) -> Tensor | None:
         to = diagonal_prior(prior)
         if to is None:
             return None
-        wide = accumulation_dtype((*self.tensors, to.mu, to.logvar))
-        v = in_scale("logvar", self.logvar, self.scale).to(wide)
-        w = None if to.logvar is None else in_scale("logvar", to.logvar, to.scale).to(wide)
-        of_diagonal = gaussian_kl(self.mu, v, to.mu, w, batch_dims=self.batch_dims)
-        whitened, gram = self._whitened(wide)
-        excess = torch.expm1(v if w is None else v - w)
-        elements = 0.5 * excess * whitened.square().sum(-1)
-        return (
-            of_diagonal
-            + per_datapoint(elements, self.batch_dims)
-            + per_datapoint(_half_trace_less_log_det(gram), self.batch_dims).to(wide)
+        w = None if to.logvar is None else in_scale(self.scale, to.logvar.double(), to.scale)
+        of_diagonal = gaussian_kl(
+            self.mu.double(),
+            self.logvar.double(),
+            to.mu,
+            w,
+            scale=self.scale,
+            batch_dims=self.batch_dims,
         )
+        factor = self.factor.double()
+        if w is not None:
+            factor = factor / std(w, self.scale).unsqueeze(-1)
+        of_factor = half_squares(factor, self.batch_dims)
+        found = of_diagonal + of_factor - self._of_capacitance(self._whitened()[1])
+        return found.to(accumulation_dtype((*self.tensors, to.mu, to.logvar)))
 
     def map(self, function: Callable[[Tensor], Tensor], added_dims: int = 0) -> LowRankGaussian:
         options: dict[str, Any] = {"scale": self.scale, "batch_dims": self.batch_dims + added_dims}
         return LowRankGaussian(*(function(t) for t in self.tensors), **options)
 
-    def _whitened(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """A [..., D, R] and A^T A [..., R, R]."""
-        inverse = inverse_std(self.logvar.to(dtype), self.scale)
-        whitened = self.factor.to(dtype) * inverse.unsqueeze(-1)
-        return whitened, product(whitened.mT, whitened)
+    def _whitened(self) -> tuple[Tensor, Tensor]:
+        """A [..., D, R], and the Cholesky factor of C [..., R, R]: positive definite, so that no
+        error has to be waited for."""
+        inverse = inverse_std(self.logvar.double(), self.scale)
+        whitened = self.factor.double() * inverse.unsqueeze(-1)
+        unit = torch.eye(whitened.shape[-1], dtype=torch.float64, device=whitened.device)
+        return whitened, torch.linalg.cholesky_ex(whitened.mT @ whitened + unit)[0]
 
     def _half_log_det(self, cholesky: Tensor) -> Tensor:
         """Of W W^T + S."""
-        s = self.logvar.to(accumulation_dtype(self.tensors))
-        of_capacitance = diagonal_of(cholesky).log().sum(-1)
-        return per_datapoint(log_std(s, self.scale), self.batch_dims) + per_datapoint(
-            of_capacitance, self.batch_dims
-        ).to(s.dtype)
+        of_diagonal = log_std(self.logvar.double(), self.scale)
+        return per_datapoint(of_diagonal, self.batch_dims) + self._of_capacitance(cholesky)
+
+    def _of_capacitance(self, cholesky: Tensor) -> Tensor:
+        """log |C| / 2 of all vectors of a datapoint."""
+        return per_datapoint(diagonal_of(cholesky).log().sum(-1), self.batch_dims)
 
 
-def _capacitance_cholesky(gram: Tensor) -> Tensor:
-    """Of I + A^T A, in float64: it is R x R only, and would lose a small gram otherwise. It is
-    positive definite, so that no error has to be waited for."""
-    unit = torch.eye(gram.shape[-1], dtype=torch.float64, device=gram.device)
-    return torch.linalg.cholesky_ex(gram.double() + unit)[0]
-
-
-def _half_trace_less_log_det(gram: Tensor) -> Tensor:
-    """(tr G - log |I + G|) / 2, which is not negative."""
-    half_log_det = diagonal_of(_capacitance_cholesky(gram)).log().sum(-1)
-    return 0.5 * diagonal_of(gram.double()).sum(-1) - half_log_det
+def _solve(cholesky: Tensor, vector: Tensor) -> Tensor:
+    """C^-1 vector"""
+    return torch.cholesky_solve(vector.unsqueeze(-1), cholesky).squeeze(-1)
