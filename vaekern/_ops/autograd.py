@@ -78,7 +78,7 @@ class Functional(_Rules):
     @staticmethod
     def vmap(info: Any, in_dims: Any, op: Operation, *args: Any) -> Any:
         tensors, mask, (batch_dims, *others) = op.split(args)
-        batched = _batch_inputs(info.batch_size, tensors, in_dims[1:], others[-1])
+        batched = _batch_inputs(op, info.batch_size, tensors, in_dims[1:], others[-1])
         mask = _in_front_if_any(info.batch_size, mask, in_dims[1 + len(tensors)])
         slot = op.mask_slot(mask)
         results = op.differentiable(*batched, *slot, batch_dims + 1, *others)
@@ -156,7 +156,7 @@ class FunctionalVjp(_VjpRules):
             _in_front_if_any(info.batch_size, g, dim)
             for g, dim in zip(gradients, in_dims[1:n_g], strict=True)
         ]
-        batched += _batch_inputs(info.batch_size, read, in_dims[n_g:], others[-1])
+        batched += _batch_inputs(op, info.batch_size, read, in_dims[n_g:], others[-1])
         batched += op.mask_slot(_in_front_if_any(info.batch_size, mask, in_dims[n]))
         results = op.differentiable_vjp(*batched, wanted, batch_dims + 1, *others)
         return tuple(results), (0,) * len(results)
@@ -254,14 +254,18 @@ def _in_front_if_any(size: int, tensor: Tensor | None, dim: int | None) -> Tenso
 
 
 def _batch_inputs(
-    size: int, tensors: Sequence[Tensor], in_dims: Sequence[int | None], backend: str
+    op: Operation,
+    size: int,
+    tensors: Sequence[Tensor],
+    in_dims: Sequence[int | None],
+    backend: str,
 ) -> list[Any]:
     """Inputs with the mapped dimension as one more batch dimension. A seed becomes the noise it
     stands for: each mapped call has its own elements 0, 1, ..."""
     batched = [_in_front(size, t, dim) for t, dim in zip(tensors, in_dims, strict=False)]
     shape = batched[0].shape
     for k, tensor in enumerate(batched):
-        if tensor.dtype is torch.int64:
+        if tensor.dtype is torch.int64 and op.draws_noise:
             wide = accumulation_dtype(batched)
             batched[k] = torch.stack([noise(seed, shape[1:], wide, backend) for seed in tensor])
         elif tensor.dim() < len(shape):

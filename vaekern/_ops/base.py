@@ -43,6 +43,8 @@ class Operation(ABC):
         self.vjp_inputs = tuple(range(len(inputs)) if vjp_inputs is None else vjp_inputs)
         self.kept = tuple(kept)
         self.maskable = maskable
+        #: Whether an int64 input is a seed, which stands for noise.
+        self.draws_noise = "noise" in self.inputs
 
     # --- calling ------------------------------------------------------------------------------
 

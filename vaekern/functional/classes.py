@@ -133,7 +133,7 @@ def categorical_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:
             f"{tuple(logits.shape[:-1])}, got {tuple(x.shape)}"
         )
     check_device("x", x, "logits", logits)
-    return _CallOfRows(table.CATEGORICAL, logits, x.to(torch.int32).unsqueeze(-1), batch_dims)
+    return _CallOfRows(table.CATEGORICAL, logits, x.long().unsqueeze(-1), batch_dims)
 
 
 def multinomial_call(logits: Tensor, counts: Tensor, batch_dims: int) -> Call:
