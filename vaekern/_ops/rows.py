@@ -52,7 +52,7 @@ class CategoricalOp(RowOp):
         if not wanted[0]:
             return []
         found = backend_named(attributes[-1]).empty(logits, logits.dtype)
-        sources = [PerDatapoint(g), logits, *_high_and_low(lse, logits)]
+        sources = [PerDatapoint(g), logits, *high_and_low(lse, logits)]
         _launch_rows(self, "vjp", attributes, logits, _with_mask(sources, mask), [found])
         x = _inside(mask, x)
         one_less_p = -torch.expm1(_selected(logits, x, lse))
@@ -66,7 +66,7 @@ class CategoricalOp(RowOp):
         lse = new_row_numbers(logits)
         _launch_rows(self, "value", attributes, logits, [logits], [LogSumExp(lse.squeeze(-1))])
         log_p = _selected(logits, x, lse)
-        sources = [PerDatapoint(g), logits, *_high_and_low(lse, logits)]
+        sources = [PerDatapoint(g), logits, *high_and_low(lse, logits)]
         _launch_rows(self, "vjp", attributes, logits, sources, [logits])
         own = g[:, None] * -torch.expm1(log_p)
         logits.scatter_(-1, x.long(), own.to(logits.dtype))
@@ -97,7 +97,7 @@ class MultinomialOp(RowOp):
             for t, want in zip((logits, counts), wanted, strict=True)
         ]
         assert g is not None
-        sources = [PerDatapoint(g), total, logits, counts, *_high_and_low(lse, logits, counts)]
+        sources = [PerDatapoint(g), total, logits, counts, *high_and_low(lse, logits, counts)]
         _launch_rows(self, "vjp", attributes, logits, _with_mask(sources, mask), found)
         return [gradient for gradient in found if gradient is not None]
 
@@ -135,7 +135,7 @@ def _selected(logits: Tensor, x: Tensor, lse: Tensor) -> Tensor:
     return logits.gather(-1, x.long()) - lse
 
 
-def _high_and_low(lse: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor | float]:
+def high_and_low(lse: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor | float]:
     """float64 numbers as sums of two that have the precision of the arithmetic."""
     if accumulation_dtype(inputs) is torch.float64:
         return lse, 0.0

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import below_top
 from vaekern._ops.elementwise import Op
-from vaekern._ops.rows import CategoricalOp
+from vaekern._ops.rows import CategoricalOp, high_and_low
 from vaekern.last_layer.chunks import Chunk, Gradients, cut_into_chunks
 from vaekern.last_layer.rows import LayerGradients, cut_into_rows
 
@@ -127,7 +128,9 @@ class Categorical:
         at_target = torch.full_like(rows, torch.nan)  # stays so where the target is no class
         for chunk in chunks:
             wide = chunk.outputs.to(accumulation_dtype((chunk.outputs,)))
-            torch.logaddexp(log_sum, wide.logsumexp(1).to(log_sum.dtype), out=log_sum)
+            below, top = below_top(wide, 1)
+            here = below.logsumexp(1, keepdim=True).to(log_sum.dtype) + top
+            torch.logaddexp(log_sum, here[:, 0], out=log_sum)
             column, is_here = _column(chunk.tensors[0], wide, chunk.start)
             found = wide.gather(1, column).to(rows.dtype)
             at_target = torch.where(is_here[:, 0], found[:, 0], at_target)
@@ -137,7 +140,8 @@ class Categorical:
         self, g: Tensor, chunk: Chunk, state: Tensors, wanted: Wanted, attributes: Attributes
     ) -> list[Tensor]:
         column, is_here = _column(chunk.tensors[0], chunk.outputs, chunk.start)
-        p = torch.sub(chunk.outputs, state[0][:, None]).exp_().mul_(-g[:, None])
+        high, low = high_and_low(state[0][:, None], chunk.outputs)
+        p = torch.sub(chunk.outputs, high).sub_(low).exp_().mul_(-g[:, None])
         # One number per row: a gather and a scatter need no atomics, as scatter_add does.
         p.scatter_(1, column, p.gather(1, column) + torch.where(is_here, g[:, None], 0.0))
         return [p.to(chunk.outputs.dtype)]

@@ -85,8 +85,7 @@ class LinearOp(RegisteredOp):
         tensors, _, (*of_head, width, backend) = self.split(args)
         rows = tensors[0].new_zeros(tensors[0].shape[0], dtype=torch.float64)
         found = self.head.value(cut_into_chunks(tensors, width), rows, (*of_head, backend))
-        wide = accumulation_dtype(tensors)
-        return _one_or_more([result.to(wide) for result in found])
+        return _one_or_more([found[0].to(accumulation_dtype(tensors)), *found[1:]])
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
         (g,), read, _, wanted, (*of_head, width, backend) = self.split_vjp(args)
@@ -102,11 +101,9 @@ class LinearOp(RegisteredOp):
 
     def _fake(self, *args: Any) -> Any:
         tensors, _, _ = self.split(args)
-        hidden, wide = tensors[0], accumulation_dtype(tensors)
-        n_returned = 1 + len(self.kept)
-        return _one_or_more(
-            [hidden.new_empty(hidden.shape[:1], dtype=wide) for _ in range(n_returned)]
-        )
+        hidden = tensors[0]
+        dtypes = [accumulation_dtype(tensors), *[torch.float64 for _ in self.kept]]
+        return _one_or_more([hidden.new_empty(hidden.shape[:1], dtype=dtype) for dtype in dtypes])
 
     def _fake_vjp(self, *args: Any) -> list[Tensor]:
         _, read, _, wanted, _ = self.split_vjp(args)

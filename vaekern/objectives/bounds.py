@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import log_sum_exp
 from vaekern._checks import check_float
 
 
@@ -33,7 +34,7 @@ def importance_weighted_bound(log_weights: Tensor) -> Tensor:
         TypeError: ``log_weights`` is no floating-point tensor.
     """
     log_weights = _checked(log_weights)
-    return torch.logsumexp(log_weights, dim=0) - math.log(log_weights.shape[0])
+    return log_sum_exp(log_weights, 0) - math.log(log_weights.shape[0])
 
 
 def renyi_bound(log_weights: Tensor, alpha: float) -> Tensor:

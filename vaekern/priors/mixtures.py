@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import log_sum_exp
 from vaekern._ops.call import Clamp
 from vaekern.posteriors.base import Posterior, Prior, made_of
 from vaekern.posteriors.diagonal import DiagonalGaussian
@@ -43,12 +45,12 @@ class MixtureOfGaussians(Prior):
         three times B K times the latent size while going back."""
         densities = _log_densities(DiagonalGaussian(self.mu, self.logvar), z, batch_dims)
         log_weights = torch.log_softmax(self.logits.to(densities.dtype), 0)
-        return torch.logsumexp(densities + log_weights, dim=-1)
+        return log_sum_exp(densities + log_weights, -1)
 
     @torch.no_grad()
     def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
         check_samples(num_samples)
-        weights = torch.softmax(self.logits.float(), 0)
+        weights = torch.softmax(self.logits.to(accumulation_dtype((self.logits,))), 0)
         chosen = torch.multinomial(weights, num_samples, replacement=True, generator=generator)
         picked = DiagonalGaussian(self.mu[chosen], self.logvar[chosen])
         return picked.rsample(generator=generator)
@@ -103,7 +105,7 @@ class VampPrior(Prior):
         """log p(z) per datapoint, in nats. Memory, with Gaussians of independent elements, as of
         :meth:`MixtureOfGaussians.log_prob`."""
         densities = _log_densities(self.components(), z, batch_dims)
-        return torch.logsumexp(densities, dim=-1) - math.log(self.pseudo_inputs.shape[0])
+        return log_sum_exp(densities, -1) - math.log(self.pseudo_inputs.shape[0])
 
     @torch.no_grad()
     def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:

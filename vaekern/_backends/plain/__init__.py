@@ -20,7 +20,15 @@ from vaekern._backends.plain.counts import (
     poisson_log_likelihood,
     zero_inflated_negative_binomial_log_likelihood,
 )
-from vaekern._backends.plain.elements import image, per_datapoint, widen, within, within_rows
+from vaekern._backends.plain.elements import (
+    below_top,
+    image,
+    log_sum_exp,
+    per_datapoint,
+    widen,
+    within,
+    within_rows,
+)
 from vaekern._backends.plain.locations import (
     discretized_logistic,
     discretized_logistic_log_likelihood,
@@ -47,6 +55,7 @@ from vaekern._backends.plain.scales import inverse_std, log_std, log_variance, s
 __all__ = [
     "LEAST_LOG_SCALE",
     "PLANES",
+    "below_top",
     "bernoulli_log_likelihood",
     "bernoulli_probs_log_likelihood",
     "categorical_log_likelihood",
@@ -60,6 +69,7 @@ __all__ = [
     "inverse_std",
     "laplace_log_likelihood",
     "log_std",
+    "log_sum_exp",
     "log_variance",
     "logistic_mixture_log_likelihood",
     "multinomial_log_likelihood",

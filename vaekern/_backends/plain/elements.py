@@ -65,6 +65,20 @@ def power_series(x: Tensor, terms: Sequence[float]) -> Tensor:
     return total
 
 
+def below_top(t: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """t less its maximum along ``dim``, and that, a constant. What depends on differences alone
+    keeps its digits then, wherever t lies: the gradients of ``torch.logsumexp``, which are to sum
+    to 1, are e^(t - result) with a result rounded to its own magnitude."""
+    top = t.detach().amax(dim, keepdim=True)
+    top = torch.where(top.isfinite(), top, 0.0)
+    return t - top, top
+
+
+def log_sum_exp(t: Tensor, dim: int) -> Tensor:
+    below, top = below_top(t, dim)
+    return top.squeeze(dim) + torch.logsumexp(below, dim)
+
+
 def near_zero(x: Tensor, bound: float) -> tuple[Tensor, Tensor, Tensor]:
     """Where abs(x) < bound; x there, 0 elsewhere; x elsewhere, 1 there. Each branch of a ``where``
     then sees arguments it can differentiate."""
