@@ -11,7 +11,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from vaekern._backends.launch import accumulation_dtype
-from vaekern._backends.plain import log_variance
+from vaekern._backends.plain import deviations, inverse_std, log_variance
 from vaekern._checks import check_like
 from vaekern._ops.call import Clamp, clamp_logvar
 from vaekern.functional import gaussian_log_likelihood
@@ -92,25 +92,25 @@ def decomposed_kl(
     joint, marginals = _LogSumDensities.apply(*flat, size)
     log_pairs = math.log(dataset_size) + math.log(max(1, number))
     log_joint = (joint - log_pairs).reshape(batch)
-    log_product = (marginals - log_pairs).sum(1).reshape(batch)
-    return KLDecomposition(
-        log_posterior - log_joint, log_joint - log_product, log_product - log_prior
-    )
+    log_product = (marginals.double() - log_pairs).sum(1).reshape(batch)
+    parts = log_posterior - log_joint, log_joint - log_product, log_product - log_prior
+    return KLDecomposition(*[part.to(wide) for part in parts])
 
 
 class _LogSumDensities(Function):
     """For samples z [B, D] and posteriors (mu, v) [B, D], with densities q_ikd of sample i under
-    posterior k in dimension d: log sum_k prod_d q_ikd [B], and log sum_k q_ikd [B, D]."""
+    posterior k in dimension d: log sum_k prod_d q_ikd [B], in float64 as sums over many
+    dimensions are large, and log sum_k q_ikd [B, D]."""
 
     @staticmethod
     def forward(
         ctx: Any, z: Tensor, mu: Tensor, v: Tensor, chunk_size: int
     ) -> tuple[Tensor, Tensor]:
-        joint = z.new_full(z.shape[:1], -math.inf)
+        joint = z.new_full(z.shape[:1], -math.inf, dtype=torch.float64)
         marginals = torch.full_like(z, -math.inf)
         for m, w in zip(mu.split(chunk_size), v.split(chunk_size), strict=True):
             _, _, log_q = _log_densities(z, m, w)
-            joint = torch.logaddexp(joint, log_q.sum(2).logsumexp(1))
+            joint = torch.logaddexp(joint, log_q.sum(2, dtype=joint.dtype).logsumexp(1))
             marginals = torch.logaddexp(marginals, log_q.logsumexp(1))
         ctx.chunk_size = chunk_size
         ctx.save_for_backward(z, mu, v, joint, marginals)
@@ -122,20 +122,23 @@ class _LogSumDensities(Function):
         z, mu, v, joint, marginals = ctx.saved_tensors
         d_z, d_mu, d_v = torch.zeros_like(z), [], []
         for m, w in zip(mu.split(ctx.chunk_size), v.split(ctx.chunk_size), strict=True):
-            deviation, inverse_std, log_q = _log_densities(z, m, w)
-            share = torch.exp(log_q.sum(2) - joint[:, None]) * g_joint[:, None]
+            deviation, inverse, log_q = _log_densities(z, m, w)
+            share = torch.exp(log_q.sum(2, dtype=joint.dtype) - joint[:, None]) * g_joint[:, None]
             d_log_q = torch.exp(log_q - marginals[:, None]) * g_marginals[:, None]
-            d_log_q += share[..., None]
-            d_m = d_log_q * deviation * inverse_std
+            d_log_q += share[..., None].to(z.dtype)
+            # What has no share has no gradient, however far off; nor has the middle of the peak.
+            deviation = torch.where(d_log_q == 0, 0.0, deviation)
+            pull = d_log_q * deviation
+            d_m = pull * torch.where(pull == 0, 0.0, inverse)
             d_z -= d_m.sum(1)
             d_mu.append(d_m.sum(0))
-            d_v.append(0.5 * (d_log_q * (deviation * deviation - 1.0)).sum(0))
+            d_v.append(0.5 * (pull * deviation - d_log_q).sum(0))
         return d_z, torch.cat(d_mu), torch.cat(d_v), None
 
 
 def _log_densities(z: Tensor, mu: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(z - mu) / std [B, K, D], 1 / std [K, D] and the log-densities [B, K, D] of B samples under
     K posteriors."""
-    inverse_std = torch.exp(-0.5 * v)
-    deviation = (z[:, None] - mu) * inverse_std
-    return deviation, inverse_std, -0.5 * (deviation * deviation + v + _LOG_2_PI)
+    deviation = deviations(z[:, None], mu, v, "logvar")
+    log_q = -0.5 * (deviation * deviation + v + _LOG_2_PI)
+    return deviation, inverse_std(v, "logvar"), log_q

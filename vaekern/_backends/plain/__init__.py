@@ -50,7 +50,7 @@ from vaekern._backends.plain.posteriors import (
     sample_with_standard_kl,
     standard_kl,
 )
-from vaekern._backends.plain.scales import inverse_std, log_std, log_variance, std
+from vaekern._backends.plain.scales import deviations, inverse_std, log_std, log_variance, std
 
 __all__ = [
     "LEAST_LOG_SCALE",
@@ -61,6 +61,7 @@ __all__ = [
     "categorical_log_likelihood",
     "conditional_means",
     "continuous_bernoulli_log_likelihood",
+    "deviations",
     "discretized_logistic",
     "discretized_logistic_log_likelihood",
     "gaussian_kl",
