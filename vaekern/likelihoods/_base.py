@@ -7,6 +7,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import per_datapoint
 from vaekern._checks import check_mask
 from vaekern._ops.call import Call, run
@@ -76,8 +77,9 @@ def hold(module: nn.Module, name: str, value: Tensor | float, learned: bool) -> 
 
 
 def spread(parameter: Tensor | float, like: Tensor) -> Tensor:
-    """One number per element of ``like``."""
-    parameter = torch.as_tensor(parameter, dtype=like.dtype, device=like.device)
+    """One number per element of ``like``, in the dtype of the arithmetic."""
+    dtype = accumulation_dtype((parameter, like))
+    parameter = torch.as_tensor(parameter, dtype=dtype, device=like.device)
     if parameter.dim() == 1 and like.dim() > 2:
         parameter = parameter.reshape(-1, *(1,) * (like.dim() - 2))  # one per channel
     return parameter.expand(like.shape)

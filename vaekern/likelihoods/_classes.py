@@ -12,6 +12,7 @@ from vaekern.functional.classes import (
     multinomial_log_likelihood,
 )
 from vaekern.likelihoods._base import DecoderOutput, Likelihood, single
+from vaekern.likelihoods._draws import stored, wide
 
 
 class CategoricalLikelihood(Likelihood):
@@ -22,7 +23,8 @@ class CategoricalLikelihood(Likelihood):
         return categorical_call(single(decoder_output), x, batch_dims)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
-        return torch.softmax(single(decoder_output), -1)
+        logits = single(decoder_output)
+        return torch.softmax(wide(logits), -1).to(logits.dtype)
 
     @torch.no_grad()
     def sample(
@@ -67,7 +69,8 @@ class MultinomialLikelihood(Likelihood):
         )
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
-        return self.total * torch.softmax(single(decoder_output), -1)
+        logits = single(decoder_output)
+        return (self.total * torch.softmax(wide(logits), -1)).to(logits.dtype)
 
     @torch.no_grad()
     def sample(
@@ -75,11 +78,12 @@ class MultinomialLikelihood(Likelihood):
     ) -> Tensor:
         logits = single(decoder_output)
         drawn = _draw_classes(logits, self.total, generator)
-        counts = torch.zeros_like(logits).reshape(-1, logits.shape[-1])
-        return counts.scatter_add_(1, drawn, counts.new_ones(drawn.shape)).reshape(logits.shape)
+        counts = torch.zeros_like(logits, dtype=torch.int64).reshape(-1, logits.shape[-1])
+        counts.scatter_add_(1, drawn, torch.ones_like(drawn))
+        return stored(counts.reshape(logits.shape).double(), logits.dtype)
 
 
 def _draw_classes(logits: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
     """n of them for each row of logits: [rows, n]."""
-    p = torch.softmax(logits.float(), -1).reshape(-1, logits.shape[-1])
+    p = torch.softmax(wide(logits), -1).reshape(-1, logits.shape[-1])
     return torch.multinomial(p, n, replacement=True, generator=generator)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from vaekern._ops.call import Call
-from vaekern._torch import standard_gamma
 from vaekern.functional.counts import negative_binomial_call, poisson_call, zero_inflated_call
 from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
+from vaekern.likelihoods._draws import negative_binomial_counts, poisson_counts, stored, wide
 
 
 class PoissonLikelihood(Likelihood):
@@ -24,7 +25,8 @@ class PoissonLikelihood(Likelihood):
     def sample(
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
-        return torch.poisson(self.mean(decoder_output), generator=generator)
+        log_rate = single(decoder_output)
+        return stored(poisson_counts(wide(log_rate).exp(), generator), log_rate.dtype)
 
 
 class NegativeBinomialLikelihood(Likelihood):
@@ -56,7 +58,8 @@ class NegativeBinomialLikelihood(Likelihood):
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
         log_mean, log_dispersion = self._split(decoder_output)
-        return _negative_binomial_sample(log_mean, log_dispersion, generator)
+        counts = negative_binomial_counts(log_mean, spread(log_dispersion, log_mean), generator)
+        return stored(counts, log_mean.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
         if isinstance(decoder_output, Tensor):
@@ -84,21 +87,15 @@ class ZeroInflatedNegativeBinomialLikelihood(Likelihood):
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         log_mean, zero_logits = decoder_output
-        return log_mean.exp() * torch.sigmoid(-zero_logits)
+        log_share = logsigmoid(-spread(zero_logits, log_mean))
+        return torch.exp(wide(log_mean) + log_share).to(log_mean.dtype)
 
     @torch.no_grad()
     def sample(
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
         log_mean, zero_logits = decoder_output
-        counts = _negative_binomial_sample(log_mean, self.log_dispersion, generator)
-        return counts * torch.bernoulli(torch.sigmoid(-zero_logits), generator=generator)
-
-
-def _negative_binomial_sample(
-    log_mean: Tensor, log_dispersion: Tensor | float, generator: torch.Generator | None
-) -> Tensor:
-    """Poisson counts whose rates are Gamma variables of mean e^log_mean."""
-    theta = spread(log_dispersion, log_mean).exp()
-    gamma = standard_gamma(theta, generator=generator)
-    return torch.poisson(log_mean.exp() * gamma / theta, generator=generator)
+        log_dispersion = spread(self.log_dispersion, log_mean)
+        counts = negative_binomial_counts(log_mean, log_dispersion, generator)
+        share = torch.sigmoid(-spread(zero_logits, log_mean))
+        return stored(counts * torch.bernoulli(share, generator=generator), log_mean.dtype)

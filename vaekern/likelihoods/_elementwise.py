@@ -10,6 +10,7 @@ from vaekern.functional.bernoulli import bernoulli_call
 from vaekern.functional.gaussian import gaussian_call, reparameterize
 from vaekern.functional.locations import laplace_call
 from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
+from vaekern.likelihoods._draws import stored, wide
 
 
 class BernoulliLikelihood(Likelihood):
@@ -25,7 +26,9 @@ class BernoulliLikelihood(Likelihood):
     def sample(
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
-        return torch.bernoulli(self.mean(decoder_output), generator=generator)
+        logits = single(decoder_output)
+        share = torch.sigmoid(wide(logits))
+        return torch.bernoulli(share, generator=generator).to(logits.dtype)
 
 
 class GaussianLikelihood(Likelihood):
@@ -73,13 +76,14 @@ class GaussianLikelihood(Likelihood):
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
         mean, logvar = self._split(decoder_output)
-        return reparameterize(
+        sample = reparameterize(
             mean,
             spread(logvar, mean),
             generator=generator,
             scale=self.scale,
             logvar_clamp=self.logvar_clamp,
         )
+        return stored(sample, mean.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
         if isinstance(decoder_output, Tensor):
@@ -123,5 +127,6 @@ class LaplaceLikelihood(Likelihood):
     ) -> Tensor:
         loc = single(decoder_output)
         # The difference of two exponentials is Laplacian.
-        ends = loc.new_empty((2, *loc.shape)).exponential_(generator=generator)
-        return loc + torch.exp(spread(self.log_scale, loc)) * (ends[0] - ends[1])
+        log_scale = spread(self.log_scale, loc)
+        ends = log_scale.new_empty((2, *loc.shape)).exponential_(generator=generator)
+        return stored(loc + torch.exp(log_scale) * (ends[0] - ends[1]), loc.dtype)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import LEAST_LOG_SCALE, PLANES, conditional_means
@@ -16,6 +15,10 @@ from vaekern.functional.images import (
     logistic_mixture_log_likelihood,
 )
 from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
+from vaekern.likelihoods._draws import wide
+
+#: Beyond them the distribution is a point, or nothing within [-1, 1] is left of it.
+_LEAST_SCALE, _LARGEST_SCALE = 1e-12, 1e30
 
 
 class DiscretizedLogisticLikelihood(Likelihood):
@@ -42,14 +45,15 @@ class DiscretizedLogisticLikelihood(Likelihood):
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         """Of the distribution before it is rounded to levels."""
         loc, log_scale = self._split(decoder_output)
-        return mean_within(loc, torch.exp(spread(log_scale, loc)))
+        return mean_within(wide(loc), torch.exp(spread(log_scale, loc))).to(loc.dtype)
 
     @torch.no_grad()
     def sample(
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
         loc, log_scale = self._split(decoder_output)
-        return sample_levels(loc, torch.exp(spread(log_scale, loc)), generator)
+        scale = torch.exp(spread(log_scale, loc))
+        return sample_levels(wide(loc), scale, generator).to(loc.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
         if isinstance(decoder_output, Tensor):
@@ -115,13 +119,24 @@ def _located(planes: Tensor, colour: int, before: Sequence[Tensor]) -> tuple[Ten
 def mean_within(loc: Tensor, scale: Tensor) -> Tensor:
     """The mean of a logistic variable of which what is outside [-1, 1] was moved to the nearer end:
     -1 plus the integral of P(x > t)."""
-    ends = [scale * functional.softplus((loc - end) / scale) for end in (-1.0, 1.0)]
-    return (ends[0] - ends[1] - 1.0).clamp(-1.0, 1.0)
+    scale = scale.clamp(_LEAST_SCALE, _LARGEST_SCALE)
+    upper, lower = (loc + 1.0) / scale, (loc - 1.0) / scale
+    narrow = scale < 1.0
+    # Of a narrow one what differs from the nearer end of loc: nothing of that is lost. Magnitudes
+    # have the derivatives that go with those of clamp at the ends.
+    beyond = torch.where(upper >= 0, upper, -upper), torch.where(lower > 0, lower, -lower)
+    tails = torch.log1p(torch.exp(-beyond[0])) - torch.log1p(torch.exp(-beyond[1]))
+    # Of a wide one the integral in one piece.
+    step = torch.sigmoid(lower) * torch.expm1(torch.where(narrow, 0.0, 2.0 / scale))
+    held = torch.where(narrow, 0.0, scale)
+    mean = torch.where(narrow, loc.clamp(-1.0, 1.0) + scale * tails, held * torch.log1p(step) - 1.0)
+    return mean.clamp(-1.0, 1.0)
 
 
 def sample_levels(loc: Tensor, scale: Tensor, generator: torch.Generator | None) -> Tensor:
     """A logistic variable, rounded to the nearest level within [-1, 1]."""
     # The difference of the logarithms of two exponential variables is logistic.
-    ends = loc.new_empty((2, *loc.shape)).exponential_(generator=generator).log()
+    scale = scale.clamp(max=_LARGEST_SCALE)
+    ends = scale.new_empty((2, *loc.shape)).exponential_(generator=generator).log()
     levels = (127.5 * (loc + scale * (ends[0] - ends[1]) + 1.0)).round().clamp(0.0, 255.0)
     return levels / 127.5 - 1.0

@@ -11,6 +11,7 @@ from vaekern._ops.call import Call, Clamp
 from vaekern.functional.gaussian import gaussian_call, reparameterize
 from vaekern.functional.squared_error import squared_error
 from vaekern.likelihoods._base import DecoderOutput, Likelihood
+from vaekern.likelihoods._draws import stored
 
 
 class OptimalGaussianLikelihood(Likelihood):
@@ -74,8 +75,9 @@ class OptimalGaussianLikelihood(Likelihood):
     ) -> Tensor:
         """One sample for each datapoint, of the average variance in either mode."""
         mean = self.mean(decoder_output)
-        logvar = self._logvar().to(mean.dtype).expand(mean.shape)
-        return reparameterize(mean, logvar, generator=generator, logvar_clamp=self.logvar_clamp)
+        logvar = self._logvar().expand(mean.shape)
+        sample = reparameterize(mean, logvar, generator=generator, logvar_clamp=self.logvar_clamp)
+        return stored(sample, mean.dtype)
 
     def _logvar(self) -> Tensor:
         return widen(self.variance)[0].log()
