@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from vaekern._backends.launch import is_plain
 from vaekern._checks import number_or_scalar
 from vaekern._ops import one_pass
 from vaekern._ops.call import Call, Clamp, run
+from vaekern._torch import forward_mode_active
 from vaekern.functional.gaussian import kl_call
 from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
 from vaekern.objectives.divergences import check_weights, floored_kl
@@ -70,7 +73,9 @@ def elbo_loss(
             does not matter. The log-probability of a module of one's own must be a sum over
             elements, unless it overrides :meth:`Likelihood.masked_log_prob`.
         weights: of the datapoints, the shape ``x.shape[:batch_dims]``, floating point. ``"mean"``
-            then divides by their sum. Get gradients.
+            then divides by their sum. Datapoints of weight 0 are as if absent, whatever lies there.
+            Get gradients: a weight of 0 that does has its datapoint's loss for one, and leaves
+            nothing out.
 
     The loss and its gradients take one pass over the data, with a mask and weights too, unless
     weights want a gradient; free bits and capacity take a few.
@@ -90,7 +95,12 @@ def elbo_loss(
         raise ValueError("free_bits and capacity: expected at most one of them")
     module = likelihood_named(likelihood)
     divergence = kl_call(mu, logvar, None, None, scale, logvar_clamp, batch_dims)
-    call = module.call(decoder_output, x, batch_dims) if isinstance(module, Likelihood) else None
+    present = _present(weights, x, batch_dims)
+    call = (
+        module.call_of(decoder_output, x, batch_dims, mask, present)
+        if isinstance(module, Likelihood)
+        else None
+    )
     if x.shape[:batch_dims] != mu.shape[:batch_dims]:
         raise ValueError(
             f"mu: expected the datapoints of x, {tuple(x.shape[:batch_dims])}, "
@@ -99,13 +109,17 @@ def elbo_loss(
     if weights is not None:
         check_weights(weights, "x", x, batch_dims)
         weights = weights.to(torch.promote_types(weights.dtype, torch.float32))
-    if call is not None and (mask is None or call.op.maskable):
-        call = call.masked(mask)
+    divergence = divergence.of_datapoints(present)
+    if call is not None:
         if free_bits is None and capacity is None:
             return _fused(call, divergence, beta, weights, reduction)
         log_likelihood = run(call)
     else:
+        if present is not None:
+            decoder_output, x = _without(~present, decoder_output), _without(~present, x)
         log_likelihood = _log_prob(module, decoder_output, x, mask, batch_dims)
+        if present is not None:
+            log_likelihood = log_likelihood.masked_fill(~present, 0.0)
     if free_bits is None:
         kl = run(divergence)
     else:
@@ -131,6 +145,27 @@ def reduce_elbo(
     if reduction == "sum":
         return losses.sum()
     return losses.mean() if weights is None else losses.sum() / weights.sum()
+
+
+def _present(weights: Tensor | None, x: Tensor, batch_dims: int) -> Tensor | None:
+    """Which datapoints have a weight, where not all have one. A weight that wants a gradient may
+    not stay 0: its gradient is that datapoint's loss."""
+    if weights is None or not isinstance(x, Tensor):
+        return None
+    check_weights(weights, "x", x, batch_dims)
+    if weights.requires_grad or forward_mode_active():
+        return None
+    return weights != 0
+
+
+def _without(absent: Tensor, given: Any) -> Any:
+    """What belongs to absent datapoints is replaced: it reaches no gradient."""
+    if type(given) is tuple:
+        return tuple([_without(absent, t) for t in given])
+    dims = absent.dim()
+    if not isinstance(given, Tensor) or given.shape[:dims] != absent.shape:
+        return given
+    return given.masked_fill(absent.reshape(*absent.shape, *(1,) * (given.dim() - dims)), 0)
 
 
 def _log_prob(

@@ -34,6 +34,16 @@ class Call:
         check_mask("mask", mask, self.op.inputs[0], self.inputs[0])
         return Call(self.op, *self.inputs, *self.attributes, mask=mask)
 
+    def of_datapoints(self, present: Tensor | None) -> Call:
+        """The same, of some of the datapoints alone: ``present`` is bool, one for each."""
+        if present is None:
+            return self
+        events = self.inputs[0].dim() - present.dim()
+        mask = present.reshape(*present.shape, *(1,) * events)
+        if self.mask is not None:
+            mask = mask & self.mask
+        return type(self)(self.op, *self.inputs, *self.attributes, mask=mask)
+
     def of(self, *inputs: Tensor) -> Call:
         """The same, of other inputs."""
         return Call(self.op, *inputs, *self.attributes, mask=self.mask)

@@ -23,6 +23,22 @@ class Likelihood(nn.Module):
         """The fused operation that computes :meth:`log_prob`, if there is one."""
         return None
 
+    def call_of(
+        self,
+        decoder_output: DecoderOutput,
+        x: Tensor,
+        batch_dims: int,
+        mask: Tensor | None,
+        present: Tensor | None,
+    ) -> Call | None:
+        """:meth:`call` of the elements that a mask says count, in the datapoints that are
+        ``present`` (bool, one for each; None: all), if there is a fused operation for that."""
+        call = self.call(decoder_output, x, batch_dims)
+        everything = mask is None and present is None
+        if call is None or not (everything or call.op.maskable):
+            return None
+        return call.masked(mask).of_datapoints(present)
+
     def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
         """log p(x | decoder output) per datapoint, in nats: the shape ``x.shape[:batch_dims]``."""
         call = self.call(decoder_output, x, batch_dims)

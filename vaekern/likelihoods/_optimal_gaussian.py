@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vaekern._backends.plain import widen
 from vaekern._checks import check_device, check_float, check_like, check_target
-from vaekern._ops.call import Call, Clamp
+from vaekern._ops.call import Call, Clamp, run
 from vaekern.functional.gaussian import gaussian_call, reparameterize
 from vaekern.functional.squared_error import squared_error
 from vaekern.likelihoods._base import DecoderOutput, Likelihood
@@ -30,8 +30,8 @@ class OptimalGaussianLikelihood(Likelihood):
 
     Buffers: ``variance``, that average, and ``num_batches_tracked``. As in batch normalisation,
     each call in training mode counts, with or without gradients, and ranks of a distributed run
-    have their own. Nothing waits for the device. Elements that ``elbo_loss(mask=...)`` leaves out
-    count in the variance.
+    have their own. Nothing waits for the device. Elements that ``elbo_loss(mask=...)`` leaves out,
+    and datapoints of weight 0, have no part in the variance: N is the number of the others.
 
     Args:
         momentum: the least weight of a new batch in the average, 0 to 1. The first 1 / momentum
@@ -56,13 +56,33 @@ class OptimalGaussianLikelihood(Likelihood):
         self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
+        return self.call_of(decoder_output, x, batch_dims, None, None)
+
+    def call_of(
+        self,
+        decoder_output: DecoderOutput,
+        x: Tensor,
+        batch_dims: int,
+        mask: Tensor | None,
+        present: Tensor | None,
+    ) -> Call:
         mean = self.mean(decoder_output)
         check_target("x", x)
         check_like("x", x, "decoder_output", mean)
         check_device("decoder_output", mean, "variance", self.variance)
+
+        def call(logvar: Tensor | float) -> Call:
+            whole = gaussian_call(mean, x, logvar, "logvar", self.logvar_clamp, batch_dims)
+            return whole.masked(mask).of_datapoints(present)
+
         adapts = self.training and mean.numel() > 0
-        logvar = self._adapt(mean, x).log() if adapts else self._logvar()
-        return gaussian_call(mean, x, logvar, "logvar", self.logvar_clamp, batch_dims)
+        return call(self._adapt(mean, x, call(0.0).mask).log() if adapts else self._logvar())
+
+    def masked_log_prob(
+        self, decoder_output: DecoderOutput, x: Tensor, mask: Tensor, *, batch_dims: int = 1
+    ) -> Tensor:
+        log_prob: Tensor = run(self.call_of(decoder_output, x, batch_dims, mask, None))
+        return log_prob
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         check_float("decoder_output", decoder_output)
@@ -83,10 +103,16 @@ class OptimalGaussianLikelihood(Likelihood):
         return widen(self.variance)[0].log()
 
     @torch.no_grad()
-    def _adapt(self, mean: Tensor, x: Tensor) -> Tensor:
+    def _adapt(self, mean: Tensor, x: Tensor, mask: Tensor | None) -> Tensor:
         """The batch's variance, which joins the average."""
-        variance = squared_error(mean, x, batch_dims=0) / mean.numel()
-        self.num_batches_tracked += 1
-        weight = self.num_batches_tracked.reciprocal().clamp(min=self.momentum)
+        errors = squared_error(mean, x, batch_dims=0, mask=mask)
+        if mask is None:
+            variance = errors / mean.numel()
+            self.num_batches_tracked += 1
+        else:  # which may leave nothing
+            count = mask.sum() * (mean.numel() // mask.numel())
+            variance = torch.where(count > 0, errors / count, self.variance.to(errors.dtype))
+            self.num_batches_tracked += count > 0
+        weight = self.num_batches_tracked.clamp(min=1).reciprocal().clamp(min=self.momentum)
         self.variance.lerp_(variance.to(self.variance.dtype), weight.to(self.variance.dtype))
         return variance

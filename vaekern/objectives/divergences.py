@@ -144,4 +144,4 @@ def _batch_mean(kl: Tensor, weights: Tensor | None, batch_dims: int) -> Tensor:
     if weights is None:
         return parts.mean(0)
     weights = weights.reshape(-1, *(1,) * (parts.dim() - 1)).to(kl.dtype)
-    return (weights * parts).sum(0) / weights.sum()
+    return torch.where(weights == 0, 0.0, weights * parts).sum(0) / weights.sum()
