@@ -13,7 +13,6 @@ _TARGETS = (*_FLOATS, torch.uint8, torch.bool)
 _LEVELS = (*_FLOATS, torch.uint8)
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 SCALES = ("logvar", "log_std", "std")
-_UINT8_RANGES = ("unit", "signed")
 
 
 def _names(dtypes: tuple[torch.dtype, ...]) -> str:
@@ -138,16 +137,6 @@ def check_mask(name: str, mask: object, other_name: str, other: Tensor) -> None:
         raise ValueError(
             f"{name}: expected the shape of {other_name}, {tuple(other.shape)}, or 1 for "
             f"dimensions it is shared over, got {tuple(mask.shape)}"
-        )
-
-
-def check_uint8_range(uint8_range: str, x: Tensor) -> None:
-    """What a caller may choose; booleans have one range only."""
-    if uint8_range not in _UINT8_RANGES:
-        raise ValueError(f"uint8_range: expected one of {_UINT8_RANGES}, got {uint8_range!r}")
-    if uint8_range != "unit" and x.dtype is torch.bool:
-        raise TypeError(
-            f"x: bool is 0 and 1; for uint8_range={uint8_range!r} expected uint8 or floating point"
         )
 
 

@@ -99,6 +99,9 @@ def _wrong() -> list[Wrong]:
             (function, {"uint8_range": "count"}, ValueError, "uint8_range", "'count'", "'signed'"),
             (function, signed, TypeError, "x", "bool", "uint8 or floating point"),
         ]
+    for function in TARGETS[:3]:
+        rows.append((function, {"uint8_range": "signed"}, ValueError, "uint8_range", "'signed'",
+                     "'binary'"))  # fmt: skip
     for function in COUNTED:
         rows.append((function, {"x": t(*MU, dtype=torch.bool)}, TypeError, "x", "bool", "int64"))
         rows.append((function, {"x": 3.0}, TypeError, "x", "float", "tensor"))

@@ -37,7 +37,11 @@ WRONG_TARGETS = (
     ({"x": t(4, 7, device="cpu")}, ValueError, "x", "cpu", "meta"),
 )
 WRONG_BY_FUNCTION = {
-    "linear_bernoulli_log_likelihood": (*WRONG, *WRONG_TARGETS),
+    "linear_bernoulli_log_likelihood": (
+        *WRONG,
+        *WRONG_TARGETS,
+        ({"uint8_range": "signed"}, ValueError, "uint8_range", "'signed'", "'binary'"),
+    ),
     "linear_gaussian_log_likelihood": (
         *WRONG,
         *WRONG_TARGETS,

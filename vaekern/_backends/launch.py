@@ -54,14 +54,14 @@ class LogSumExp(PerDatapoint):
 
 class Bytes:
     """A uint8 tensor that is not read as 0 .. 1, as any other is (the range ``"unit"``), but as
-    -1 .. 1 (``"signed"``) or as it is (``"count"``)."""
+    -1 .. 1 (``"signed"``) or as it is (``"count"``, ``"binary"``)."""
 
     __slots__ = ("dtype", "range", "tensor")
 
     def __init__(self, tensor: Tensor, uint8_range: str) -> None:
         self.tensor = tensor
         self.dtype = tensor.dtype
-        self.range = uint8_range
+        self.range = "count" if uint8_range == "binary" else uint8_range
 
 
 class Output(NamedTuple):

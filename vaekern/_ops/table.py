@@ -13,18 +13,21 @@ BERNOULLI = Op(
     inputs=("logits", "x"),
     results=(DATAPOINT,),
     scaled=False,
+    uint8_range=None,
 )
 BERNOULLI_PROBS = Op(
     plain.bernoulli_probs_log_likelihood,
     inputs=("probs", "x"),
     results=(DATAPOINT,),
     scaled=False,
+    uint8_range=None,
 )
 CONTINUOUS_BERNOULLI = Op(
     plain.continuous_bernoulli_log_likelihood,
     inputs=("logits", "x"),
     results=(DATAPOINT,),
     scaled=False,
+    uint8_range=None,
 )
 GAUSSIAN = Op(
     plain.gaussian_log_likelihood,

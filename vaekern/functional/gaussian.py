@@ -13,11 +13,11 @@ from vaekern._checks import (
     check_like,
     check_scale,
     check_target,
-    check_uint8_range,
 )
 from vaekern._ops import table
 from vaekern._ops.call import Call, Clamp, clamp_logvar, run
 from vaekern.functional.noise import resolve_noise
+from vaekern.functional.targets import check_uint8_range
 
 __all__ = [
     "gaussian_kl",
@@ -167,8 +167,9 @@ def gaussian_log_likelihood(
             Tensors get gradients.
         scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
         logvar_clamp: bounds for the log-variance.
-        uint8_range: how the kernel reads a uint8 x: ``"unit"`` as x / 255, in [0, 1], or
-            ``"signed"`` as 2 x / 255 - 1, in [-1, 1]. Other dtypes are taken as they are.
+        uint8_range: how the kernel reads a uint8 x: ``"unit"`` as x / 255, in [0, 1],
+            ``"signed"`` as 2 x / 255 - 1, in [-1, 1], or ``"binary"``, 0 and 1, as it is. Other
+            dtypes are taken as they are.
         mask: which elements count: bool, the shape of ``mean``, or with a 1 for each dimension it
             is shared over. The others add exactly 0 to the value and to every gradient, whatever
             lies there. None: all count.

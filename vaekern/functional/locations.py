@@ -11,10 +11,10 @@ from vaekern._checks import (
     check_float,
     check_like,
     check_target,
-    check_uint8_range,
 )
 from vaekern._ops import table
 from vaekern._ops.call import Call, run
+from vaekern.functional.targets import check_uint8_range
 
 __all__ = ["laplace_log_likelihood", "student_t_log_likelihood"]
 

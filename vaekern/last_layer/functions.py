@@ -27,11 +27,11 @@ from vaekern._checks import (
     check_float,
     check_scale,
     check_target,
-    check_uint8_range,
 )
 from vaekern._ops import table
 from vaekern._ops.call import Clamp, clamp_logvar
 from vaekern._torch import autocast_enabled
+from vaekern.functional.targets import WITHIN_UNIT, check_uint8_range
 from vaekern.last_layer import sums
 from vaekern.last_layer.heads import Categorical, Elementwise
 from vaekern.last_layer.op import LinearOp
@@ -55,6 +55,7 @@ def linear_bernoulli_log_likelihood(
     bias: Tensor | None,
     x: Tensor,
     *,
+    uint8_range: str = "unit",
     reduction: str = "none",
     batch_dims: int = 1,
     chunk: int | None = None,
@@ -72,6 +73,7 @@ def linear_bernoulli_log_likelihood(
         weight: [N, H], of the dtype of ``hidden`` (under autocast both are cast). Gets gradients.
         bias: [N], or None. Gets gradients.
         x: targets [..., N]: see :func:`vaekern.bernoulli_log_likelihood`.
+        uint8_range: how a uint8 ``x`` is read, as there.
         reduction: over datapoints: ``"none"`` for one value each, ``"sum"`` or ``"mean"``. These
             two compute their gradients along with the value and are faster.
         batch_dims: how many leading dimensions index datapoints.
@@ -87,8 +89,9 @@ def linear_bernoulli_log_likelihood(
         TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
     """
     check_target("x", x)
+    check_uint8_range(uint8_range, x, WITHIN_UNIT)
     layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
-    return _run(_BERNOULLI, layer, (_target_rows(x, hidden, weight),))
+    return _run(_BERNOULLI, layer, (_target_rows(x, hidden, weight),), (uint8_range,))
 
 
 def linear_gaussian_log_likelihood(

@@ -14,10 +14,18 @@ from vaekern.likelihoods._draws import stored, wide
 
 
 class BernoulliLikelihood(Likelihood):
-    """Bernoulli pixels; the decoder emits logits. See :func:`vaekern.bernoulli_log_likelihood`."""
+    """Bernoulli pixels; the decoder emits logits. See :func:`vaekern.bernoulli_log_likelihood`.
+
+    Args:
+        uint8_range: how a uint8 ``x`` is read: ``"unit"`` or ``"binary"``.
+    """
+
+    def __init__(self, *, uint8_range: str = "unit") -> None:
+        super().__init__()
+        self.uint8_range = uint8_range
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
-        return bernoulli_call(single(decoder_output), x, batch_dims)
+        return bernoulli_call(single(decoder_output), x, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return torch.sigmoid(single(decoder_output))
@@ -43,7 +51,7 @@ class GaussianLikelihood(Likelihood):
         learned: make ``logvar`` a parameter.
         scale: what log-variances are given as: ``"logvar"``, ``"log_std"`` or ``"std"``.
         logvar_clamp: bounds for the log-variance.
-        uint8_range: how a uint8 ``x`` is read: ``"unit"`` or ``"signed"``.
+        uint8_range: how a uint8 ``x`` is read: ``"unit"``, ``"signed"`` or ``"binary"``.
     """
 
     def __init__(
@@ -99,7 +107,7 @@ class LaplaceLikelihood(Likelihood):
         log_scale: the logarithm of the scale: a number, or a tensor that broadcasts as ``logvar``
             does in :func:`vaekern.gaussian_log_likelihood`.
         learned: make ``log_scale`` a parameter.
-        uint8_range: how a uint8 ``x`` is read: ``"unit"`` or ``"signed"``.
+        uint8_range: how a uint8 ``x`` is read: ``"unit"``, ``"signed"`` or ``"binary"``.
     """
 
     def __init__(

@@ -15,9 +15,11 @@ _LOG_SINHC = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600, -4.403
               -1.08743434927903094e-17, 2.50409219470919523e-19)  # fmt: skip
 
 
-def bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+def bernoulli_log_likelihood(
+    logits: Tensor, x: Tensor, batch_dims: int, uint8_range: str
+) -> Tensor:
     (logits,) = widen(logits) if not x.is_floating_point() else widen(logits, x)[:1]
-    x = image(x, logits).to(logits.dtype)
+    x = image(x, logits, uint8_range).to(logits.dtype)
     positive = logits >= 0
     magnitude = torch.where(positive, logits, -logits)  # with derivative 1 at 0, unlike abs
     weight = torch.where(positive, 1.0 - x, x)
@@ -26,9 +28,11 @@ def bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tens
     return per_datapoint(-(linear + torch.log1p(torch.exp(-magnitude))), batch_dims)
 
 
-def bernoulli_probs_log_likelihood(probs: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+def bernoulli_probs_log_likelihood(
+    probs: Tensor, x: Tensor, batch_dims: int, uint8_range: str
+) -> Tensor:
     (probs,) = widen(probs) if not x.is_floating_point() else widen(probs, x)[:1]
-    x = image(x, probs).to(probs.dtype)
+    x = image(x, probs, uint8_range).to(probs.dtype)
     uncertain = probs * (1.0 - probs) > 1e-12
     held = torch.where(uncertain, probs, 0.5)
     elements = x * held.log() + (1.0 - x) * torch.log1p(-held)
@@ -54,9 +58,11 @@ def _zero_with_slope(x: Tensor, slope: Tensor) -> Tensor:
     return torch.where(infinite, steep, zero * torch.where(infinite, 0.0, slope))
 
 
-def continuous_bernoulli_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+def continuous_bernoulli_log_likelihood(
+    logits: Tensor, x: Tensor, batch_dims: int, uint8_range: str
+) -> Tensor:
     (logits,) = widen(logits) if not x.is_floating_point() else widen(logits, x)[:1]
-    x = image(x, logits).to(logits.dtype)
+    x = image(x, logits, uint8_range).to(logits.dtype)
     near, small, large = near_zero(logits, 1.0)
     positive = large >= 0
     magnitude = torch.where(positive, large, -large)

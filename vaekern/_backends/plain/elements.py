@@ -52,7 +52,7 @@ def image(x: Tensor, like: Tensor, uint8_range: str = "unit") -> Tensor:
     if x.is_floating_point():
         return x
     number = x.to(like.dtype)
-    if x.dtype is not torch.uint8 or uint8_range == "count":
+    if x.dtype is not torch.uint8 or uint8_range in ("count", "binary"):
         return number
     return number / 255.0 if uint8_range == "unit" else 2.0 * (number / 255.0) - 1.0
 
