@@ -70,7 +70,7 @@ VK_FN Values<float, 2> on_circle(float radius, uint32_t w) {
 }
 
 VK_FN Values<float, 2> box_muller(float, uint32_t radius_word, uint32_t angle_word) {
-  return on_circle(fast_square_root(2.0f * minus_log_uniform(radius_word)), angle_word);
+  return on_circle(square_root(2.0f * minus_log_uniform(radius_word)), angle_word);
 }
 
 VK_FN Values<double, 2> box_muller(double, uint32_t radius_word, uint32_t angle_word) {

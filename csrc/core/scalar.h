@@ -34,17 +34,6 @@ VK_FN float with_sign_of(float x, float magnitude) {
 VK_FN float square_root(float x) { return std::sqrt(x); }
 VK_FN double square_root(double x) { return std::sqrt(x); }
 
-// Within 2 ulp, for noise: on a GPU an exact root takes ten instructions more.
-VK_FN float fast_square_root(float x) {
-#if defined(__CUDA_ARCH__)
-  float root;
-  asm("sqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(x));
-  return root;
-#else
-  return std::sqrt(x);
-#endif
-}
-
 // The first argument wins only if it is smaller (larger): NaN in x passes through.
 template <class T>
 VK_FN T at_most(T bound, T x) {
@@ -299,6 +288,20 @@ VK_FN float log(float s) {
   return log_or_limit(s, log_of_reduced(reduce_log_anywhere(s)), -HUGE_VALF);
 }
 VK_FN double log(double s) { return std::log(s); }
+
+// log(s) for s >= 1, within 2 ulp, of additions, multiplications and one division, whose results
+// are the same everywhere. (That of CUDA starts from an approximate reciprocal.)
+VK_FN double log_of_sum(double s) {
+  const uint64_t bits = bit_cast<uint64_t>(s);
+  const uint64_t k = (bits - 0x3FE6A09E667F3BCDu) >> 52;  // s = 2^k m, sqrt(1/2) <= m < sqrt(2)
+  const double m = bit_cast<double>(bits - (k << 52)), exponent = static_cast<double>(k);
+  const double q = (m - 1.0) / (m + 1.0), z = q * q;
+  double series = 0.0;  // log(m) = 2 q (1 + z / 3 + z^2 / 5 + ...)
+  for (int n = 25; n >= 3; n -= 2) series = fma(series, z, 1.0 / n);
+  constexpr double kHigh = 0x1.62e42fefa38p-1, kLow = 0x1.ef35793c7673p-45;  // ln 2
+  const double log = fma(exponent, kHigh, 2.0 * q + fma(exponent, kLow, 2.0 * q * (z * series)));
+  return s < HUGE_VAL ? log : s;
+}
 
 // Of a positive normal number, garbage else.
 VK_FN float log_of_normal(float s) { return log_of_reduced(reduce_log(s)); }

@@ -52,7 +52,7 @@ __device__ inline double log_sum_exp_of_terms(const Combination& c, const Share&
   const double top = tops[threadIdx.x % share.numbers_here];
   const double sum = reduce_terms<Sum>(
       c, share, sums, [top](double term) { return term == top ? 1.0 : exp(term - top); });
-  return top + log(sum);
+  return top + log_of_sum(sum);
 }
 
 __device__ inline void combine(const Combination& c, int64_t block, double* sums) {

@@ -42,7 +42,7 @@ __device__ inline void log_sum_exp_rows(const Target& target, const Tiling& t, c
   else terms.put(group, numbers);
   __syncthreads();
   reduce_rows<Sum>(t, tile, terms, parts, [&](int row, double sum) {
-    put_row_sum(target, t, tile, row, static_cast<double>(tops[row]) + log(sum));
+    put_row_sum(target, t, tile, row, static_cast<double>(tops[row]) + log_of_sum(sum));
   });
 }
 
