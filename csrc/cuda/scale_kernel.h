@@ -7,19 +7,76 @@
 
 VK_BEGIN
 
-constexpr int kScaleThreads = 256, kScalePerThread = 8;
-constexpr int64_t kScalePerBlock = kScaleThreads * kScalePerThread;
+constexpr int kScaleThreads = 256;
+// Threads go on from piece to piece: no more blocks than the device holds at a time, since each of
+// them costs something where the number is 1.
+constexpr int kScaleBlocksPerProcessor = 8;
 
-VK_FN int64_t scale_blocks(int64_t numel) { return (numel + kScalePerBlock - 1) / kScalePerBlock; }
+// A thread has so many pieces of 16 bytes under way at a time.
+constexpr int kScaleInFlight = 4;
 
-template <class T>
-__device__ void scale_block(const cuda::Scaling::Tensor& tensor, int64_t block, T factor) {
+inline unsigned scale_blocks(int64_t largest, int processors) {
+  const int64_t wanted = divide_up(largest, 4 * kScaleInFlight * kScaleThreads);
+  return static_cast<unsigned>(least_of(wanted, int64_t{kScaleBlocksPerProcessor} * processors));
+}
+
+// The numbers of 16 bytes of memory.
+template <class Storage>
+struct Piece {
+  static constexpr int kSize = 16 / sizeof(Storage);
+  Storage numbers[kSize];
+
+  template <class T>
+  VK_FN void scale(T factor) {
 #pragma unroll
-  for (int k = 0; k < kScalePerThread; ++k) {
-    const int64_t i = block * kScalePerBlock + k * kScaleThreads + threadIdx.x;
-    if (i >= tensor.numel) return;
-    const T value = load_element<T>(tensor.data, tensor.dtype, i);
-    store_element(tensor.data, tensor.dtype, i, value * factor);
+    for (int j = 0; j < kSize; ++j) store_as(numbers + j, load_as<T>(numbers[j]) * factor);
+  }
+};
+
+// This thread's share of the pieces: every so many-th.
+template <class Storage, class T>
+__device__ void scale_pieces(uint4* pieces, int64_t n, int64_t thread, int64_t threads, T factor) {
+#pragma unroll 1
+  for (int64_t first = thread; first < n; first += kScaleInFlight * threads) {
+    uint4 bits[kScaleInFlight];
+#pragma unroll
+    for (int k = 0; k < kScaleInFlight; ++k) {
+      if (first + k * threads < n) bits[k] = pieces[first + k * threads];
+    }
+#pragma unroll
+    for (int k = 0; k < kScaleInFlight; ++k) {
+      if (first + k * threads >= n) break;
+      auto piece = bit_cast<Piece<Storage>>(bits[k]);
+      piece.scale(factor);
+      pieces[first + k * threads] = bit_cast<uint4>(piece);
+    }
+  }
+}
+
+template <class Storage, class T>
+__device__ void scale_numbers(const cuda::Scaling::Tensor& tensor, T factor) {
+  constexpr int kSize = Piece<Storage>::kSize;
+  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kScaleThreads + threadIdx.x;
+  const int64_t threads = static_cast<int64_t>(gridDim.x) * kScaleThreads;
+  Storage* numbers = static_cast<Storage*>(tensor.data);
+  // Before the first piece, and after the last: fewer numbers each than one holds.
+  const int past = static_cast<int>(reinterpret_cast<uintptr_t>(numbers) % 16 / sizeof(Storage));
+  const int64_t before = least_of((kSize - past) % kSize, tensor.numel);
+  const int64_t pieces = (tensor.numel - before) / kSize, after = before + pieces * kSize;
+  const int64_t edge = thread < before ? thread : after + (thread - before);
+  if (thread < before + (tensor.numel - after)) {
+    store_as(numbers + edge, load_as<T>(numbers[edge]) * factor);
+  }
+  scale_pieces<Storage>(reinterpret_cast<uint4*>(numbers + before), pieces, thread, threads,
+                        factor);
+}
+
+__device__ inline void scale_tensor(const cuda::Scaling::Tensor& tensor, double factor) {
+  switch (tensor.dtype) {
+    case DType::f64: return scale_numbers<double>(tensor, factor);
+    case DType::bf16: return scale_numbers<BFloat16>(tensor, static_cast<float>(factor));
+    case DType::f16: return scale_numbers<Half>(tensor, static_cast<float>(factor));
+    default: return scale_numbers<float>(tensor, static_cast<float>(factor));
   }
 }
 
@@ -27,13 +84,8 @@ static __global__ void __launch_bounds__(kScaleThreads)
     scale_kernel(const __grid_constant__ cuda::Scaling scaling) {
   const double factor = load_element<double>(scaling.factor, scaling.factor_dtype, 0);
   if (factor == 1.0) return;
-  int64_t block = blockIdx.x;
-  int k = 0;
-  for (; block >= scale_blocks(scaling.tensors[k].numel); ++k) {
-    block -= scale_blocks(scaling.tensors[k].numel);
-  }
-  if (scaling.tensors[k].dtype == DType::f64) scale_block(scaling.tensors[k], block, factor);
-  else scale_block(scaling.tensors[k], block, static_cast<float>(factor));
+#pragma unroll 1
+  for (int k = 0; k < scaling.n; ++k) scale_tensor(scaling.tensors[k], factor);
 }
 
 VK_END

@@ -30,7 +30,7 @@ struct Tiling {
 
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
-inline int64_t least_of(int64_t a, int64_t b) { return a < b ? a : b; }
+VK_FN int64_t least_of(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // The groups that n elements touch, wherever they start if not `aligned`.
 inline int64_t groups_touched(int64_t n, int width, bool aligned) {
