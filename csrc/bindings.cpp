@@ -72,6 +72,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("run_cuda", &run_cuda);
   m.def("scale_cuda", &scale_cuda);
   m.def("run_mixture_cuda", &run_mixture_cuda);
+  m.def("why_unusable_cuda", &why_unusable_cuda);
   m.attr("cuda") = cuda_build();
   m.def("usable_isas", &usable_isas);
   m.def("use_isa", &use_isa);

@@ -51,6 +51,11 @@ inline void scale_cuda(py::tuple tensors, py::tuple factor, int device, uintptr_
   cuda::backend().scale(scaling, device, reinterpret_cast<void*>(stream));
 }
 
+inline std::string why_unusable_cuda(int device, bool in_earnest) {
+  py::gil_scoped_release release;
+  return cuda::backend().why_unusable(device, in_earnest);
+}
+
 // What was compiled.
 inline py::object cuda_build() {
   const cuda::Backend& backend = cuda::backend();

@@ -21,6 +21,8 @@ inline void run_mixture_cuda(bool, const std::vector<int64_t>&, py::tuple, py::t
 
 inline void scale_cuda(py::tuple, py::tuple, int, uintptr_t) { no_kernels(); }
 
+inline std::string why_unusable_cuda(int, bool) { no_kernels(); }
+
 inline py::object cuda_build() { return py::none(); }
 
 }  // namespace vk

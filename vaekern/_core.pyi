@@ -44,6 +44,11 @@ def run_mixture(
 #: 13000 for 13.0) and "architectures" (as the compiler was given them).
 cuda: dict[str, Any] | None
 
+def why_unusable_cuda(device: int, in_earnest: bool, /) -> str:
+    """Why the CUDA kernels cannot run on a device, empty if they can. In earnest, a kernel is
+    loaded to be sure, which makes a context on the device; else the versions of the driver and of
+    the device are compared with what was compiled."""
+
 def run_cuda(
     kernel: int,
     in_double: bool,

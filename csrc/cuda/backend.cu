@@ -1,8 +1,8 @@
 // Runs launches: one kernel over the tiles and, if several partial sums make up a number, one that
 // combines them.
 
+#include <algorithm>
 #include <climits>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -11,6 +11,7 @@
 #include "combine_kernel.h"
 #include "kernel_table.h"
 #include "mixture_kernel_table.h"
+#include "probe.h"
 #include "scale_kernel.h"
 
 VK_BEGIN
@@ -43,34 +44,7 @@ const Table& table() {
 }
 
 constexpr KernelInfo kScaleInfo = {"scale", "", "", 1, 1};
-
-[[noreturn]] void fail(const KernelInfo& info, const std::string& why) {
-  std::string name = info.op;
-  if (*info.scale != '\0') name += std::string(" (") + info.scale + ")";
-  if (*info.variant != '\0') name += std::string(", ") + info.variant;
-  throw std::runtime_error("CUDA kernel " + name + ": " + why);
-}
-
-void check(cudaError_t error, const KernelInfo& info) {
-  if (error != cudaSuccess) fail(info, cudaGetErrorString(error));
-}
-
-// Makes a device current, and afterwards the one that was.
-class DeviceGuard {
- public:
-  DeviceGuard(int device, const KernelInfo& info) : device_(device) {
-    check(cudaGetDevice(&previous_), info);
-    if (device_ != previous_) check(cudaSetDevice(device_), info);
-  }
-  ~DeviceGuard() {
-    if (device_ != previous_) cudaSetDevice(previous_);
-  }
-  DeviceGuard(const DeviceGuard&) = delete;
-  DeviceGuard& operator=(const DeviceGuard&) = delete;
-
- private:
-  int device_, previous_ = 0;
-};
+constexpr KernelInfo kCombineInfo = {"combine", "", "", 1, 1};
 
 void run(const Launch& launch, int device, void* stream_address, const cuda::Allocate& allocate) {
   const auto stream = static_cast<cudaStream_t>(stream_address);
@@ -81,10 +55,10 @@ void run(const Launch& launch, int device, void* stream_address, const cuda::All
   if (plan.tiles.tiling.tiles() > INT_MAX || plan.combine_blocks() > INT_MAX) {
     fail(info, "more elements than one launch can visit");
   }
-  const DeviceGuard guard(device, info);
   if (plan.combine.n > 0) {
     plan.use_workspace(static_cast<double*>(allocate(plan.workspace_bytes())));
   }
+  const DeviceGuard guard(device, info);
   check(kernel.enqueue(plan.tiles, stream), info);
   if (plan.combine.n == 0) return;
   check(launch_kernel(combine_kernel, static_cast<unsigned>(plan.combine_blocks()), kCombineThreads,
@@ -93,12 +67,12 @@ void run(const Launch& launch, int device, void* stream_address, const cuda::All
 }
 
 void scale(const cuda::Scaling& scaling, int device, void* stream_address) {
-  int64_t blocks = 0;
-  for (int k = 0; k < scaling.n; ++k) blocks += scale_blocks(scaling.tensors[k].numel);
-  if (blocks == 0) return;
-  if (blocks > INT_MAX) fail(kScaleInfo, "more elements than one launch can visit");
+  int64_t largest = 0;
+  for (int k = 0; k < scaling.n; ++k) largest = std::max(largest, scaling.tensors[k].numel);
+  if (largest == 0) return;
+  const int processors = device_attribute(cudaDevAttrMultiProcessorCount, device, kScaleInfo);
   const DeviceGuard guard(device, kScaleInfo);
-  check(launch_kernel(scale_kernel, static_cast<unsigned>(blocks), kScaleThreads,
+  check(launch_kernel(scale_kernel, scale_blocks(largest, processors), kScaleThreads,
                       static_cast<cudaStream_t>(stream_address), scaling),
         kScaleInfo);
 }
@@ -133,14 +107,25 @@ void run_mixture(const MixtureLaunch& launch, int device, void* stream_address,
   MixtureArguments arguments{launch.params,     launch.x,      launch.upstream,
                              launch.out,        nullptr,       launch.out_dtype,
                              launch.components, launch.pixels, static_cast<unsigned>(per_row)};
+  const bool wants_value = !launch.wants_gradients();
+  if (wants_value) arguments.partial = static_cast<double*>(allocate(blocks * sizeof(double)));
   const DeviceGuard guard(device, kMixtureInfo);
-  const bool in_double = launch.compute == DType::f64;
-  if (launch.wants_gradients()) {
-    return check(enqueue_mixture(arguments, in_double, blocks, stream), kMixtureInfo);
+  check(enqueue_mixture(arguments, launch.compute == DType::f64, blocks, stream), kMixtureInfo);
+  if (wants_value) combine_mixture(launch, arguments, stream);
+}
+
+void load_all() {
+  for (int k = 0; k < Table::kSize; ++k) {
+    const KernelInfo& info = table().infos[k];
+    check(load(table().kernels[k].f32.code), info);
+    check(load(table().kernels[k].f64.code), info);
   }
-  arguments.partial = static_cast<double*>(allocate(blocks * sizeof(double)));
-  check(enqueue_mixture(arguments, in_double, blocks, stream), kMixtureInfo);
-  combine_mixture(launch, arguments, stream);
+  for (auto code = mixture_code(); *code != nullptr; ++code) check(load(*code), kMixtureInfo);
+  check(load(code_of(combine_kernel)), kCombineInfo);
+}
+
+std::string why_unusable_on(int device, bool in_earnest) {
+  return why_unusable(device, in_earnest, code_of(scale_kernel), kScaleInfo, load_all);
 }
 
 }  // namespace
@@ -148,7 +133,7 @@ void run_mixture(const MixtureLaunch& launch, int device, void* stream_address,
 VK_END
 
 const vk::cuda::Backend& vk::cuda::backend() {
-  static const Backend instance = {VK_CUDA_ARCHITECTURES, kRuntimeVersion, Table::kSize,
-                                   table().infos, run, scale, run_mixture};
+  static const Backend instance = {VK_CUDA_ARCHITECTURES, runtime_version(), Table::kSize,
+                                   table().infos, why_unusable_on, run, scale, run_mixture};
   return instance;
 }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <string>
 
 #include "../launch.h"
 #include "../mixture.h"
@@ -31,6 +32,9 @@ struct Backend {
   int version;                // of the CUDA runtime: 13000 for 13.0
   int n_kernels;
   const KernelInfo* kernels;
+  // Why the kernels cannot run on a device, empty if they can. Only where that is asked in earnest
+  // is a context made there, and a kernel loaded to be sure.
+  std::string (*why_unusable)(int device, bool in_earnest);
   // Enqueues a launch on a stream of a device, to whose memory all pointers lead, and returns at
   // once. Of the inputs, only the last can be noise. Throws std::runtime_error where CUDA reports
   // an error.

@@ -9,6 +9,7 @@ VK_BEGIN
 struct TileKernel {
   int width;  // of a thread's group
   cudaError_t (*enqueue)(const TileArguments&, cudaStream_t);
+  const void* code;
 };
 
 struct TileKernels {

@@ -25,13 +25,17 @@ static cudaError_t enqueue(const TileArguments& arguments, cudaStream_t stream) 
                        static_cast<unsigned>(tiling.threads), stream, arguments);
 }
 
+template <class Function, class T>
+static TileKernel tile_kernel_of() {
+  return {kGroupWidth<Function, T>, enqueue<Function, T>, code_of(tile_kernel<Function, T>)};
+}
+
 template <int part>
 void add_kernels(TileKernels* by_number) {
   for_each_kernel([&by_number](auto function, const char*) {
     using Function = decltype(function);
     if constexpr (index_of<typename OperationOf<Function>::type>() % VK_CUDA_PARTS == part) {
-      *by_number = {{kGroupWidth<Function, float>, enqueue<Function, float>},
-                    {kGroupWidth<Function, double>, enqueue<Function, double>}};
+      *by_number = {tile_kernel_of<Function, float>(), tile_kernel_of<Function, double>()};
     }
     ++by_number;
   });

@@ -18,4 +18,12 @@ cudaError_t enqueue_mixture(const MixtureArguments& arguments, bool in_double, u
                    : enqueue<RgbLogistic<float>>(arguments, blocks, stream);
 }
 
+const void* const* mixture_code() {
+  static const void* const code[] = {code_of(mixture_value_kernel<RgbLogistic<float>>),
+                                     code_of(mixture_vjp_kernel<RgbLogistic<float>>),
+                                     code_of(mixture_value_kernel<RgbLogistic<double>>),
+                                     code_of(mixture_vjp_kernel<RgbLogistic<double>>), nullptr};
+  return code;
+}
+
 VK_END

@@ -20,4 +20,7 @@ struct MixtureArguments {
 
 cudaError_t enqueue_mixture(const MixtureArguments&, bool in_double, unsigned blocks, cudaStream_t);
 
+// All of them, up to a null.
+const void* const* mixture_code();
+
 VK_END

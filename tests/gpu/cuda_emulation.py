@@ -60,7 +60,9 @@ class Unit:
 
 
 #: The emulation itself, without a module.
-MACHINE = tuple(Unit(f"{EMULATION}/{name}.cpp") for name in ("fibers", "block", "scheduler"))
+MACHINE = tuple(
+    Unit(f"{EMULATION}/{name}.cpp") for name in ("fibers", "block", "scheduler", "runtime")
+)
 
 
 def engine_units(parts: int) -> tuple[Unit, ...]:

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "runtime.h"
 #include "scheduler.h"
 
 #define __global__
@@ -48,8 +49,11 @@ struct alignas(16) double2 {
 
 namespace vk_emulation {
 
+// A kernel is known by its address; null stands for one that is always loaded.
 template <class Callable>
-void launch(unsigned grid, unsigned block, const Callable& callable) {
+void launch(const void* kernel, unsigned grid, unsigned block, cudaStream_t stream,
+            const Callable& callable) {
+  if (!admit_launch(kernel, grid, block, stream)) return;
   run_grid(
       grid, block, [](const void* context) { (*static_cast<const Callable*>(context))(); },
       &callable);
@@ -104,18 +108,3 @@ T __shfl_down_sync(uint32_t mask, T value, unsigned distance, const char* file =
   const int lane = vk_emulation::lane(), from = lane + static_cast<int>(distance);
   return vk_emulation::shuffle(mask, value, from < vk_emulation::kWarp ? from : lane, {file, line});
 }
-
-// --- the runtime: one device, and launches that have ended when they return
-// -----------------------
-
-using cudaStream_t = void*;
-enum cudaError_t {
-  cudaSuccess = 0,
-  cudaErrorInvalidConfiguration = 9,
-  cudaErrorInvalidDevice = 101
-};
-
-const char* cudaGetErrorString(cudaError_t error);
-cudaError_t cudaGetLastError();
-cudaError_t cudaGetDevice(int* device);
-cudaError_t cudaSetDevice(int device);

@@ -4,7 +4,6 @@
 #include <mutex>
 #include <numeric>
 #include <random>
-#include <utility>
 #include <vector>
 
 #include "block.h"
@@ -16,7 +15,6 @@ namespace {
 
 enum class Order { forward, reverse, shuffled } current_order = Order::forward;
 std::mt19937_64 random_engine;
-cudaError_t last_error = cudaSuccess;
 std::mutex one_grid_at_a_time;
 
 Block& the_block() {
@@ -55,10 +53,6 @@ void set_order(const std::string& name, uint64_t seed) {
 
 void run_grid(unsigned grid, unsigned block, void (*body)(const void*), const void* context) {
   const std::lock_guard<std::mutex> lock(one_grid_at_a_time);
-  if (grid == 0 || grid > 0x7FFFFFFFu || block == 0 || block > kMaxThreads) {
-    last_error = cudaErrorInvalidConfiguration;
-    return;
-  }
   gridDim = {grid, 1, 1};
   blockDim = {block, 1, 1};
   std::vector<unsigned> blocks = sequence(grid);
@@ -82,22 +76,3 @@ uint64_t exchange(uint32_t mask, uint64_t bits, int from_lane, Site site) {
 bool first_in_block(const void* address) { return the_block().first(address); }
 
 }  // namespace vk_emulation
-
-using vk_emulation::last_error;
-
-const char* cudaGetErrorString(cudaError_t error) {
-  switch (error) {
-    case cudaSuccess: return "no error";
-    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
-    default: return "invalid device ordinal";
-  }
-}
-
-cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
-
-cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
-  return cudaSuccess;
-}
-
-cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }

@@ -171,7 +171,7 @@ const std::map<std::string, Kernel> kernels = {
 std::vector<double> run(const std::string& name, unsigned grid, unsigned block) {
   const Kernel kernel = kernels.at(name);
   std::vector<double> out(grid * block, std::numeric_limits<double>::quiet_NaN());
-  vk_emulation::launch(grid, block, [&] { kernel(out.data()); });
+  vk_emulation::launch(nullptr, grid, block, nullptr, [&] { kernel(out.data()); });
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess) throw std::runtime_error(cudaGetErrorString(error));
   return out;

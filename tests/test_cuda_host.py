@@ -1,0 +1,346 @@
+"""The host's side of the CUDA backend on a stand-in for CUDA's runtime: which device, stream and
+memory a launch gets, what becomes of errors, and what a machine's driver and devices are found fit
+for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import cuda_emulation as emulation
+import pytest
+import torch
+from cuda_machines import NEW, Device, machine
+
+from vaekern._backends import cuda, native
+from vaekern._backends.launch import Mixture, Output
+
+_missing = emulation.why_not() or ("" if native.core else "needs the CPU kernels")
+pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
+
+KERNEL = ("standard_kl", "logvar", "value")
+
+
+@pytest.fixture
+def engine() -> Iterator[ModuleType]:
+    """With two devices, of which none is in use."""
+    with machine(Device(8, 0), Device(9, 0)) as engine:
+        yield engine
+
+
+class OnDevice(torch.Tensor):
+    """Says that it is on a device, and where it is in the memory of another tensor."""
+
+    memory: torch.Tensor
+
+    @staticmethod
+    def of(memory: torch.Tensor, device: str) -> OnDevice:
+        found: OnDevice = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            OnDevice, memory.shape, strides=memory.stride(), dtype=memory.dtype, device=device
+        )
+        found.memory = memory
+        return found
+
+    def data_ptr(self) -> int:
+        return self.memory.data_ptr()
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise NotImplementedError(func)
+
+
+Run = Callable[..., None]
+
+
+def run(engine: ModuleType, device: str = "cuda:1", stream: int = 0) -> torch.Tensor:
+    """A launch whose sum takes two kernels: through ``cuda.py`` and the extension's bindings."""
+    mu, logvar, value = torch.ones(1, 9000), torch.zeros(1, 9000), torch.zeros(1)
+    inputs = [OnDevice.of(tensor, device) for tensor in (mu, logvar)]
+    output = Output(1, OnDevice.of(value, device), None)
+    backend = cuda.backend_of(engine, lambda _: stream)
+    backend.run(KERNEL, False, torch.Size((1, 9000)), 1, inputs, [output])
+    return value
+
+
+def scale(engine: ModuleType, numel: int, factor: float = 0.5, device: int = 1) -> torch.Tensor:
+    tensor, number = torch.ones(numel), torch.tensor(factor)
+    engine.scale_cuda((native.describe_whole(tensor),), native.describe_whole(number), device, 0)
+    return tensor
+
+
+def mixture(engine: ModuleType, device: str = "cuda:1") -> torch.Tensor:
+    params, x, out = torch.zeros(1, 10, 200), torch.zeros(1, 3, 200), torch.zeros(1)
+    call = Mixture((1, 1, 200), OnDevice.of(params, device), OnDevice.of(x, device))
+    cuda.backend_of(engine, lambda _: 0).mixture(call, None, OnDevice.of(out, device))
+    return out
+
+
+@pytest.fixture
+def allocated(monkeypatch: pytest.MonkeyPatch) -> list[torch.device]:
+    """Where memory for partial sums was asked for. It comes from the host."""
+    devices: list[torch.device] = []
+    empty = torch.empty
+
+    def recording(size: int, *, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        devices.append(device)
+        return empty(size, dtype=dtype)
+
+    monkeypatch.setattr(cuda.torch, "empty", recording)
+    return devices
+
+
+# --- devices, streams, memory ---------------------------------------------------------------------
+
+
+def test_runs_on_the_tensors_device_and_stream(
+    engine: ModuleType, allocated: list[torch.device]
+) -> None:
+    stream = engine.new_stream(1)
+    assert run(engine, "cuda:1", stream).item() == 4500.0
+    launches = engine.launches()
+    assert [launch[:2] for launch in launches] == [(1, stream)] * 2  # tiles, then their sums
+    assert allocated == [torch.device("cuda:1")]
+
+
+@pytest.mark.parametrize("call", [run, mixture])
+def test_workspace_is_on_the_tensors_device(
+    call: Callable[[ModuleType], torch.Tensor], engine: ModuleType, allocated: list[torch.device]
+) -> None:
+    call(engine)
+    assert allocated == [torch.device("cuda:1")]
+
+
+@pytest.mark.parametrize("before", [-1, 0, 1], ids=["none", "another", "the same"])
+@pytest.mark.parametrize("call", [run, mixture, lambda engine: scale(engine, 5)])
+def test_the_context_that_was_current_is_again(
+    call: Callable[[ModuleType], torch.Tensor],
+    before: int,
+    engine: ModuleType,
+    allocated: list[torch.device],
+) -> None:
+    for _ in range(2):
+        engine.use_device(before)
+        call(engine)
+        assert engine.current_context() == before
+    assert {launch[0] for launch in engine.launches()} == {1}
+
+
+def test_no_context_on_a_device_that_is_not_in_use(
+    engine: ModuleType, allocated: list[torch.device]
+) -> None:
+    """Device 0 is what a thread starts with."""
+    run(engine)
+    scale(engine, 5)
+    mixture(engine)
+    assert [engine.has_context(device) for device in (0, 1)] == [False, True]
+
+
+def test_in_a_thread_of_its_own(engine: ModuleType, allocated: list[torch.device]) -> None:
+    engine.use_device(0)
+    seen: list[int] = []
+
+    def work() -> None:
+        run(engine)
+        seen.append(engine.current_context())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [-1]
+    assert engine.current_context() == 0
+    assert {launch[0] for launch in engine.launches()} == {1}
+
+
+def test_the_allocator_may_make_another_device_current(
+    engine: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = torch.empty
+
+    def going_home(size: int, *, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        engine.use_device(0)
+        return empty(size, dtype=dtype)
+
+    monkeypatch.setattr(cuda.torch, "empty", going_home)
+    run(engine)
+    assert {launch[0] for launch in engine.launches()} == {1}
+
+
+# --- errors ---------------------------------------------------------------------------------------
+
+TOO_MANY_RESOURCES = 701
+
+
+def test_a_launch_that_fails_is_named_and_forgotten(
+    engine: ModuleType, allocated: list[torch.device]
+) -> None:
+    engine.use_device(0)
+    engine.fail_next_launch(TOO_MANY_RESOURCES)
+    with pytest.raises(
+        RuntimeError, match=r"CUDA kernel standard_kl \(logvar\), value: too many resources"
+    ):
+        run(engine)
+    assert engine.current_context() == 0
+    engine.fail_next_launch(TOO_MANY_RESOURCES)
+    with pytest.raises(RuntimeError, match="CUDA kernel mixture: too many resources"):
+        mixture(engine)
+    engine.fail_next_launch(TOO_MANY_RESOURCES)
+    with pytest.raises(RuntimeError, match="CUDA kernel scale: too many resources"):
+        scale(engine, 5)
+    assert run(engine).item() == 4500.0
+
+
+def test_an_error_of_another_call_is_not_the_next_launchs(
+    engine: ModuleType, allocated: list[torch.device]
+) -> None:
+    with pytest.raises(RuntimeError, match=r"standard_kl .*: invalid device ordinal"):
+        run(engine, "cuda:7")
+    assert run(engine).item() == 4500.0
+
+
+def test_a_stream_of_another_device_is_refused(
+    engine: ModuleType, allocated: list[torch.device]
+) -> None:
+    with pytest.raises(RuntimeError, match="invalid resource handle"):
+        run(engine, "cuda:1", engine.new_stream(0))
+
+
+def test_more_than_a_grid_holds(engine: ModuleType) -> None:
+    number = native.KERNELS[KERNEL]
+    somewhere = torch.zeros(1).data_ptr()
+    inputs = ((somewhere, 0, (0, 0)), (somewhere, 0, (0, 0)))
+    output = (1, somewhere, 0, 2**40, None)
+    with pytest.raises(RuntimeError, match="more elements than one launch can visit"):
+        engine.run_cuda(number, False, (2**40, 1024), 1, inputs, (output,), 1, 0, lambda _: 0)
+    planes = (somewhere, 0)
+    with pytest.raises(RuntimeError, match="more pixels than one launch can visit"):
+        engine.run_mixture_cuda(
+            False, (2**32, 1, 128), planes, planes, None, planes, 1, 0, lambda _: 0
+        )
+    assert engine.launches() == []
+    assert not engine.has_context(1)
+
+
+# --- scaling --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("processors", [1, 80])
+def test_scaling_starts_no_more_blocks_than_a_device_holds(processors: int) -> None:
+    one = torch.ones(())
+    somewhere = one.data_ptr()  # that nothing is done with
+    with machine(Device(8, 0, processors)) as engine:
+        tensors = ((somewhere, 0, 2**26), (somewhere, 2, 2**33))
+        engine.scale_cuda(tensors, native.describe_whole(one), 0, 0)
+        ((_, _, blocks, threads, _),) = engine.launches()
+    assert blocks * threads <= 2048 * processors
+
+
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+
+
+@pytest.mark.parametrize("factor", [1.0, -0.3])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_scaling_in_place(dtype: torch.dtype, factor: float, engine: ModuleType) -> None:
+    """Tensors of all sizes around what a thread takes, on memory of any alignment."""
+    sizes = (1, 3, 8, 1024, 4096 * 2 + 5, 40_001)
+    memory = [torch.randn(n + 16).to(dtype) for n in sizes]
+    for shift in (0, 1, 5):
+        before = [whole.clone() for whole in memory]
+        tensors = [whole[shift : shift + n] for whole, n in zip(memory, sizes, strict=True)]
+        number = torch.tensor(factor)
+        engine.scale_cuda(
+            tuple(native.describe_whole(tensor) for tensor in tensors),
+            native.describe_whole(number),
+            0,
+            0,
+        )
+        for whole, old, n in zip(memory, before, sizes, strict=True):
+            old[shift : shift + n] *= number
+            assert torch.equal(whole, old)
+
+
+# --- captures -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("driver", [12_020, NEW], ids=["old driver", "new driver"])
+def test_a_capture_may_begin_with_a_kernel_that_never_ran(
+    driver: int, allocated: list[torch.device]
+) -> None:
+    """Drivers before that of CUDA 12.3 do not load kernels in a capture."""
+    with machine(Device(8, 0), Device(9, 0), driver=driver, runtime=12_020) as engine:
+        assert engine.why_unusable_cuda(1, True) == ""
+        engine.begin_capture()
+        run(engine)
+        mixture(engine)
+        scale(engine, 5)
+        assert engine.end_capture()
+        assert all(launch[-1] for launch in engine.launches())
+
+
+def test_new_drivers_load_what_runs(engine: ModuleType) -> None:
+    assert engine.why_unusable_cuda(1, True) == ""
+    assert engine.loaded_kernels(1) == 1
+
+
+# --- what a machine is fit for --------------------------------------------------------------------
+
+
+def test_no_driver() -> None:
+    with machine(driver=0) as engine:
+        assert engine.why_unusable_cuda(0, True) == "there is no NVIDIA driver"
+
+
+def test_a_driver_that_is_too_old() -> None:
+    with machine(Device(9, 0), driver=12_040) as engine:
+        for in_earnest in (False, True):
+            why = engine.why_unusable_cuda(0, in_earnest)
+            assert (
+                why == "the driver is for CUDA 12.4, and the kernels were compiled with CUDA 13.0"
+            )
+        assert not engine.has_context(0)
+
+
+def test_a_later_runtime_of_the_drivers_major_version() -> None:
+    with machine(Device(9, 0), driver=13_000, runtime=13_010) as engine:
+        assert engine.why_unusable_cuda(0, True) == ""
+
+
+def test_cards_of_different_ages() -> None:
+    cards = Device(7, 5), Device(8, 0), Device(12, 0, has_code=False)
+    with machine(*cards) as engine:
+        in_theory = [engine.why_unusable_cuda(device, False) for device in range(3)]
+        assert [engine.has_context(device) for device in range(3)] == [False] * 3
+        in_earnest = [engine.why_unusable_cuda(device, True) for device in range(3)]
+        assert not engine.has_context(0)
+    assert in_theory == [
+        "its compute capability is 7.5, and the kernels were compiled for none",
+        "",
+        "",
+    ]
+    assert in_earnest[:2] == in_theory[:2]
+    assert in_earnest[2].startswith("its compute capability is 12.0, and the kernels were")
+    assert "no kernel image is available" in in_earnest[2]
+
+
+def test_the_probe_leaves_no_trace(allocated: list[torch.device]) -> None:
+    """Neither another device current, nor an error for the next launch."""
+    with machine(Device(8, 0), Device(12, 0, has_code=False)) as engine:
+        engine.use_device(0)
+        assert engine.why_unusable_cuda(1, True) != ""
+        assert engine.current_context() == 0
+        assert run(engine, "cuda:0").item() == 4500.0
+
+
+def test_an_error_that_is_no_verdict_is_raised() -> None:
+    with machine(Device(8, 0), driver=12_020, runtime=12_020) as engine:
+        engine.begin_capture()
+        with pytest.raises(RuntimeError, match="CUDA kernel scale: .* when stream is capturing"):
+            engine.why_unusable_cuda(0, True)
+        engine.end_capture()
+        assert engine.why_unusable_cuda(0, True) == ""
+
+
+def test_a_device_that_is_not_there(engine: ModuleType) -> None:
+    with pytest.raises(RuntimeError, match="invalid device ordinal"):
+        engine.why_unusable_cuda(2, False)
