@@ -335,7 +335,7 @@ def test_the_probe_leaves_no_trace(allocated: list[torch.device]) -> None:
 def test_an_error_that_is_no_verdict_is_raised() -> None:
     with machine(Device(8, 0), driver=12_020, runtime=12_020) as engine:
         engine.begin_capture()
-        with pytest.raises(RuntimeError, match="CUDA kernel scale: .* when stream is capturing"):
+        with pytest.raises(RuntimeError, match=r"CUDA kernel scale: .* when stream is capturing"):
             engine.why_unusable_cuda(0, True)
         engine.end_capture()
         assert engine.why_unusable_cuda(0, True) == ""

@@ -5,9 +5,14 @@ All exist and behave alike from torch 2.6 to 2.15; ``tests/torch/test_compat.py`
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
 
 #: Context manager: dispatch below the Autograd key.
 below_autograd = torch._C._AutoDispatchBelowAutograd
@@ -49,6 +54,13 @@ def current_cuda_stream(device_index: int) -> int:
     """The address of the ``cudaStream_t`` that torch queues work on."""
     stream: int = torch._C._cuda_getCurrentRawStream(device_index)
     return stream
+
+
+def constant_when_compiled(function: _Function) -> _Function:
+    """As ``torch.compiler.assume_constant_result``: compiled code calls it while it is traced. That
+    one would import the compiler along with this package, which takes seconds."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 #: A tensor from a DLPack capsule; ``torch.from_dlpack`` would look for ``__dlpack__`` first.

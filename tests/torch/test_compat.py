@@ -83,6 +83,27 @@ def test_from_dlpack() -> None:
     assert tensor.untyped_storage().nbytes() == 30
 
 
+def test_constant_when_compiled() -> None:
+    calls = []
+
+    @_torch.constant_when_compiled
+    def untraceable(x: int) -> str:
+        calls.append(x)
+        return "".join(map(chr, range(x, x + 3)))
+
+    def shifted(x: Tensor) -> Tensor:
+        return x + 1 if untraceable(97) == "abc" else x
+
+    compiled = torch.compile(shifted, fullgraph=True, backend="eager")
+    assert [compiled(torch.zeros(1)).item() for _ in range(2)] == [1.0, 1.0]
+    assert calls == [97]
+
+    def untouched(x: int) -> str:
+        return ""
+
+    assert vars(torch.compiler.assume_constant_result(untouched)) == vars(untraceable)
+
+
 def test_current_cuda_stream() -> None:
     """Only where there is a GPU: builds without CUDA lack the function."""
     assert _torch.current_cuda_stream is not None

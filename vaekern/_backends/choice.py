@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 
@@ -11,6 +12,7 @@ import torch
 
 from vaekern._backends import cpu, cuda, native
 from vaekern._backends.launch import Backend
+from vaekern._torch import constant_when_compiled
 
 BACKENDS = ("reference", "cpu", "cuda", "triton")
 
@@ -34,7 +36,9 @@ def unavailable(name: str) -> str | None:
         return native.why_missing or "this build has no CUDA kernels: reinstall where nvcc is"
     if name == "triton" and why_no_triton() is not None:
         return why_no_triton()
-    return None if torch.cuda.is_available() else "torch finds no GPU"
+    if not torch.cuda.is_available():
+        return "torch finds no GPU"
+    return _why_on_no_gpu() if name == "cuda" else None
 
 
 def triton_version() -> str | None:
@@ -57,15 +61,79 @@ def why_no_triton() -> str | None:
     return None
 
 
-def _best_for_gpu() -> str:
-    if native.cuda is not None and torch.version.cuda is not None:  # no AMD GPU
-        return "cuda"
+# --- GPUs -----------------------------------------------------------------------------------------
+
+#: Why the CUDA kernels cannot run on a device, empty if they can: of devices in use.
+_faults: dict[int, str] = {}
+
+
+def _has_cuda_kernels() -> bool:
+    return native.cuda is not None and torch.version.cuda is not None  # no AMD GPU
+
+
+def _fault(index: int) -> str:
+    """Why the CUDA kernels cannot run on a device, as far as is known without using it."""
+    if index in _faults or native.core is None:
+        return _faults.get(index, "")
+    why: str = native.core.why_unusable_cuda(index, False)
+    return why
+
+
+@constant_when_compiled  # asks the driver, which nobody can trace
+def _fault_in_use(index: int) -> str:
+    """Why the CUDA kernels cannot run on a device that has tensors: found by loading one."""
+    if index not in _faults:
+        assert native.core is not None
+        _faults[index] = native.core.why_unusable_cuda(index, True)
+    return _faults[index]
+
+
+def _why_on_no_gpu() -> str | None:
+    """Why the CUDA kernels run on none of the GPUs, None if they do on one."""
+    faults = {index: _fault(index) for index in range(torch.cuda.device_count())}
+    if not all(faults.values()):
+        return None
+    return "; ".join(sorted({f"{gpu_name(index)}: {why}" for index, why in faults.items()}))
+
+
+def gpu_name(index: int) -> str:
+    return torch.cuda.get_device_name(index)
+
+
+def _without_cuda() -> str:
     return "triton" if why_no_triton() is None else "reference"
 
 
-_BEST = {"cuda": _best_for_gpu()}
-if native.core is not None:
-    _BEST |= {"cpu": "cpu", "meta": "cpu"}
+@constant_when_compiled
+def _for_gpu(index: int) -> str:
+    """What runs on a GPU's tensors. Imagined ones, without a GPU in use, are for the best."""
+    if not _has_cuda_kernels():
+        return _without_cuda()
+    if not torch.cuda.is_initialized() or not _fault_in_use(index):
+        return "cuda"
+    _warn_once(
+        f"vaekern's CUDA kernels cannot run on {gpu_name(index)}: {_faults[index]}. "
+        f"The backend {_without_cuda()!r} runs there instead."
+    )
+    return _without_cuda()
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=3)
+
+
+def best_on_gpu(index: int) -> tuple[str, str]:
+    """What runs on a GPU's tensors, or would; and why its CUDA kernels do not."""
+    if not _has_cuda_kernels():
+        return _without_cuda(), unavailable("cuda") or ""
+    why = _fault(index)
+    return (_without_cuda() if why else "cuda"), why
+
+
+# --- the choice -----------------------------------------------------------------------------------
+
+_BEST = {"cpu": "cpu", "meta": "cpu"} if native.core is not None else {}
 
 
 @contextlib.contextmanager
@@ -92,15 +160,18 @@ def backend(name: str) -> Iterator[None]:
         _forced = before
 
 
-def backend_for(device_type: str) -> str:
+def backend_for(device: torch.device) -> str:
     """The backend that runs operations on tensors of a device."""
+    kind = device.type
     if _forced is None:
-        return _BEST.get(device_type, "reference")
-    wanted = _DEVICE_OF.get(_forced, device_type)
-    if device_type not in (wanted, "meta") and not (device_type == "cpu" and _forced in emulated):
-        raise RuntimeError(
-            f"backend {_forced!r} was asked for, but the tensors are on {device_type!r}"
-        )
+        return _for_gpu(device.index or 0) if kind == "cuda" else _BEST.get(kind, "reference")
+    wanted = _DEVICE_OF.get(_forced, kind)
+    if kind not in (wanted, "meta") and not (kind == "cpu" and _forced in emulated):
+        raise RuntimeError(f"backend {_forced!r} was asked for, but the tensors are on {kind!r}")
+    if _forced == kind == "cuda" and torch.cuda.is_initialized():
+        why = _fault_in_use(device.index or 0)
+        if why:
+            raise RuntimeError(f"backend 'cuda' was asked for, but cannot run on {device}: {why}")
     return _forced
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from vaekern._backends.choice import BACKENDS, triton_version, unavailable
+from vaekern._backends.choice import BACKENDS, best_on_gpu, gpu_name, triton_version, unavailable
 from vaekern._backends.native import core, cuda
 from vaekern._version import __version__
 
@@ -24,6 +24,7 @@ def config() -> dict[str, str]:
         "processor": _processor(),
         "gpu": _gpu(),
         **{f"backend {name}": _state(name) for name in BACKENDS},
+        **{f"on cuda:{index}": _choice(index) for index in range(torch.cuda.device_count())},
         **_compiled(),
         "threads": str(torch.get_num_threads()),
     }
@@ -60,13 +61,19 @@ def _processor() -> str:
 def _gpu() -> str:
     if not torch.cuda.is_available():
         return "none that torch can use"
-    names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    names = [gpu_name(k) for k in range(torch.cuda.device_count())]
     return f"{', '.join(names)} (CUDA {torch.version.cuda or torch.version.hip})"
 
 
 def _state(backend: str) -> str:
     why = unavailable(backend)
     return "available" if why is None else f"not available: {why}"
+
+
+def _choice(gpu: int) -> str:
+    """What its tensors run on."""
+    backend, why = best_on_gpu(gpu)
+    return f"{backend}, on {gpu_name(gpu)}" + (f" (not cuda: {why})" if why else "")
 
 
 def _compiled() -> dict[str, str]:

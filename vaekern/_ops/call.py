@@ -51,7 +51,7 @@ class Call:
 
 def run(call: Call) -> Any:
     """The call's results, on the backend for its tensors."""
-    backend = backend_for(call.inputs[0].device.type)
+    backend = backend_for(call.inputs[0].device)
     if backend == "reference":
         return call.op.on_plain_torch(call.inputs, call.mask, call.attributes)
     return call.op(*call.inputs, *call.op.mask_slot(call.mask), *call.attributes, backend)

@@ -52,7 +52,7 @@ def applies_to(inputs: Sequence[Sequence[Tensor]]) -> bool:
     for tensors in inputs:
         if not is_plain(tensors, profiled=True) or tensors[0].numel() == 0:
             return False
-        if backend_for(tensors[0].device.type) == "reference":
+        if backend_for(tensors[0].device) == "reference":
             return False
         for tensor in tensors:
             # float16 gradients may underflow before the loss scale reaches them.
@@ -88,7 +88,7 @@ class StoredGradients(Function):
     ) -> None:
         """``composed(*tensors)`` is the result, ``gradients`` its gradients where wanted."""
         ctx.composed, ctx.n = composed, len(tensors)
-        ctx.backend = backend_for(tensors[0].device.type)
+        ctx.backend = backend_for(tensors[0].device)
         ctx.save_for_backward(*tensors, *gradients)
 
     @staticmethod
@@ -114,7 +114,7 @@ class _OnePass(StoredGradients):
         composed: Callable[..., Tensor],
         *tensors: Tensor,
     ) -> Tensor:
-        name = backend_for(tensors[0].device.type)
+        name = backend_for(tensors[0].device)
         numbers = not any([isinstance(weight, Tensor) for weight in weights])
         total = _on_the_host if name == "cpu" and numbers else _on_the_device
         result, gradients = total(backend_named(name), calls, weights, reduce)

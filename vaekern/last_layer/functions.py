@@ -273,7 +273,7 @@ def _run(
     op: LinearOp, layer: _Layer, of_head: tuple[Tensor, ...], attributes: tuple[Any, ...] = ()
 ) -> Tensor:
     tensors, shape, reduction, batch_dims, chunk = layer
-    backend = backend_for(tensors[0].device.type)
+    backend = backend_for(tensors[0].device)
     call = (*tensors, *of_head, *attributes, chunk or 0)
     args = (*call, backend)
     n = shape[:batch_dims].numel()
