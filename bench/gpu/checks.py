@@ -19,7 +19,7 @@ from bench.problems.providers import on_backend
 from bench.problems.workloads import Problem, Workload
 
 Results = tuple[Tensor, ...]
-Capture = Callable[[Callable[[], Results]], Callable[[], Results]]
+Capture = Callable[[Callable[[], Results], bool], Callable[[], Results]]
 
 _REPLAYS = 4
 _STREAMS = 4
@@ -28,14 +28,18 @@ _STREAMS = 4
 _WORKLOAD = Workload("odd", "", "bernoulli_elbo", latent=(131, 21), data=(131, 785))
 
 
-def graph_fault(machine: Machine, backend: str) -> str | None:
-    """What is wrong with a captured step, forward and backward, when it is replayed."""
+def graph_fault(machine: Machine, backend: str, *, warm: bool = True) -> str | None:
+    """What is wrong with a captured step, forward and backward, when it is replayed. Unless it is
+    ``warm``, the capture has its first run in this process."""
     problem = _WORKLOAD.make(torch.float32, device=machine.device)
     oracle = Oracle(problem, _WORKLOAD.family)
     form = on_backend(backend).form(_WORKLOAD.family_name)
     assert form is not None
     capture = _captured if machine.is_gpu else _called_again
-    replay = capture(lambda: problem.step(form))
+    try:
+        replay = capture(lambda: problem.step(form), warm)
+    except RuntimeError as error:
+        return f"the capture fails: {error}"
     seen: list[Tensor] = []
     for k in range(_REPLAYS):
         results = replay()
@@ -50,11 +54,11 @@ def graph_fault(machine: Machine, backend: str) -> str | None:
     return None
 
 
-def _captured(step: Callable[[], Results]) -> Callable[[], Results]:
+def _captured(step: Callable[[], Results], warm: bool) -> Callable[[], Results]:
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        for _ in range(3):  # whatever is set up once is set up outside the capture
+        for _ in range(3 if warm else 0):  # whatever is set up once is set up before the capture
             step()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
@@ -68,7 +72,7 @@ def _captured(step: Callable[[], Results]) -> Callable[[], Results]:
     return replay
 
 
-def _called_again(step: Callable[[], Results]) -> Callable[[], Results]:
+def _called_again(step: Callable[[], Results], warm: bool) -> Callable[[], Results]:
     return step
 
 
@@ -92,6 +96,20 @@ def streams_fault(machine: Machine, backend: str) -> str | None:
             if not all(map(_same, alone, together)):
                 return f"round {k}: results differ from those of one stream"
     return None
+
+
+def other_device_fault(machine: Machine, backend: str) -> str | None:
+    """What is wrong with a step on the second GPU while the first is current, and whether that is
+    current afterwards. Without a GPU, the step is the CPU's."""
+    device = torch.device("cuda:1") if machine.is_gpu else machine.device
+    problem = _WORKLOAD.make(torch.float32, device=device)
+    oracle = Oracle(problem, _WORKLOAD.family)
+    form = on_backend(backend).form(_WORKLOAD.family_name)
+    assert form is not None
+    fault = oracle.fault_of(problem.step(form))
+    if fault is None and machine.is_gpu and torch.cuda.current_device() != 0:
+        return "the second device is still current afterwards"
+    return fault
 
 
 def _streams(machine: Machine) -> Sequence[AbstractContextManager[object]]:

@@ -95,23 +95,20 @@ def run_tables(
     rounds: int,
     budget: Budget,
     report: Callable[[Figures], None],
-) -> tuple[list[Figures], list[str]]:
-    """The figures, each reported as it comes, and which tables are missing and why."""
-    found: list[Figures] = []
-    missing: list[str] = []
+    missing: Callable[[str], None],
+) -> None:
+    """Reports the figures of each table as they come, or that it is missing and why."""
     for done, table in enumerate(tables):
         seconds = _SHARE_OF_TIMING * budget.share(len(tables) - done)
         if budget.left < _LEAST_SECONDS:
-            missing.append(f"{table.name}: the budget was spent")
+            missing(f"{table.name}: the budget was spent")
             continue
         try:
             figures = run_table(table, machine, clock, rounds, seconds)
         except torch.OutOfMemoryError as error:
-            missing.append(f"{table.name}: {str(error).splitlines()[0]}")
+            missing(f"{table.name}: {str(error).splitlines()[0]}")
             continue
         report(figures)
-        found.append(figures)
-    return found, missing
 
 
 def copy(total_bytes: int, machine: Machine) -> Call:

@@ -40,9 +40,19 @@ def describe() -> dict[str, str]:
     }
 
 
+#: Says which commit this is, where the sources are a copy without their repository; or a file of
+#: that content beside them, ``git rev-parse --short=12 HEAD > COMMIT``.
+COMMIT_VARIABLE, COMMIT_FILE = "VAEKERN_COMMIT", ROOT / "COMMIT"
+
+
 def commit() -> str:
+    said = os.environ.get(COMMIT_VARIABLE, "").strip()
+    if not said and COMMIT_FILE.exists():
+        said = COMMIT_FILE.read_text().strip()
+    if said:
+        return said
     hash_ = _git("rev-parse", "--short=12", "HEAD")
-    return hash_ + ("-dirty" if _git("status", "--porcelain") else "")
+    return hash_ + ("-dirty" if _git("status", "--porcelain") else "") or "unknown"
 
 
 def cpu_model() -> str:
@@ -60,5 +70,8 @@ def last_level_cache_bytes() -> int:
 
 @functools.cache
 def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except OSError:  # there is no git
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""

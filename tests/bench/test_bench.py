@@ -4,8 +4,6 @@ Nothing here looks at a time."""
 from __future__ import annotations
 
 import csv
-import json
-import math
 import re
 import subprocess
 import sys
@@ -92,24 +90,6 @@ def test_suite(suite: str) -> None:
 
 
 @pytest.mark.exhaustive
-def test_gpu_dry_run() -> None:
-    run = command("bench.gpu", "--dry-run", "--quick")
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.rstrip().endswith("no GPU figure was measured.")
-    assert "FAILED" not in run.stdout
-    assert "GB/s" not in run.stdout
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu() -> None:
-    run = command("bench.gpu")
-    assert run.returncode == 1
-    assert run.stdout == ""
-    assert run.stderr.count("\n") == 1
-    assert "finds no GPU" in run.stderr
-
-
-@pytest.mark.exhaustive
 def test_figures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     options = ("--ops", "standard_kl", "--exponents", "4", "6", "--peers", "eager", *FEW)
@@ -179,15 +159,23 @@ def test_graph_and_stream_checks_find_faults(monkeypatch: pytest.MonkeyPatch) ->
     from bench.gpu.machine import stand_in
 
     assert checks.graph_fault(stand_in(), "best") is None
+    assert checks.graph_fault(stand_in(), "best", warm=False) is None
     assert checks.streams_fault(stand_in(), "best") is None
+    assert checks.other_device_fault(stand_in(), "best") is None
 
     # A replay that runs nothing keeps its noise; one that forgets the backward has old gradients.
-    def frozen(step):
+    def frozen(step, warm):
         results = step()
         return lambda: results
 
     monkeypatch.setattr(checks, "_called_again", frozen)
     assert "noise repeats" in checks.graph_fault(stand_in(), "best")
+
+    def refused(step, warm):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(checks, "_called_again", refused)
+    assert "the capture fails" in checks.graph_fault(stand_in(), "best", warm=False)
 
     seeds = iter(range(1000))
     outcome = checks._outcome
@@ -282,40 +270,6 @@ def test_compare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verdicts == ["slower", "faster", "~", "~"]
     with pytest.raises(SystemExit, match="neither"):
         compare.run("aaa", "ccc", [path])
-
-
-def test_gpu_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With made-up times: the table, the JSON file and the rows."""
-    from bench.gpu.machine import stand_in
-    from bench.gpu.measure import COPY, Figures
-    from bench.gpu.report import Outcome, Run, print_figures
-    from bench.gpu.sizes import Table
-    from bench.harness.timing import Timing
-    from bench.problems.workloads import op_workload
-
-    def timings(*parts: str):
-        return {part: Timing(2e-6, 1e-6, 3e-6, 5) for part in parts}
-
-    table = Table(op_workload("standard_kl", 2**16), torch.float32, ())
-    steps = timings("both", "forward", "backward", "host")
-    figures = Figures(
-        table,
-        {"vaekern-cuda": steps, COPY: timings("both", "host")},
-        {"vaekern-cuda": 2**20},
-        {},
-        1e12,
-    )
-    print_figures(figures)
-    assert "1.0" in capsys.readouterr().out
-    outcomes = [Outcome("a", True), Outcome("b", None, "skipped since")]
-    found = Run({"device": "none"}, {}, {}, outcomes, 1e12, figures.rows(), [])
-    assert not found.failed
-    found.save(tmp_path, stand_in())
-    (report,) = tmp_path.glob("*.json")
-    assert len(json.loads(report.read_text())["rows"]) == 4
-    with (tmp_path / "dry-run.csv").open(newline="") as file:
-        whole = next(csv.DictReader(file))
-    assert math.isclose(float(whole["of_bandwidth"]), 6 * 4 * 2**16 / 2e-6 / 1e12, rel_tol=1e-2)
 
 
 def test_the_mlp_is_that_of_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
