@@ -17,7 +17,7 @@ from cuda_machine_code import ARCHITECTURE, Instructions
 
 from vaekern._backends import native
 
-NUMERICS = Path(__file__).parents[1] / "docs" / "numerics.md"
+NUMERICS = Path(__file__).parents[2] / "docs" / "numerics.md"
 _NVCC = shutil.which("nvcc", path=None) or shutil.which("nvcc", path="/usr/local/cuda/bin")
 
 compiled = pytest.mark.skipif(
@@ -83,7 +83,7 @@ def test_instructions_are_those_of_the_table(measured: dict[str, Instructions]) 
     found = code.listed(measured)
     kinds = {kind for _, kind in found}
     want = {key: said for key, said in table.items() if key[1] in kinds}
-    assert found == want, "as intended? python tests/cuda_machine_code.py rewrites the table"
+    assert found == want, "as intended? python tests/gpu/cuda_machine_code.py rewrites the table"
 
 
 # --- sources against PTX --------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import torch
 
 from vaekern._backends import native
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PATIENCE = 300.0  # seconds
 PHASES = ("build", "tests", "sanitizer", "graphs", "benchmarks")
 

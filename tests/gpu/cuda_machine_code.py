@@ -1,7 +1,7 @@
 """The instructions of the CUDA kernels whose results need a word: approximate ones, those that
 flush subnormals to zero, and fused multiply-adds. In PTX, which is what the compiler asks for and
 whose manual says what comes out, and in machine code, where the assembler has spelt out divisions
-and roots. ``python tests/cuda_machine_code.py`` rewrites the table beside this file from the
+and roots. ``python tests/gpu/cuda_machine_code.py`` rewrites the table beside this file from the
 installed extension; the test suite compares the two.
 """
 
