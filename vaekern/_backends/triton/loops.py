@@ -111,7 +111,8 @@ def visit(
     make rows. SUMMED numbers the outputs that are summed over tiles. MULTIPLE divides ``cols``.
     MASKED says that the last input is a mask.
     """
-    cols = tl.multiple_of(cols, MULTIPLE)
+    if MULTIPLE > 1:  # (A length of 1 is compiled in, and no number that could have a multiple.)
+        cols = tl.multiple_of(cols, MULTIPLE)
     across = tl.cdiv(cols, C if DOWN else C * steps)
     program = tl.program_id(0).to(INDEX)
     block, down = program % across, program // across
@@ -132,16 +133,17 @@ def visit(
         flat = row * cols + col
         at = coordinates(row, sizes[:ROW_DIMS]) + coordinates(col, sizes[ROW_DIMS:])
 
+        # (What is in a tuple of constants is, before Triton 3.7, no constant by itself.)
         x = ()
         for k in tl.static_range(len(INPUT_KINDS)):
             if INPUT_KINDS[k] == "dense":
                 loaded = tl.load(inputs[k] + flat, mask=mask, other=0)
-                loaded = as_number(loaded, UINT8[k], COMPUTE)
+                loaded = as_number(loaded, tl.constexpr(UINT8[k]), COMPUTE)
             elif INPUT_KINDS[k] == "strided":
                 pointer = inputs[k] + offset_of(at, strides[k], VARIES[k], INDEX)
                 own_mask = mask_of(row_mask, col_mask, VARIES[k], ROW_DIMS)
                 loaded = tl.load(pointer, mask=own_mask, other=0)
-                loaded = as_number(loaded, UINT8[k], COMPUTE)
+                loaded = as_number(loaded, tl.constexpr(UINT8[k]), COMPUTE)
             elif INPUT_KINDS[k] == "constant":
                 number = tl.full([1, 1], constants[k], tl.int64)
                 loaded = number.to(tl.float64, bitcast=True).to(COMPUTE)

@@ -39,19 +39,23 @@ def load_planes(first, step, mask, N: tl.constexpr, COMPUTE: tl.constexpr):
 
 @triton.jit
 def visit_mixture(
-    params, x, upstream, out, components, pixels, blocks,
+    planes, x, upstream, out, components, pixels, blocks,
     WANTS_GRADIENTS: tl.constexpr, PARAMETERS: tl.constexpr, BLOCK: tl.constexpr,
     INDEX: tl.constexpr, COMPUTE: tl.constexpr,
 ):  # fmt: skip
-    """``out`` gets the blocks' sums of log-likelihoods, or the gradients of ``params``."""
+    """``out`` gets the blocks' sums of log-likelihoods, or the gradients of ``planes``.
+
+    (Triton's launcher has a variable ``params`` of its own: an argument must not have that name.)
+    """
     program = tl.program_id(0).to(INDEX)
     row, block = program // blocks, program % blocks
     pixel = block * BLOCK + tl.arange(0, BLOCK).to(INDEX)[None, :]
     mask = pixel < pixels
-    plane = components.to(INDEX) * pixels  # from a parameter of a component to the next one
+    # From a parameter of a component to the next one. (One component is compiled in, and has no .to.)
+    plane = tl.zeros([1, 1], INDEX) + components * pixels
     observed = load_planes(x + row * 3 * pixels + pixel, pixels, mask, 3, COMPUTE)
     start = row * (1 + PARAMETERS) * plane + pixel
-    own = params + start
+    own = planes + start
 
     largest = tl.full([1, BLOCK], -INF, COMPUTE)
     for k in range(components):

@@ -41,7 +41,7 @@ def float_of(word):
 @triton.jit
 def minus_log_uniform(w):
     u = fma(float_of(w), 2.3283064365386963e-10, 1.1641532182693481e-10)
-    one_minus_u = fma(float_of(~w), 2.3283064365386963e-10, 1.1641532182693481e-10)
+    one_minus_u = fma(float_of(w ^ 0xFFFFFFFF), 2.3283064365386963e-10, 1.1641532182693481e-10)
     k, reduced = reduce_log(u)
     f = tl.where(k == 0.0, -one_minus_u, reduced)
     return fma(k, -LN2_HIGH, fma(k, -LN2_LOW, minus_log1p_tail(f)) - f)

@@ -2,6 +2,7 @@
 the reasons stand."""
 
 # mypy: ignore-errors
+# ruff: noqa: RUF005
 
 import triton
 import triton.language as tl
@@ -29,22 +30,31 @@ def half_step_series_derivative(inverse):
 
 
 @triton.jit
+def steps_of_one(z, n: tl.constexpr):
+    """z, z + 1, ..., z + n. (Loops, since Triton 3.4 does not let a function call itself.)"""
+    at = (z,)
+    for k in tl.static_range(n):
+        at = at + (at[k] + 1.0,)
+    return at
+
+
+@triton.jit
 def half_step_product(z, n: tl.constexpr):
-    half, next = z + 0.5, z + 1.0
-    if n == 1:
-        above, below = z * next, half * half
-    else:
-        above, below = half_step_product(next, n - 1)
-        above, below = z * next * above, half * half * below
+    at = steps_of_one(z, n)
+    above, below = tl.full(z.shape, 1.0, z.dtype), tl.full(z.shape, 1.0, z.dtype)
+    for k in tl.static_range(n):
+        half = at[n - 1 - k] + 0.5
+        above, below = at[n - 1 - k] * at[n - k] * above, half * half * below
     return above, below
 
 
 @triton.jit
 def half_step_sum(z, n: tl.constexpr):
-    next = z + 1.0
-    total = divide(1.0, z * (z + 0.5) * next)
-    if n > 1:
-        total += half_step_sum(next, n - 1)
+    at = steps_of_one(z, n)
+    total = tl.zeros_like(z)
+    for k in tl.static_range(n):
+        first = at[n - 1 - k]
+        total += divide(1.0, first * (first + 0.5) * at[n - k])
     return total
 
 
