@@ -33,6 +33,8 @@ def backend() -> Backend:
 
     _call_directly()
     _round_as_gpus_do()
+    _fuse_as_gpus_do()
+    _read_numbers()
     run, empty, scale, mixture = triton.BACKEND
     return Backend(_quietly(run), empty, _quietly(scale), _quietly(mixture))
 
@@ -82,3 +84,79 @@ def _round_as_gpus_do() -> None:
         return TensorHandle(numbers.numpy(), to.scalar)
 
     InterpreterBuilder.cast_impl = cast_impl
+
+
+@cache
+def _fuse_as_gpus_do() -> None:
+    """Before Triton 3.9, the interpreter rounds the product of an fma, and then the sum."""
+    import triton.language as tl
+    from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+    def create_fma(_: Any, x: Any, y: Any, z: Any) -> Any:
+        return TensorHandle(fused(x.data, y.data, z.data), z.dtype.scalar)
+
+    number, tiny = np.float32([1.0 + 2.0**-12]), 2.0**-24
+    square, x = number * number, TensorHandle(number, tl.float32)
+    found = InterpreterBuilder().create_fma(x, x, TensorHandle(-square, tl.float32))
+    if found.data != tiny:
+        InterpreterBuilder.create_fma = create_fma
+
+
+def fused(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """x y + z, rounded once. (The algorithm for float64 is that of Boldo and Melquiond, Emulation of
+    FMA and correctly rounded sums: proved algorithms using rounding to odd, 2008.)"""
+    if x.dtype != np.float64:
+        product = x.astype(np.float64) * y.astype(np.float64)  # exact
+        return _sum_rounded_to_odd(product, z.astype(np.float64)).astype(x.dtype)
+    product = x * y
+    plain = product + z
+    product_lost = _product_lost(x, y, product)
+    tail, tail_lost = _sum_and_lost(z, product_lost)
+    total, total_lost = _sum_and_lost(product, tail)
+    exact = total + _sum_rounded_to_odd(tail_lost, total_lost)
+    # Where splitting overflows, or there are infinities, plain arithmetic has to do; and for the
+    # sign of a zero.
+    return np.where(np.isfinite(exact) & (exact != 0.0), exact, plain)
+
+
+def _sum_and_lost(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    total = a + b
+    shift = total - a
+    return total, (a - (total - shift)) + (b - shift)
+
+
+def _product_lost(a: np.ndarray, b: np.ndarray, product: np.ndarray) -> np.ndarray:
+    """What rounding a product of doubles lost, by halves of their digits (Dekker)."""
+
+    def halves(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        shifted = x * 134217729.0  # 2^27 + 1
+        high = shifted - (shifted - x)
+        return high, x - high
+
+    (a_high, a_low), (b_high, b_low) = halves(a), halves(b)
+    crossed = a_high * b_high - product + a_high * b_low + a_low * b_high
+    return crossed + a_low * b_low
+
+
+def _sum_rounded_to_odd(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The sum if it is exact, else whichever of its neighbours has an odd last digit: rounded again,
+    to fewer digits, it is what the exact sum would be."""
+    total, lost = _sum_and_lost(a, b)
+    even = total.view(np.int64) & 1 == 0
+    neighbour = np.nextafter(total, np.copysign(np.inf, lost))
+    return np.where(even & (lost != 0.0) & np.isfinite(lost), neighbour, total)
+
+
+@cache
+def _read_numbers() -> None:
+    """Before Triton 3.7, the interpreter takes a range's length from an array of one element, as
+    NumPy does no more from 2.4 on."""
+    from triton.runtime import interpreter
+
+    of_triton = interpreter._patch_lang_tensor
+
+    def patch_tensor(tensor: Any, *rest: Any) -> None:
+        of_triton(tensor, *rest)
+        tensor.__index__ = lambda number: int(number.handle.data.item())
+
+    interpreter._patch_lang_tensor = patch_tensor
