@@ -146,11 +146,11 @@ def test_random_launches_with_log_sum_exp(number: int) -> None:
 
 def test_many_partial_sums_are_added_up_in_several_steps() -> None:
     """Rows that cannot be joined, because an input is constant over each, and share numbers."""
-    shape = torch.Size((3, 9000, 2))
-    logits, x = torch.randn(shape), torch.rand(3, 9000, 1)
+    shape = torch.Size((3, 20_000, 2))
+    logits, x = torch.randn(shape), torch.rand(3, 20_000, 1)
     got = torch.empty(3)
     kernel = "bernoulli_log_likelihood", "", "value"
-    layouts = (None, (9000, 1, 0)), ((1, (1, 0)),)
+    layouts = (None, (20_000, 1, 0)), ((1, (1, 0)),)
     assert len(plan.plan_for(tuple(shape), 2, *layouts).add_up[0]) == 2
     BACKEND.run(kernel, False, shape, 2, [logits, x], [Output(1, got, (1, 0))])
     want = vk.reference.bernoulli_log_likelihood(logits.double(), x.double().expand(shape))
@@ -158,10 +158,10 @@ def test_many_partial_sums_are_added_up_in_several_steps() -> None:
 
 
 def test_many_partial_log_sum_exps_are_joined_in_several_steps() -> None:
-    shape = torch.Size((3, 9000, 2))
-    logits, counts = torch.randn(shape), torch.rand(3, 9000, 1)
+    shape = torch.Size((3, 20_000, 2))
+    logits, counts = torch.randn(shape), torch.rand(3, 20_000, 1)
     output = Output(plan.ROW_LOG_SUM_EXP, torch.empty(3), (1, 0))
-    layouts = (None, (9000, 1, 0)), (None, None, (output.kind, (1, 0)))
+    layouts = (None, (20_000, 1, 0)), (None, None, (output.kind, (1, 0)))
     assert len(plan.plan_for(tuple(shape), 2, *layouts).add_up[2]) == 2
     kernel = "multinomial_log_likelihood", "", "value"
     BACKEND.run(kernel, False, shape, 2, [logits, counts], [None, None, output])
@@ -184,9 +184,10 @@ def test_indices_of_64_bits(case: Case, monkeypatch: pytest.MonkeyPatch) -> None
         assert a is b is None or same_bits(a, b)
 
 
-@pytest.mark.parametrize("cols", [3, 1025, 9000])
-def test_a_datapoint_alone_and_in_a_batch(cols: int) -> None:
-    mu, logvar = torch.randn(9, cols), torch.randn(9, cols)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("cols", [3, 1025, 9000, 90_000])
+def test_a_datapoint_alone_and_in_a_batch(cols: int, dtype: torch.dtype) -> None:
+    mu, logvar = torch.randn(2, 9, cols, dtype=dtype).unbind()
     with vk.backend("triton"):
         batch = vk.gaussian_kl(mu, logvar)
         for part in (slice(0, 1), slice(3, 9)):

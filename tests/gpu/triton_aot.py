@@ -60,7 +60,7 @@ def _source(args: tuple[Any, ...], constants: dict[str, Any]) -> ASTSource:
         if isinstance(arg, Tensor):
             divisible[path] = [["tt.divisibility", 16]]
             return _POINTERS[arg.dtype]
-        specialised = path[0] != names.index("constants")
+        specialised = not visit.params[path[0]].do_not_specialize
         if arg is None or (arg == 1 and specialised):
             fixed[path] = arg
             return "constexpr"

@@ -142,7 +142,7 @@ def arguments(
         plan.strides,
         tuple([_bits(source) for source in inputs]),
         tuple(targets),
-        plan.sizes,
+        plan.inner_sizes,
         plan.rows,
         plan.cols,
         plan.steps,
@@ -160,6 +160,7 @@ def arguments(
         "ROW_DIMS": plan.row_dims,
         "MULTIPLE": plan.multiple,
         "DOWN": plan.down,
+        "ONE_STEP": plan.steps == 1 and not plan.down,  # of columns: where there are few rows
         "R": plan.tile_rows,
         "C": plan.tile_cols,
         "INDEX": _index(plan.wide_index),
@@ -181,11 +182,14 @@ def _pointer(source: Source) -> Tensor | None:
     return source.seed if isinstance(source, Noise) else None
 
 
-def _bits(source: Source) -> int | None:
-    """A constant's, as a double: a launch would round a float to 32 bits."""
+def _bits(source: Source) -> tuple[int, int] | None:
+    """A constant's, as a double (a launch would round a float to 32 bits), in halves that are odd
+    numbers beyond 32 bits: Triton would compile in that a number is 1, that 16 divides it or that it
+    is short, and compile anew for the 1 / n of another batch."""
     if isinstance(source, (Tensor, PerDatapoint, Bytes, Noise)):
         return None
-    return struct.unpack("<q", struct.pack("<d", source))[0]
+    low, high = struct.unpack("<II", struct.pack("<d", source))
+    return 2**33 + 2 * low + 1, 2**33 + 2 * high + 1
 
 
 def _index(wide: bool) -> Any:
@@ -200,9 +204,9 @@ def _add_up(step: AddUp, partial: Tensor, output: Output, wide_index: bool) -> T
     add_up[(step.programs,)](
         partial,
         sums,
-        step.kept.sizes,
+        step.kept.sizes[1:],
         step.kept.strides[0],
-        step.summed.sizes,
+        step.summed.sizes[1:],
         step.summed.strides[0],
         step.n_kept,
         step.n_summed,

@@ -20,12 +20,12 @@ from vaekern._backends.triton.philox import normals_of_elements, normals_of_quad
 
 
 @triton.jit
-def coordinates(index, sizes):
-    """Of an index into row-major dimensions."""
+def coordinates(index, inner_sizes):
+    """Of an index into row-major dimensions, whose sizes are given but for the first."""
     found = ()
-    for k in tl.static_range(len(sizes) - 1):
-        found = (index % sizes[len(sizes) - 1 - k],) + found
-        index = index // sizes[len(sizes) - 1 - k]
+    for k in tl.static_range(len(inner_sizes)):
+        found = (index % inner_sizes[len(inner_sizes) - 1 - k],) + found
+        index = index // inner_sizes[len(inner_sizes) - 1 - k]
     return (index,) + found
 
 
@@ -63,6 +63,13 @@ def as_number(loaded, UINT8: tl.constexpr, COMPUTE: tl.constexpr):
 
 
 @triton.jit
+def constant_of(halves):
+    """A double, from what ``launch.py`` makes of it."""
+    low, high = (halves[0] >> 1) - 4294967296, (halves[1] >> 1) - 4294967296
+    return (tl.zeros([1, 1], tl.int64) + (low | (high << 32))).to(tl.float64, bitcast=True)
+
+
+@triton.jit
 def store_as(pointer, x, mask):
     """Halves of doubles are rounded by way of float, as everywhere in the library."""
     if pointer.dtype.element_ty.primitive_bitwidth == 16:
@@ -92,13 +99,14 @@ def within(mask, results):
     return kept
 
 
-@triton.jit(do_not_specialize=["constants"])
+# What the number of rows changes is not specialised: a batch of another size compiles nothing.
+@triton.jit(do_not_specialize=["rows", "cols", "steps"])
 def visit(
-    inputs, strides, constants, outputs, sizes, rows, cols, steps,
+    inputs, strides, constants, outputs, inner_sizes, rows, cols, steps,
     VALUE: tl.constexpr, VJP: tl.constexpr, SCALE: tl.constexpr, MASKED: tl.constexpr,
     INPUT_KINDS: tl.constexpr, UINT8: tl.constexpr, VARIES: tl.constexpr,
     OUTPUT_KINDS: tl.constexpr, SUMMED: tl.constexpr,
-    ROW_DIMS: tl.constexpr, MULTIPLE: tl.constexpr, DOWN: tl.constexpr,
+    ROW_DIMS: tl.constexpr, MULTIPLE: tl.constexpr, DOWN: tl.constexpr, ONE_STEP: tl.constexpr,
     R: tl.constexpr, C: tl.constexpr,
     INDEX: tl.constexpr, COMPUTE: tl.constexpr,
 ):  # fmt: skip
@@ -107,31 +115,33 @@ def visit(
     which there are few, then of doubles over the lanes; those that continue in other programs are
     stored as partial sums of their own.
 
-    ``sizes`` and ``strides`` are of the dimensions of strided inputs, the first ROW_DIMS of which
-    make rows. SUMMED numbers the outputs that are summed over tiles. MULTIPLE divides ``cols``.
-    MASKED says that the last input is a mask.
+    ``strides`` are of the dimensions of strided inputs, the first ROW_DIMS of which make rows;
+    ``inner_sizes`` are theirs but for the first of rows and of columns. SUMMED numbers the outputs
+    that are summed over tiles. MULTIPLE divides ``cols``. MASKED says that the last input is a mask.
+    ONE_STEP says that ``steps`` is 1.
     """
-    if MULTIPLE > 1:  # (A length of 1 is compiled in, and no number that could have a multiple.)
-        cols = tl.multiple_of(cols, MULTIPLE)
-    across = tl.cdiv(cols, C if DOWN else C * steps)
+    cols = tl.multiple_of(cols, MULTIPLE)
+    n_steps = 1 if ONE_STEP else steps
+    across = tl.cdiv(cols, C if DOWN else C * n_steps)
     program = tl.program_id(0).to(INDEX)
     block, down = program % across, program // across
-    first_row = down * (R * steps if DOWN else R)
-    first_col = block * (C if DOWN else C * steps)
+    first_row = down * (R * n_steps if DOWN else R)
+    first_col = block * (C if DOWN else C * n_steps)
     rows_of_tile = tl.arange(0, R).to(INDEX)[:, None]
     cols_of_tile = tl.arange(0, C).to(INDEX)[None, :]
 
     lanes = ()
     for _ in tl.static_range(len(SUMMED)):
         lanes = lanes + (tl.zeros([R, C], COMPUTE),)
-    for step in range(steps):
+    for step in range(n_steps):
         tile_row = first_row + step * R if DOWN else first_row
         tile_col = first_col if DOWN else first_col + step * C
         row, col = tile_row + rows_of_tile, tile_col + cols_of_tile
         row_mask, col_mask = row < rows, col < cols
         mask = row_mask & col_mask
         flat = row * cols + col
-        at = coordinates(row, sizes[:ROW_DIMS]) + coordinates(col, sizes[ROW_DIMS:])
+        at = coordinates(row, inner_sizes[: ROW_DIMS - 1])
+        at = at + coordinates(col, inner_sizes[ROW_DIMS - 1 :])
 
         # (What is in a tuple of constants is, before Triton 3.7, no constant by itself.)
         x = ()
@@ -145,8 +155,7 @@ def visit(
                 loaded = tl.load(pointer, mask=own_mask, other=0)
                 loaded = as_number(loaded, tl.constexpr(UINT8[k]), COMPUTE)
             elif INPUT_KINDS[k] == "constant":
-                number = tl.full([1, 1], constants[k], tl.int64)
-                loaded = number.to(tl.float64, bitcast=True).to(COMPUTE)
+                loaded = constant_of(constants[k]).to(COMPUTE)
             elif MULTIPLE % 4 == 0:
                 quad_of_tile = tl.arange(0, C // 4).to(INDEX)[None, :]
                 quad = row * (cols // 4) + (tile_col // 4 + quad_of_tile)
@@ -186,7 +195,7 @@ def visit(
             store_as(outputs[SUMMED[k]] + (row * across + block), total, row < rows)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_kept", "n_summed", "chunk"])
 def add_up(
     partial, output, kept_sizes, kept_strides, summed_sizes, summed_strides,
     n_kept, n_summed, chunk,
@@ -224,6 +233,13 @@ def add_up(
 
 
 @triton.jit
+def multiply_tile(pointer, by, mask):
+    """``mask`` may be None: accesses are wide, then."""
+    x = tl.load(pointer, mask=mask).to(by.dtype)
+    store_as(pointer, x * by, mask)
+
+
+@triton.jit(do_not_specialize=["n"])
 def multiply(
     data, factor, n,
     TILE: tl.constexpr, STEPS: tl.constexpr, INDEX: tl.constexpr, COMPUTE: tl.constexpr,
@@ -234,6 +250,7 @@ def multiply(
         first = tl.program_id(0).to(INDEX) * (TILE * STEPS)
         for step in range(STEPS):
             index = first + step * TILE + tl.arange(0, TILE).to(INDEX)
-            mask = index < n
-            x = tl.load(data + index, mask=mask, other=0.0).to(COMPUTE)
-            store_as(data + index, x * by, mask)
+            if first + (step + 1) * TILE <= n:
+                multiply_tile(data + index, by, None)
+            else:
+                multiply_tile(data + index, by, index < n)

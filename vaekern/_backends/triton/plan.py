@@ -1,7 +1,8 @@
 """How a launch is cut into tiles, and how its partial sums are added up.
 
 A plan depends on shapes and strides alone, never on the device, and the cut of a row on its length
-alone: a datapoint has the same sum in any batch.
+alone: a datapoint has the same sum in any batch. What is compiled into a kernel hardly depends on
+the number of rows: a batch of another size finds its kernels compiled.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ ELEMENTS, ROW_SUM, COLUMN_SUM, ROW_LOG_SUM_EXP = 0, 1, 2, 4
 TILE = 1024  # elements; with 4 warps two 16-byte loads of float per thread and operand
 COLUMN_TILE = 256  # widest tile where columns are summed
 STEPS = 8  # most tiles of a program
+LANES = 32  # of sums of partial sums, where these are few
 
 #: Indices up to here fit 32 bits, those of the last tile's masked elements included.
 NARROW = 2**31 - 2**16
@@ -52,7 +54,7 @@ class Plan(NamedTuple):
 
     rows: int
     cols: int
-    sizes: tuple[int, ...]
+    inner_sizes: tuple[int, ...]  # of the dimensions of rows and of columns but the first of each
     row_dims: int
     strides: tuple[tuple[int, ...], ...]  # for each input; none of one that is not strided
     varies: tuple[int, ...]  # for each input: bit d says whether it has a stride in dimension d
@@ -116,9 +118,11 @@ def _row_dims(
     return row_dims
 
 
-def _steps_of_add_up(kept: Dims, summed: Dims) -> tuple[AddUp, ...]:
+def steps_of_add_up(kept: Dims, summed: Dims, n_block: int | None = None) -> tuple[AddUp, ...]:
+    """``n_block`` numbers of a program; by default as many as the terms of one of them leave."""
     n_kept, n_summed = math.prod(kept.sizes), math.prod(summed.sizes)
-    n_block = min(32, _power_of_two(n_kept))
+    if n_block is None:
+        n_block = LANES if n_summed <= 2 * STEPS * LANES else 1
     s_block = TILE // n_block
     chunk = min(_ceil_div(n_summed, s_block), 2 * STEPS) * s_block
     splits = _ceil_div(n_summed, chunk)
@@ -126,7 +130,7 @@ def _steps_of_add_up(kept: Dims, summed: Dims) -> tuple[AddUp, ...]:
     step = AddUp(kept, summed, n_kept, n_summed, chunk, n_block, s_block, splits, programs)
     if splits == 1:
         return (step,)
-    rest = _steps_of_add_up(merged((n_kept,), [(splits,)]), merged((splits,), [(1,)]))
+    rest = steps_of_add_up(merged((n_kept,), [(splits,)]), merged((splits,), [(1,)]))
     return (step, *rest)
 
 
@@ -140,10 +144,15 @@ def _row_sums(
     summed = [d for d in range(len(sizes)) if shared[d]]
     if across == 1 and all(sizes[d] == 1 for d in summed):
         return ()
-    return _steps_of_add_up(
+    return steps_of_add_up(
         merged([sizes[d] for d in kept], [[steps[d] for d in kept]]),
         merged([*(sizes[d] for d in summed), across], [[*(steps[d] for d in summed), 1]]),
     )
+
+
+def _multiple_of_batch(shape: tuple[int, ...]) -> int:
+    """A divisor of the number of elements: 16, or else one that the first dimension does not change."""
+    return 16 if math.prod(shape) % 16 == 0 else math.gcd(math.prod(shape[1:]), 16)
 
 
 def _kind(layout: InputLayout) -> str:
@@ -167,7 +176,11 @@ def plan_for(
     strides = [next(of_views) if _kind(layout) == "strided" else () for layout in inputs]
 
     down = any(kind == COLUMN_SUM for kind, _ in sums)
-    tile_cols = min(_power_of_two(cols), COLUMN_TILE if down else TILE)
+    widest = COLUMN_TILE if down else TILE
+    of_all = (
+        not sums and row_dims == 0
+    )  # every element by itself: columns may be of the whole batch
+    tile_cols = widest if of_all else min(_power_of_two(cols), widest)
     tile_rows = TILE // tile_cols
     tiles = _ceil_div(rows, tile_rows) if down else _ceil_div(cols, tile_cols)
     # Of log sum exp, every tile makes a partial one.
@@ -184,9 +197,12 @@ def plan_for(
         if output is not None and output[0] in (ROW_SUM, ROW_LOG_SUM_EXP):
             row_strides = None if output[1] is None else output[1][:row_dims]
             following, n = _row_sums(shape[:row_dims], row_strides, across), rows * across
-        elif output is not None and output[0] == COLUMN_SUM and groups > 1:
-            n = groups * cols
-            following = _steps_of_add_up(merged((cols,), [(1,)]), merged((groups,), [(cols,)]))
+        elif output is not None and output[0] == COLUMN_SUM:
+            n = groups * cols  # of one group, too, lest a batch of few rows compile a kernel
+            # Neighbouring columns lie side by side in memory.
+            n_block = min(LANES, _power_of_two(cols))
+            dims = merged((cols,), [(1,)]), merged((groups,), [(cols,)])
+            following = steps_of_add_up(*dims, n_block)
         add_up.append(following)
         partials.append(n if following else 0)
 
@@ -203,7 +219,7 @@ def plan_for(
     return Plan(
         rows=rows,
         cols=cols,
-        sizes=of_rows.sizes + of_cols.sizes,
+        inner_sizes=of_rows.sizes[1:] + of_cols.sizes[1:],
         row_dims=len(of_rows.sizes),
         strides=tuple(strides),
         varies=tuple(sum(1 << d for d, step in enumerate(own) if step) for own in strides),
@@ -220,7 +236,7 @@ def plan_for(
         tile_rows=tile_rows,
         tile_cols=tile_cols,
         steps=steps,
-        multiple=math.gcd(cols, 16),
+        multiple=_multiple_of_batch(shape) if of_all else math.gcd(cols, 16),
         programs=across * groups,
         wide_index=max(rows * cols, farthest) > NARROW,
     )
