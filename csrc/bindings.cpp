@@ -17,10 +17,10 @@ namespace {
 
 const cpu::Backend* active_backend = nullptr;
 
-void run(int kernel, bool in_double, const std::vector<int64_t>& shape, size_t row_dims,
-         py::tuple inputs, py::tuple outputs, int threads) {
-  Launch launch = read_launch(active_backend->kernels, active_backend->n_kernels, kernel, in_double,
-                              shape, row_dims, inputs, outputs);
+void run(int kernel, float factor, bool in_double, const std::vector<int64_t>& shape,
+         size_t row_dims, py::tuple inputs, py::tuple outputs, int threads) {
+  Launch launch = read_launch(active_backend->kernels, active_backend->n_kernels, kernel, factor,
+                              in_double, shape, row_dims, inputs, outputs);
   launch.threads = threads;
   py::gil_scoped_release release;
   active_backend->run(launch);

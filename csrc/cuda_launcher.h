@@ -14,12 +14,12 @@ inline cuda::Allocate bytes_from(const py::function& allocate) {
   };
 }
 
-inline void run_cuda(int kernel, bool in_double, const std::vector<int64_t>& shape, size_t row_dims,
-                     py::tuple inputs, py::tuple outputs, int device, uintptr_t stream,
-                     py::function allocate) {
+inline void run_cuda(int kernel, float factor, bool in_double, const std::vector<int64_t>& shape,
+                     size_t row_dims, py::tuple inputs, py::tuple outputs, int device,
+                     uintptr_t stream, py::function allocate) {
   const cuda::Backend& backend = cuda::backend();
-  const Launch launch = read_launch(backend.kernels, backend.n_kernels, kernel, in_double, shape,
-                                    row_dims, inputs, outputs);
+  const Launch launch = read_launch(backend.kernels, backend.n_kernels, kernel, factor, in_double,
+                                    shape, row_dims, inputs, outputs);
   const cuda::Allocate allocate_bytes = bytes_from(allocate);
   py::gil_scoped_release release;
   backend.run(launch, device, reinterpret_cast<void*>(stream), allocate_bytes);

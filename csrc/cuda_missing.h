@@ -9,8 +9,8 @@ namespace vk {
   throw std::runtime_error("this build has no CUDA kernels");
 }
 
-inline void run_cuda(int, bool, const std::vector<int64_t>&, size_t, py::tuple, py::tuple, int,
-                     uintptr_t, py::function) {
+inline void run_cuda(int, float, bool, const std::vector<int64_t>&, size_t, py::tuple, py::tuple,
+                     int, uintptr_t, py::function) {
   no_kernels();
 }
 

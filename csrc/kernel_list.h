@@ -1,6 +1,8 @@
 // The kernels that the list of operations makes, numbered in one order for all backends.
 #pragma once
 
+#include <type_traits>
+
 #include "launch.h"
 #include "ops.h"
 #include "pointwise.h"
@@ -36,6 +38,18 @@ template <template <class> class Function, class Op>
 struct OperationOf<Function<Op>> {
   using type = Op;
 };
+
+// Whether a kernel belongs to a part of the list, which is cut into `parts` that compile side by
+// side: operations are dealt out in turn.
+template <class Function, int parts, int part>
+constexpr bool in_part() {
+  int k = 0, index = 0;
+  for_each_op([&k, &index](auto op, const char*) {
+    if (std::is_same_v<decltype(op), typename OperationOf<Function>::type>) index = k;
+    ++k;
+  });
+  return index % parts == part;
+}
 
 template <class Function>
 constexpr KernelInfo kernel_info(const char* scale) {

@@ -72,6 +72,7 @@ struct Output {
 
 struct Launch {
   int kernel = 0;
+  float factor = 1.0f;  // of logarithms of deviations, if the kernel reads such: see math/scale.h
   DType compute = DType::f32;  // f32 or f64
   int64_t rows = 0, cols = 0;
   int n_inputs = 0, n_outputs = 0;

@@ -71,8 +71,8 @@ inline Output read_output(py::handle spec, const std::vector<int64_t>& shape, si
 }
 
 // A launch of one of a backend's kernels.
-inline Launch read_launch(const KernelInfo* kernels, int n_kernels, int kernel, bool in_double,
-                          const std::vector<int64_t>& shape, size_t row_dims,
+inline Launch read_launch(const KernelInfo* kernels, int n_kernels, int kernel, float factor,
+                          bool in_double, const std::vector<int64_t>& shape, size_t row_dims,
                           const py::tuple& inputs, const py::tuple& outputs) {
   if (kernel < 0 || kernel >= n_kernels) bad_launch("no such kernel");
   const KernelInfo& info = kernels[kernel];
@@ -87,6 +87,7 @@ inline Launch read_launch(const KernelInfo* kernels, int n_kernels, int kernel, 
                " and " + std::to_string(outputs.size()));
   }
   launch.kernel = kernel;
+  launch.factor = factor;
   launch.compute = in_double ? DType::f64 : DType::f32;
   launch.rows = launch.cols = 1;
   for (size_t d = 0; d < shape.size(); ++d) (d < row_dims ? launch.rows : launch.cols) *= shape[d];

@@ -23,11 +23,10 @@
 
 VK_BEGIN
 
-template <template <class> class Op, class Visit>
+template <template <template <class> class> class Op, class Visit>
 constexpr void for_each_scale(Visit visit) {
-  visit(Op<LogVar>{}, LogVar::name);
-  visit(Op<LogStd>{}, LogStd::name);
-  visit(Op<Std>{}, Std::name);
+  visit(Op<Log>{}, Log<float>::name);
+  visit(Op<Std>{}, Std<float>::name);
 }
 
 template <class Visit>

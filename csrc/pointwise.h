@@ -40,43 +40,72 @@ struct PreparedInput<Op, T, true> {
   using type = typename Op::template Prepared<T>;
 };
 
+// How an operation reads deviations (math/scale.h): if it does, its functions take that first.
 template <class Op>
-struct ValueOf {
+struct ScaleOf {
+  static constexpr bool exists = false;
+  template <class T>
+  struct type {
+    VK_FN explicit type(float) {}
+  };
+};
+template <template <template <class> class> class Op, template <class> class AnyScale>
+struct ScaleOf<Op<AnyScale>> {
+  static constexpr bool exists = true;
+  template <class T>
+  using type = AnyScale<T>;
+};
+
+// What the functions below have in common. `scale` is a Scale<T> of the launch.
+template <class Op>
+struct FunctionOf {
+  template <class T>
+  using Scale = typename ScaleOf<Op>::template type<T>;
   template <class T>
   using Prepared = typename PreparedInput<Op, T>::type;
-  static constexpr const char* variant = "value";
-  static constexpr int n_inputs = n_arguments(&Op::template value<double>);
-  static constexpr int n_outputs = n_results(&Op::template value<double>);
-  static constexpr int uniform_input = vk::uniform_input<Op>();
-  static constexpr int log_sum_exp = vk::log_sum_exp<Op>();
-  template <class... T>
-  VK_FN static auto apply(T... inputs) {
-    return Op::value(inputs...);
+  static constexpr bool is_scaled = ScaleOf<Op>::exists;
+
+  template <class T>
+  VK_FN static Prepared<T> prepare(Scale<T> scale, T input) {
+    if constexpr (is_scaled && uniform_input<Op>() >= 0) return Prepared<T>(scale, input);
+    else return Prepared<T>(input);
   }
 };
 
 template <class Op>
-struct VjpOf {
-  template <class T>
-  using Prepared = typename PreparedInput<Op, T>::type;
+struct ValueOf : FunctionOf<Op> {
+  static constexpr const char* variant = "value";
+  static constexpr int n_inputs =
+      n_arguments(&Op::template value<double>) - FunctionOf<Op>::is_scaled;
+  static constexpr int n_outputs = n_results(&Op::template value<double>);
+  static constexpr int uniform_input = vk::uniform_input<Op>();
+  static constexpr int log_sum_exp = vk::log_sum_exp<Op>();
+  template <class Scale, class... T>
+  VK_FN static auto apply(Scale scale, T... inputs) {
+    if constexpr (FunctionOf<Op>::is_scaled) return Op::value(scale, inputs...);
+    else return Op::value(inputs...);
+  }
+};
+
+template <class Op>
+struct VjpOf : FunctionOf<Op> {
   static constexpr const char* variant = "vjp";
-  static constexpr int n_inputs = n_arguments(&Op::template vjp<double>);
+  static constexpr int n_inputs = n_arguments(&Op::template vjp<double>) - FunctionOf<Op>::is_scaled;
   static constexpr int n_outputs = n_results(&Op::template vjp<double>);
   static constexpr int uniform_input =
       vk::uniform_input<Op>() < 0 ? -1 : vk::uniform_input<Op>() + ValueOf<Op>::n_outputs;
   static constexpr int log_sum_exp = -1;
-  template <class... T>
-  VK_FN static auto apply(T... gradients_and_inputs) {
-    return Op::vjp(gradients_and_inputs...);
+  template <class Scale, class... T>
+  VK_FN static auto apply(Scale scale, T... gradients_and_inputs) {
+    if constexpr (FunctionOf<Op>::is_scaled) return Op::vjp(scale, gradients_and_inputs...);
+    else return Op::vjp(gradients_and_inputs...);
   }
 };
 
 // Both in one pass, for when the gradient of the result is known beforehand. The compiler shares
 // their common subexpressions.
 template <class Op>
-struct ValueAndVjpOf {
-  template <class T>
-  using Prepared = typename PreparedInput<Op, T>::type;
+struct ValueAndVjpOf : FunctionOf<Op> {
   static constexpr const char* variant = "value_and_vjp";
   static constexpr int n_inputs = VjpOf<Op>::n_inputs;
   static constexpr int n_outputs = 1 + VjpOf<Op>::n_outputs;
@@ -85,9 +114,9 @@ struct ValueAndVjpOf {
   static constexpr bool exists =
       ValueOf<Op>::n_outputs == 1 && VjpOf<Op>::n_inputs == 1 + ValueOf<Op>::n_inputs;
 
-  template <class T, class... Inputs>
-  VK_FN static auto apply(T g, Inputs... inputs) {
-    return join(Op::value(inputs...), Op::vjp(g, inputs...),
+  template <class Scale, class T, class... Inputs>
+  VK_FN static auto apply(Scale scale, T g, Inputs... inputs) {
+    return join(ValueOf<Op>::apply(scale, inputs...), VjpOf<Op>::apply(scale, g, inputs...),
                 std::make_index_sequence<n_outputs - 1>());
   }
 

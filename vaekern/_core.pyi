@@ -11,6 +11,7 @@ openmp: bool
 
 def run(
     kernel: int,
+    factor: float,
     in_double: bool,
     shape: Sequence[int],
     row_dims: int,
@@ -20,6 +21,7 @@ def run(
     /,
 ) -> None:
     """Runs a kernel over all elements of ``shape``, whose first ``row_dims`` dimensions are rows.
+    Where its scale is ``"log"``, log-variances are ``factor`` times what it reads.
 
     Each input is ``(address, dtype, strides or None if contiguous)``, ``(address of int64[2],)``
     for noise, or a float; each output ``(kind, address, dtype, how many numbers, strides over the
@@ -51,6 +53,7 @@ def why_unusable_cuda(device: int, in_earnest: bool, /) -> str:
 
 def run_cuda(
     kernel: int,
+    factor: float,
     in_double: bool,
     shape: Sequence[int],
     row_dims: int,
@@ -88,7 +91,8 @@ def scale_cuda(
     numbers)``: enqueued on a stream. Where the number is 1, the tensors are not touched."""
 
 def kernels() -> list[tuple[str, str, str, int, int]]:
-    """By kernel number: operation, scale, variant, how many inputs and outputs."""
+    """By kernel number: operation, scale (``"log"``, ``"std"``, or empty where it reads no deviations),
+    variant, how many inputs and outputs."""
 
 def isa() -> str:
     """The instruction set whose kernels run."""

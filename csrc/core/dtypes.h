@@ -77,7 +77,7 @@ VK_FN void store_as(double* to, double x) { *to = x; }
 
 // Rounds to nearest even; NaN stays NaN.
 VK_FN void store_as(BFloat16* to, float x) {
-#if defined(__CUDA_ARCH__)
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
   asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to->bits) : "f"(x));
 #else
   const uint32_t bits = bit_cast<uint32_t>(x);

@@ -1,48 +1,33 @@
 // The one loop of the CPU backend: tile by tile, load the inputs, run the pointwise kernel, hand
-// the results on. Only `apply_to_tile` is compiled per operation; everything else is shared.
+// the results on. Only the kernel (tile_kernel.h) is compiled per operation.
 #pragma once
-
-#include <utility>
 
 #include "parallel.h"
 #include "sinks.h"
+#include "tile_kernel.h"
 
 VK_BEGIN
 
+// Runs a kernel on n elements. It takes whole lanes alone; what is left over is copied to such.
 template <class T>
-using TileKernel = void (*)(const T* const* inputs, T* const* outputs, int64_t n);
-
-// Element j of an input; of the input `uniform`, what was prepared from its one value.
-template <bool is_uniform, class T, class Prepared>
-VK_FN auto element(const T* input, const Prepared& prepared, int64_t j) {
-  if constexpr (is_uniform) return prepared;
-  else return input[j];
-}
-
-// Function::apply(scalars...) -> Values, over a tile. Only the results Out... are written: what
-// the others need is never computed. Input number `uniform` (-1: none) is one value for the whole
-// tile.
-template <class Function, int uniform, class T, size_t... In, size_t... Out>
-void apply_to_tile(const T* const* inputs, T* const* outputs, int64_t n, std::index_sequence<In...>,
-                   std::index_sequence<Out...>) {
-  const T* const in[] = {inputs[In]...};
-  T* const out[] = {outputs[Out]...};
-  const typename Function::template Prepared<T> prepared(inputs[uniform < 0 ? 0 : uniform][0]);
-#pragma omp simd
-  for (int64_t j = 0; j < n; ++j) {
-    const auto results =
-        Function::apply(element<static_cast<int>(In) == uniform>(in[In], prepared, j)...);
-    ((out[Out][j] = results.v[Out]), ...);
+void run_kernel(TileKernel<T> kernel, float factor, const T* const* inputs, int n_inputs,
+                T* const* outputs, int n_outputs, int64_t n) {
+  const int64_t whole = n / kLanes * kLanes, left = n - whole;
+  if (whole > 0) kernel(factor, inputs, outputs, whole);
+  if (left == 0) return;
+  T in_rest[kMaxOperands][kLanes], out_rest[kMaxOperands][kLanes] = {};
+  const T* in[kMaxOperands];
+  T* out[kMaxOperands];
+  for (int k = 0; k < n_inputs; ++k) {
+    for (int64_t j = 0; j < kLanes; ++j) in_rest[k][j] = inputs[k][whole + (j < left ? j : 0)];
+    in[k] = in_rest[k];
+  }
+  for (int k = 0; k < n_outputs; ++k) out[k] = out_rest[k];
+  kernel(factor, in, out, kLanes);
+  for (int k = 0; k < n_outputs; ++k) {
+    for (int64_t j = 0; j < left; ++j) outputs[k][whole + j] = out_rest[k][j];
   }
 }
-
-// The variants of one pointwise function.
-template <class T>
-struct TileKernels {
-  // [how many leading results are wanted, less one][is the input `uniform_input` uniform]
-  TileKernel<T> variants[kMaxOperands][2];
-  int uniform_input;  // -1: none is worth a variant
-};
 
 // Zeroes what the mask (0 or 1) leaves out, NaN and infinities too.
 template <class T>
@@ -87,7 +72,8 @@ void run_tiles(const Launch& launch, const TileKernels<T>& kernels) {
       }
       for (int k = 0; k < launch.n_outputs; ++k) out[k] = sinks[k].target(out_scratch[k], tile);
       const int uniform = kernels.uniform_input;
-      kernel[uniform >= 0 && sources[uniform].is_uniform()](in, out, tile.size());
+      run_kernel(kernel[uniform >= 0 && sources[uniform].is_uniform()], launch.factor, in,
+                 launch.n_inputs, out, launch.n_outputs, tile.size());
       for (int k = 0; launch.masked && k < wanted; ++k) {
         apply_mask(out[k], in[launch.n_inputs], tile.size());
       }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "sources.h"
+#include "tile_kernel.h"
 
 VK_BEGIN
 
@@ -17,6 +18,6 @@ double fold(T* lanes) {
   }
 }
 
-constexpr int kLanes = 16, kUnrolled = 4 * kLanes;  // four sums under way hide an add's latency
+constexpr int kUnrolled = 4 * kLanes;  // four sums under way hide an add's latency
 
 VK_END

@@ -13,6 +13,10 @@ VK_BEGIN
 
 constexpr int64_t kPixels = 64;  // of a tile
 
+// A tile's pixels in whole lanes: loops are compiled for whole vectors alone, and what they compute
+// beyond the tile is not used.
+VK_FN int64_t whole_lanes(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
 // The calling thread's work on one tile at a time.
 template <class Component>
 class MixtureTile {
@@ -26,19 +30,21 @@ class MixtureTile {
   // The sum of the pixels' log-likelihoods.
   double value(int64_t row, int64_t first, int64_t n) {
     visit_components<false>(row, first, n);
+    const int64_t lanes = whole_lanes(n);
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) take_value(j);
+    for (int64_t j = 0; j < lanes; ++j) take_value(j);
     return sum_in_lanes(out_[0], n);
   }
 
   void gradients(int64_t row, int64_t first, int64_t n) {
     visit_components<true>(row, first, n);
     T upstream;
-    load(launch_.upstream, &upstream, row, 1, [&](const T* g) { upstream = *g; });
+    read(launch_.upstream, &upstream, row, 1);
+    const int64_t lanes = whole_lanes(n);
     for (int64_t k = 0; k < launch_.components; ++k) {
       find_plane(row, first, n, 0, k);
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) weigh_gradients(upstream, kept(k), j, in_[0], Parameters());
+      for (int64_t j = 0; j < lanes; ++j) weigh_gradients(upstream, kept(k), j, in_[0], Parameters());
       for (int p = 0; p <= kParameters; ++p) {
         store(launch_.out, launch_.out_dtype, plane(row, p, k) + first, out_[p], n);
       }
@@ -57,20 +63,24 @@ class MixtureTile {
     return (row * (1 + kParameters) * launch_.components + in_row) * launch_.pixels;
   }
 
-  // Calls use(numbers), in place where possible, else through scratch.
-  template <class Use>
-  static void load(const MixtureLaunch::Planes& planes, T* scratch, int64_t offset, int64_t n,
-                   Use use) {
-    if (planes.dtype == compute_dtype<T>()) return use(static_cast<const T*>(planes.data) + offset);
+  __attribute__((noinline)) static void read(const MixtureLaunch::Planes& planes, T* to, int64_t offset, int64_t n) {
     with_dtype(planes.dtype, [&](auto tag) {
-      convert(scratch, static_cast<const typename decltype(tag)::type*>(planes.data) + offset, 1, n);
+      convert(to, static_cast<const typename decltype(tag)::type*>(planes.data) + offset, 1, n);
     });
-    use(scratch);
+  }
+
+  // Whole lanes of them, in place where possible, else through scratch.
+  static const T* load(const MixtureLaunch::Planes& planes, T* scratch, int64_t offset, int64_t n) {
+    if (planes.dtype == compute_dtype<T>() && n % kLanes == 0) {
+      return static_cast<const T*>(planes.data) + offset;
+    }
+    read(planes, scratch, offset, n);
+    return scratch;
   }
 
   void find_plane(int64_t row, int64_t first, int64_t n, int parameter, int64_t component) {
-    load(launch_.params, scratch_[parameter], plane(row, parameter, component) + first, n,
-         [&](const T* numbers) { in_[parameter] = numbers; });
+    in_[parameter] =
+        load(launch_.params, scratch_[parameter], plane(row, parameter, component) + first, n);
   }
 
   void find_component(int64_t row, int64_t first, int64_t n, int64_t component) {
@@ -82,23 +92,23 @@ class MixtureTile {
   template <bool kWithGradients>
   void visit_components(int64_t row, int64_t first, int64_t n) {
     for (int c = 0; c < kObserved; ++c) {
-      load(launch_.x, x_scratch_[c], (row * kObserved + c) * launch_.pixels + first, n,
-           [&](const T* numbers) { x_[c] = numbers; });
+      x_[c] = load(launch_.x, x_scratch_[c], (row * kObserved + c) * launch_.pixels + first, n);
     }
-    fill(largest_, -T(HUGE_VAL), n);
+    const int64_t lanes = whole_lanes(n);
+    fill(largest_, -T(HUGE_VAL), lanes);
     for (int64_t k = 0; k < launch_.components; ++k) {
       find_plane(row, first, n, 0, k);
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) largest_[j] = at_least(largest_[j], in_[0][j]);
+      for (int64_t j = 0; j < lanes; ++j) largest_[j] = at_least(largest_[j], in_[0][j]);
     }
-    fill(weights_, T(0), n);
-    fill(most_, -T(HUGE_VAL), n);
-    fill(sum_, T(0), n);
+    fill(weights_, T(0), lanes);
+    fill(most_, -T(HUGE_VAL), lanes);
+    fill(sum_, T(0), lanes);
     for (int64_t k = 0; k < launch_.components; ++k) {
       find_component(row, first, n, k);
       T* const to_keep = kWithGradients ? kept(k) : nullptr;
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) {
+      for (int64_t j = 0; j < lanes; ++j) {
         take_component<kWithGradients>(to_keep, j, in_, x_, Parameters(), Observed());
       }
     }
@@ -145,7 +155,7 @@ class MixtureTile {
   std::unique_ptr<T[]> kept_;
   const T* in_[1 + kParameters];   // the planes of the component at hand, the logits' first
   const T* x_[kObserved];
-  T scratch_[1 + kParameters][kPixels], x_scratch_[kObserved][kPixels];
+  T scratch_[1 + kParameters][kPixels] = {}, x_scratch_[kObserved][kPixels] = {};
   T largest_[kPixels], weights_[kPixels], most_[kPixels], sum_[kPixels];
   T out_[1 + kParameters][kPixels];
 };

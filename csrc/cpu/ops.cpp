@@ -1,5 +1,6 @@
-// Instantiates the list of operations for one instruction set (the build compiles this file once
-// for each) and runs launches on it.
+// Runs launches on one instruction set: the build compiles this file and kernels.cpp once for each.
+
+#include <utility>
 
 #include "../kernel_list.h"
 #include "backend.h"
@@ -7,11 +8,6 @@
 #include "mixture.h"
 
 VK_BEGIN
-
-struct Kernel {
-  TileKernels<float> f32;
-  TileKernels<double> f64;
-};
 
 // Plain arrays: code that a container shared between instruction sets would bring along could run
 // on a machine that lacks them.
@@ -21,35 +17,17 @@ struct Table {
   Kernel kernels[kSize];
 
   Table() {
-    int k = 0;
-    for_each_kernel([this, &k](auto function, const char* scale) {
-      using Function = decltype(function);
-      using Results = std::make_index_sequence<Function::n_outputs>;
-      infos[k] = kernel_info<Function>(scale);
-      kernels[k] = {float_variants<Function>(Results()), double_variants<Function>(Results())};
-      ++k;
+    KernelInfo* info = infos;
+    for_each_kernel([&info](auto function, const char* scale) {
+      *info++ = kernel_info<decltype(function)>(scale);
     });
+    add_all(std::make_integer_sequence<int, VK_CPU_PARTS>());
   }
 
  private:
-  template <class Function, size_t... K>
-  static TileKernels<float> float_variants(std::index_sequence<K...>) {
-    constexpr int uniform = Function::uniform_input;
-    return {{{tile_kernel<Function, float, K + 1, -1>, tile_kernel<Function, float, K + 1, uniform>}...},
-            uniform};
-  }
-
-  // double is for checking: one variant, which computes everything, is enough.
-  template <class Function, size_t... K>
-  static TileKernels<double> double_variants(std::index_sequence<K...>) {
-    return {{{tile_kernel<Function, double, sizeof...(K) + 0 * K, -1>, nullptr}...}, -1};
-  }
-
-  template <class Function, class T, size_t wanted, int uniform>
-  static void tile_kernel(const T* const* inputs, T* const* outputs, int64_t n) {
-    apply_to_tile<Function, uniform>(inputs, outputs, n,
-                                     std::make_index_sequence<Function::n_inputs>(),
-                                     std::make_index_sequence<wanted>());
+  template <int... part>
+  void add_all(std::integer_sequence<int, part...>) {
+    (add_kernels<part>(kernels), ...);
   }
 };
 

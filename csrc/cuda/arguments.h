@@ -52,6 +52,7 @@ struct Target {
 
 struct TileArguments {
   Tiling tiling;
+  float factor;  // as in a launch
   bool any_sums;
   bool masked;  // by one source more than the function has inputs
   Source sources[kMaxOperands];

@@ -15,9 +15,13 @@ if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   endif()
 endif()
 
-set(own_architectures ON)
-if(DEFINED CMAKE_CUDA_ARCHITECTURES OR DEFINED ENV{CUDAARCHS})
-  set(own_architectures OFF)
+# OFF: CMake would fill in a default of its own. What kernels are compiled for stands below.
+set(asked_for ${CMAKE_CUDA_ARCHITECTURES})
+if(NOT asked_for AND DEFINED ENV{CUDAARCHS})
+  set(asked_for $ENV{CUDAARCHS})
+endif()
+if(NOT asked_for)
+  set(CMAKE_CUDA_ARCHITECTURES OFF)
 endif()
 check_language(CUDA)
 set(missing "")
@@ -39,36 +43,29 @@ elseif(missing)
   return()
 endif()
 
-# Machine code for every generation in use (that of 8.0 runs on 8.6 and 8.9, too), and PTX of the
-# last for those to come. In the cache, where CMake has put a default of its own that a second run
-# would take for the user's.
-if(own_architectures)
-  set(architectures 80-real 90-real 100-real 120)
-  if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.8)
-    set(architectures 80-real 90)
-  endif()
-  set(CMAKE_CUDA_ARCHITECTURES ${architectures} CACHE STRING "CUDA architectures" FORCE)
+include(cuda/architectures.cmake)
+vaekern_choose_architectures(architectures code_options "${asked_for}")
+message(STATUS "vaekern: CUDA kernels for ${architectures}")
+if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)  # the drivers that 12 works with cannot all read it
+  list(APPEND code_options --compress-mode=size)
 endif()
-message(STATUS "vaekern: CUDA kernels for ${CMAKE_CUDA_ARCHITECTURES}")
 
 # The list of operations, in parts that compile side by side.
 # --fmad=false: fused multiply-adds are written out, as for the CPU.
 set(parts 4)
-string(REPLACE ";" " " architectures "${CMAKE_CUDA_ARCHITECTURES}")
 function(vaekern_add_cuda_objects name source)
-  add_library(${name} OBJECT ${source})
+  vaekern_add_objects(${name} ${source})
   target_compile_definitions(${name} PRIVATE VK_TARGET=gpu VK_CUDA_PARTS=${parts} ${ARGN})
-  target_compile_options(${name} PRIVATE --fmad=false)
-  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON CUDA_STANDARD 20
-                        CUDA_EXTENSIONS OFF CUDA_VISIBILITY_PRESET hidden)
-  target_link_libraries(_core PRIVATE ${name})
+  target_compile_options(${name} PRIVATE --fmad=false ${code_options})
+  set_target_properties(${name} PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF
+                        CUDA_VISIBILITY_PRESET hidden)
 endfunction()
 
 math(EXPR last_part "${parts} - 1")
 foreach(part RANGE ${last_part})
-  vaekern_add_cuda_objects(cuda_kernels_${part} csrc/cuda/kernels.cu VK_CUDA_PART=${part})
+  vaekern_add_cuda_objects(cuda_kernels_${part} cuda/kernels.cu VK_CUDA_PART=${part})
 endforeach()
-vaekern_add_cuda_objects(cuda_mixture csrc/cuda/mixture.cu)
-vaekern_add_cuda_objects(cuda_backend csrc/cuda/backend.cu
+vaekern_add_cuda_objects(cuda_mixture cuda/mixture.cu)
+vaekern_add_cuda_objects(cuda_backend cuda/backend.cu
                          "VK_CUDA_ARCHITECTURES=\"${architectures}\"")
 target_compile_definitions(_core PRIVATE VK_CUDA)

@@ -7,17 +7,6 @@
 
 VK_BEGIN
 
-// The position of an operation in the list.
-template <class Op>
-constexpr int index_of() {
-  int k = 0, index = 0;
-  for_each_op([&k, &index](auto op, const char*) {
-    if (std::is_same_v<decltype(op), Op>) index = k;
-    ++k;
-  });
-  return index;
-}
-
 template <class Function, class T>
 static cudaError_t enqueue(const TileArguments& arguments, cudaStream_t stream) {
   const Tiling& tiling = arguments.tiling;
@@ -34,7 +23,7 @@ template <int part>
 void add_kernels(TileKernels* by_number) {
   for_each_kernel([&by_number](auto function, const char*) {
     using Function = decltype(function);
-    if constexpr (index_of<typename OperationOf<Function>::type>() % VK_CUDA_PARTS == part) {
+    if constexpr (in_part<Function, VK_CUDA_PARTS, part>()) {
       *by_number = {tile_kernel_of<Function, float>(), tile_kernel_of<Function, double>()};
     }
     ++by_number;

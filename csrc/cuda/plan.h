@@ -100,6 +100,7 @@ struct Plan {
 
   Plan(const Launch& launch, int width) {
     tiles.tiling = tiling_of(launch, width);
+    tiles.factor = launch.factor;
     tiles.any_sums = false;
     combine.n = 0;
     tiles.masked = launch.masked;

@@ -26,38 +26,43 @@ constexpr int kBlocksPerProcessor =
         ? 1
         : 2;
 
-template <bool is_prepared, class T, class Prepared>
-VK_FN auto argument(T value, const Prepared& prepared) {
-  if constexpr (is_prepared) return prepared;
-  else return value;
+// Input number k of a function; of the one that is prepared, `prepared` if it is uniform.
+template <class Function, int k, bool is_uniform, class Scale, class T, class Prepared>
+VK_FN auto argument(Scale scale, T value, const Prepared& prepared) {
+  if constexpr (k != Function::uniform_input) return value;
+  else if constexpr (is_uniform) return prepared;
+  else return Function::prepare(scale, value);
 }
 
-template <class Function, int uniform, class T, int W, class Prepared, size_t... In, size_t... Out>
-VK_FN void apply_to_group(const T (&inputs)[sizeof...(In)][W], const Prepared& prepared,
-                          T (&results)[sizeof...(Out)][W], std::index_sequence<In...>,
-                          std::index_sequence<Out...>) {
+template <class Function, bool is_uniform, class Scale, class T, int W, class Prepared,
+          size_t... In, size_t... Out>
+VK_FN void apply_to_group(Scale scale, const T (&inputs)[sizeof...(In)][W],
+                          const Prepared& prepared, T (&results)[sizeof...(Out)][W],
+                          std::index_sequence<In...>, std::index_sequence<Out...>) {
 #pragma unroll
   for (int j = 0; j < W; ++j) {
     const auto values =
-        Function::apply(argument<static_cast<int>(In) == uniform>(inputs[In][j], prepared)...);
+        Function::apply(scale, argument<Function, static_cast<int>(In), is_uniform>(
+                                   scale, inputs[In][j], prepared)...);
     ((results[Out][j] = values.v[Out]), ...);
   }
 }
 
 // With what depends on the input `uniform_input` alone made once, if the group has one value of it.
 template <class Function, class T, int W>
-VK_FN void apply_function(const T (&inputs)[Function::n_inputs][W], bool is_uniform,
+VK_FN void apply_function(float factor, const T (&inputs)[Function::n_inputs][W], bool is_uniform,
                           T (&results)[Function::n_outputs][W]) {
   constexpr int uniform = Function::uniform_input;
+  const typename Function::template Scale<T> scale(factor);
   constexpr std::make_index_sequence<Function::n_inputs> in;
   constexpr std::make_index_sequence<Function::n_outputs> out;
   if constexpr (uniform >= 0 && W > 1) {
     if (is_uniform) {
-      const typename Function::template Prepared<T> prepared(inputs[uniform][0]);
-      return apply_to_group<Function, uniform>(inputs, prepared, results, in, out);
+      const auto prepared = Function::prepare(scale, inputs[uniform][0]);
+      return apply_to_group<Function, true>(scale, inputs, prepared, results, in, out);
     }
   }
-  apply_to_group<Function, -1>(inputs, 0, results, in, out);
+  apply_to_group<Function, false>(scale, inputs, 0, results, in, out);
 }
 
 template <class Function, class T, int W>
@@ -75,7 +80,8 @@ VK_FN void compute(const TileArguments& arguments, const Group& group,
   const Source& last = arguments.sources[n - 1];
   if (last.kind == Input::Kind::noise) make_noise(inputs[n - 1], last, group);
   else readers[n - 1].finish(inputs[n - 1], last, group);
-  apply_function<Function>(inputs, readers[uniform < 0 ? 0 : uniform].is_uniform(), results);
+  apply_function<Function>(arguments.factor, inputs,
+                           readers[uniform < 0 ? 0 : uniform].is_uniform(), results);
 }
 
 template <class Function, class T>

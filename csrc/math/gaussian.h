@@ -9,7 +9,7 @@ VK_BEGIN
 
 // log p = -(u^2 + v + log 2 pi) / 2 with u = (x - mean) e^(-v/2): scaled before it is squared, or
 // a tiny variance would give inf * 0.
-template <class Scale>
+template <template <class> class Scale>
 struct Gaussian {
   static constexpr const char* name = "gaussian_log_likelihood";
   static constexpr int uniform_input = 1;  // s
@@ -18,24 +18,24 @@ struct Gaussian {
   template <class T>
   struct Prepared {
     T s, inverse_std, at_mean;
-    VK_FN Prepared(T encoded)
+    VK_FN Prepared(Scale<T> scale, T encoded)
         : s(encoded),
-          inverse_std(Scale::inverse_std(s)),
-          at_mean(T(-0.5) * (Scale::log_variance(s) + T(1.8378770664093453))) {}
+          inverse_std(scale.inverse_std(s)),
+          at_mean(T(-0.5) * (scale.log_variance(s) + T(1.8378770664093453))) {}
   };
 
   template <class T>
-  VK_FN static Values<T, 1> value(T mean, std::type_identity_t<Prepared<T>> p, T x) {
+  VK_FN static Values<T, 1> value(Scale<T> scale, T mean, std::type_identity_t<Prepared<T>> p, T x) {
     const T u = (x - mean) * p.inverse_std;
     return {{p.at_mean - T(0.5) * u * u}};  // no fma: inf - inf must not become inf
   }
 
   template <class T>
-  VK_FN static Values<T, 3> vjp(T g, T mean, std::type_identity_t<Prepared<T>> p, T x) {
+  VK_FN static Values<T, 3> vjp(Scale<T> scale, T g, T mean, std::type_identity_t<Prepared<T>> p, T x) {
     const T u = (x - mean) * p.inverse_std;
     const T dmean = g * (u * p.inverse_std);
     const T dlogvar = g * fma(T(0.5) * u, u, T(-0.5));
-    return {{dmean, Scale::from_dlogvar(dlogvar, p.s), -dmean}};
+    return {{dmean, scale.from_dlogvar(dlogvar, p.s), -dmean}};
   }
 };
 

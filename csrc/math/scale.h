@@ -1,6 +1,7 @@
-// How a network's output encodes a standard deviation: its log-variance, its logarithm, or itself.
+// How a network's output s encodes a standard deviation: by its log-variance or its logarithm,
+// which differ by a factor, or as it is.
 //
-// Densities are written once over these three, in terms of the log-variance v:
+// Densities are written once over these, in terms of the log-variance v:
 //   std(s) = e^(v/2), inverse_std(s) = e^(-v/2), log_variance(s) = v,
 //   from_dlogvar(dv, s) and from_dstd(d, std(s)) = the chain rule back to s,
 //   spread(s) = what the KL divergence to a unit variance needs (below),
@@ -52,47 +53,44 @@ VK_FN double limited_inverse(double inverse) { return at_most(1.7976931348623157
 VK_FN float inverse_exp(float h) { return limited_inverse(at_least(1.4e-45f, precise_exp(-h))); }
 VK_FN double inverse_exp(double h) { return limited_inverse(at_least(4.9e-324, precise_exp(-h))); }
 
-struct LogVar {
-  static constexpr const char* name = "logvar";
-  template <class T> VK_FN static T std(T s) { return exp(T(0.5) * s); }
-  template <class T> VK_FN static T inverse_std(T s) { return inverse_exp(T(0.5) * s); }
-  template <class T> VK_FN static T log_variance(T s) { return s; }
-  template <class T> VK_FN static T from_dlogvar(T dv, T) { return dv; }
-  template <class T> VK_FN static T from_dstd(T d, T std) { return T(0.5) * std * d; }
-  template <class T> VK_FN static Spread<T> spread(T s) { return spread_from_log_std(T(0.5) * s); }
-  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) {
-    const Rounded<T> v = difference(s, p);
-    return corrected(spread(v.value), T(0.5) * v.lost);
+// v = factor * s, the factor 1 for log-variances and 2 for logarithms of deviations. Products with it
+// and its half are exact, so that one kernel for both loses nothing.
+template <class T>
+struct Log {
+  static constexpr const char* name = "log";
+  T factor, half;
+
+  VK_FN explicit Log(float of_launch) : factor(of_launch), half(T(0.5) * factor) {}
+
+  VK_FN T std(T s) const { return exp(half * s); }
+  VK_FN T inverse_std(T s) const { return inverse_exp(half * s); }
+  VK_FN T log_variance(T s) const { return factor * s; }
+  VK_FN T from_dlogvar(T dv, T) const { return factor * dv; }
+  VK_FN T from_dstd(T d, T std) const { return half * std * d; }
+  VK_FN Spread<T> spread(T s) const { return spread_from_log_std(half * s); }
+  VK_FN Spread<T> relative_spread(T s, T p) const {
+    const Rounded<T> d = difference(s, p);
+    return corrected(spread(d.value), half * d.lost);
   }
 };
 
-struct LogStd {
-  static constexpr const char* name = "log_std";
-  template <class T> VK_FN static T std(T s) { return exp(s); }
-  template <class T> VK_FN static T inverse_std(T s) { return inverse_exp(s); }
-  template <class T> VK_FN static T log_variance(T s) { return T(2) * s; }
-  template <class T> VK_FN static T from_dlogvar(T dv, T) { return T(2) * dv; }
-  template <class T> VK_FN static T from_dstd(T d, T std) { return std * d; }
-  template <class T> VK_FN static Spread<T> spread(T s) { return spread_from_log_std(s); }
-  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) {
-    const Rounded<T> h = difference(s, p);
-    return corrected(spread(h.value), h.lost);
-  }
-};
-
+template <class T>
 struct Std {
   static constexpr const char* name = "std";
-  template <class T> VK_FN static T std(T s) { return s; }
-  template <class T> VK_FN static T inverse_std(T s) { return limited_inverse(T(1) / s); }
-  template <class T> VK_FN static T log_variance(T s) { return T(2) * log(s); }
-  template <class T> VK_FN static T from_dlogvar(T dv, T s) {
+
+  VK_FN explicit Std(float) {}
+
+  VK_FN T std(T s) const { return s; }
+  VK_FN T inverse_std(T s) const { return limited_inverse(T(1) / s); }
+  VK_FN T log_variance(T s) const { return T(2) * log(s); }
+  VK_FN T from_dlogvar(T dv, T s) const {
     return absolute(dv) < T(HUGE_VAL) ? T(2) * dv / s : dv;  // at s = inf, inf / inf is no limit
   }
-  template <class T> VK_FN static T from_dstd(T d, T) { return d; }
-  template <class T> VK_FN static Spread<T> spread(T s) { return from_excess(s, s - T(1)); }
+  VK_FN T from_dstd(T d, T) const { return d; }
+  VK_FN Spread<T> spread(T s) const { return from_excess(s, s - T(1)); }
 
   // With s / p = 1 + t; near 1, where the logarithm is taken of t, what rounding t lost matters.
-  template <class T> VK_FN static Spread<T> relative_spread(T s, T p) {
+  VK_FN Spread<T> relative_spread(T s, T p) const {
     const Rounded<T> d = difference(s, p);
     const T t = d.value / p;
     const T product = t * p;
@@ -102,7 +100,7 @@ struct Std {
 
  private:
   // (s^2 - 1)/2 - log s = t^2/2 + (t - log(1 + t)) with t = s - 1
-  template <class T> VK_FN static Spread<T> from_excess(T s, T t) {
+  VK_FN static Spread<T> from_excess(T s, T t) {
     return {s, fma(T(0.5) * t, t, log_gap(s, t)), T(0.5) * t * (s + T(1))};
   }
 };

@@ -15,7 +15,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from vaekern._backends.native import core
+from vaekern._backends.native import SERVED, core
 
 #: By their numbers in the bindings.
 DTYPES = (
@@ -86,10 +86,15 @@ class Launch:
     memory: list[Memory] = field(default_factory=list)
     inputs: tuple[object, ...] = ()
     results: list[Result | None] = field(default_factory=list)
+    scale: str = ""  # of those that the kernel serves
+    factor: float = 1.0
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._generator = torch.Generator().manual_seed(self.seed)
+        factors = SERVED[self.kernel[1]]
+        self.scale = list(factors)[self.seed % len(factors)]
+        self.factor = factors[self.scale]
         noise = self._random.random() < 0.3  # the last input, as in every operation that has noise
         self.inputs = tuple(
             [self._draw_input(noise and k == self.kernel[3] - 1) for k in range(self.kernel[3])]
@@ -120,7 +125,15 @@ class Launch:
     def arguments(self, module: ModuleType) -> tuple[object, ...]:
         """As a module's ``run`` and ``run_cuda`` begin."""
         number = module.kernels().index(self.kernel)
-        return number, self.in_double, self.shape, self.row_dims, self.inputs, self.outputs()
+        return (
+            number,
+            self.factor,
+            self.in_double,
+            self.shape,
+            self.row_dims,
+            self.inputs,
+            self.outputs(),
+        )
 
     def check(self) -> None:
         """That the results are right and nothing else was written."""

@@ -53,7 +53,7 @@ def with_few_operations(sources: emulation.Sources) -> dict[str, str]:
     text, n = re.subn(
         r"(void for_each_op\(Visit visit\) \{).*?(?=\n\})",
         r'\1 visit(Bernoulli{}, ""); visit(Multinomial{}, ""); '
-        r"visit(GaussianKL<LogVar>{}, LogVar::name);",
+        r"visit(GaussianKL<Log>{}, Log<float>::name);",
         sources[path],
         flags=re.DOTALL,
     )

@@ -18,13 +18,14 @@ from operations.case import Case, label_of
 from operations.description import Subject
 from operations.every import ONE_PER_OP
 from philox_answers import KNOWN_ANSWERS, signed
-from raw_launch import DTYPES, Kernel, Launch
+from raw_launch import DTYPES, Launch
+from raw_launch import Kernel as CompiledKernel
 from torch import Tensor
 
 import vaekern as vk
 from vaekern import _core
-from vaekern._backends import choice, cpu
-from vaekern._backends.launch import Noise, Output, Source
+from vaekern._backends import choice, cpu, native
+from vaekern._backends.launch import Kernel, Noise, Output, Source
 
 if triton_interpreter.why_not():
     pytest.skip(triton_interpreter.why_not(), allow_module_level=True)
@@ -60,7 +61,8 @@ def _interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_list_is_that_of_the_compiled_kernels() -> None:
-    compiled = {(op, scale, variant): tuple(rest) for op, scale, variant, *rest in _core.kernels()}
+    kernels = _core.kernels()
+    compiled = {kernel: kernels[number][3:] for kernel, (number, _) in native.KERNELS.items()}
     assert {key: (k.n_inputs, k.n_outputs) for key, k in KERNELS.items()} == compiled
 
 
@@ -88,7 +90,7 @@ def _run(launch: Launch) -> None:
         return Output(spec[0], memory[spec[1]], spec[4])
 
     BACKEND.run(
-        launch.kernel[:3],
+        (launch.kernel[0], launch.scale, launch.kernel[2]),
         launch.in_double,
         shape,
         launch.row_dims,
@@ -97,7 +99,7 @@ def _run(launch: Launch) -> None:
     )
 
 
-def _check(kernel: Kernel, number: int) -> None:
+def _check(kernel: CompiledKernel, number: int) -> None:
     shape, row_dims = SHAPES[number % len(SHAPES)]
     launch = Launch(kernel, number % 5 == 4, shape, row_dims, seed=number)
     loaded = _run_recording(launch)
@@ -206,10 +208,10 @@ def test_scaling_in_place(dtype: torch.dtype, factor: float) -> None:
 # --- the mathematics ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", range(len(_core.kernels())))
-def test_elements_are_those_of_the_cpu_bit_for_bit(number: int, isa: str) -> None:
+@pytest.mark.parametrize("kernel", native.KERNELS, ids="-".join)
+def test_elements_are_those_of_the_cpu_bit_for_bit(kernel: Kernel, isa: str) -> None:
     """In float32, where the processor has fused multiply-adds: the same steps in the same order."""
-    *kernel, n_inputs, n_outputs = _core.kernels()[number]
+    *_, n_inputs, n_outputs = _core.kernels()[native.KERNELS[kernel][0]]
     if isa == "x86_64_v2":
         pytest.skip("rounds twice where a GPU rounds once")
     inputs: list[Source] = list(torch.rand(n_inputs, 1, 1200) + 0.2)
@@ -217,7 +219,7 @@ def test_elements_are_those_of_the_cpu_bit_for_bit(number: int, isa: str) -> Non
     for backend in (BACKEND, cpu.BACKEND):
         elements = torch.empty(n_outputs, 1, 1200)
         outputs = [Output(0, each, None) for each in elements]
-        backend.run((kernel[0], kernel[1], kernel[2]), False, elements[0].shape, 1, inputs, outputs)
+        backend.run(kernel, False, elements[0].shape, 1, inputs, outputs)
         found.append(elements)
     assert same_bits(*found)
 

@@ -54,24 +54,40 @@ def test_kernels_and_table_are_the_same_list() -> None:
 
 @every_op
 def test_kernels_have_the_arguments_of_the_table(op: Op) -> None:
-    arities = {(name, scale, variant): rest for name, scale, variant, *rest in _core.kernels()}
+    compiled = _core.kernels()
+    arities = {kernel: compiled[number][3:] for kernel, (number, _) in native.KERNELS.items()}
     n_in, n_out, n_read = len(op.inputs), len(op.results), len(op.vjp_inputs)
     if op.kept:
         value, vjp = WITH_ROWS[op.name]
-        assert arities[op.name, "", "value"] == value
-        assert arities[op.name, "", "vjp"] == vjp
+        assert arities[op.name, "", "value"] == (*value,)
+        assert arities[op.name, "", "vjp"] == (*vjp,)
         return
     for scale in scales(op):
-        assert arities[op.name, scale, "value"] == [n_in, n_out]
-        assert arities[op.name, scale, "vjp"] == [n_out + n_read, n_read]
+        assert arities[op.name, scale, "value"] == (n_in, n_out)
+        assert arities[op.name, scale, "vjp"] == (n_out + n_read, n_read)
         both = arities.get((op.name, scale, "value_and_vjp"))
-        assert both in (None, [n_out + n_in, n_out + n_in])
+        assert both in (None, (n_out + n_in, n_out + n_in))
 
 
 @every_op
 def test_every_instruction_set_has_the_same_kernels(op: Op, isa: str) -> None:
-    assert {(name, scale, variant): k for k, (name, scale, variant, *_) in
-            enumerate(_core.kernels())} == native.KERNELS  # fmt: skip
+    assert native.table_of(_core.kernels()) == native.KERNELS
+
+
+def test_one_kernel_serves_both_logarithms() -> None:
+    """They differ by the factor that a launch hands it."""
+    scaled = [kernel for kernel in native.KERNELS if kernel[1] == "log_std"]
+    assert scaled
+    for op, _, variant in scaled:
+        number, factor = native.KERNELS[op, "logvar", variant]
+        assert native.KERNELS[op, "log_std", variant] == (number, 2.0 * factor)
+
+
+def test_an_extension_of_older_sources_says_so() -> None:
+    with pytest.raises(
+        RuntimeError, match=r"_core.* has no kernel new_op, value.*[Bb]uild it again"
+    ):
+        native.KERNELS["new_op", "", "value"]
 
 
 @every_op

@@ -82,7 +82,7 @@ def test_every_level_has_vector_kernels_of_its_width_only(functions: list[Functi
     widths = [f.width for f in functions if f.packed >= 6]
     assert widths == sorted(widths)
     for width in range(len(WIDTHS)):
-        assert widths.count(width) >= len(native.KERNELS), WIDTHS[width]
+        assert widths.count(width) >= len(native.core.kernels()), WIDTHS[width]
 
 
 @disassembles

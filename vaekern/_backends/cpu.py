@@ -60,7 +60,7 @@ def run(
 ) -> None:
     assert core is not None
     core.run(
-        KERNELS[kernel],
+        *KERNELS[kernel],
         in_double,
         shape,
         row_dims,

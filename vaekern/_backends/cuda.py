@@ -45,7 +45,7 @@ def backend_of(module: Any, stream_of: Callable[[int], int]) -> Backend:
         index = device.index or 0
         allocate = _Workspace(device)
         module.run_cuda(
-            KERNELS[kernel],
+            *KERNELS[kernel],
             in_double,
             shape,
             row_dims,

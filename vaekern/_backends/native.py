@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -70,12 +71,32 @@ if core is None:
 #: What is known of the CUDA kernels: None where they were not compiled.
 cuda: dict[str, Any] | None = getattr(core, "cuda", None)
 
-#: Kernel numbers.
-KERNELS: dict[Kernel, int] = (
-    {(op, scale, variant): k for k, (op, scale, variant, *_) in enumerate(core.kernels())}
-    if core is not None
-    else {}
-)
+#: The scales that a kernel serves, by what it calls its own, each with the factor that a launch
+#: hands it (csrc/math/scale.h).
+SERVED = {"": {"": 1.0}, "log": {"logvar": 1.0, "log_std": 2.0}, "std": {"std": 1.0}}
+
+
+class Kernels(dict[Kernel, tuple[int, float]]):
+    """The number of each kernel and the factor to launch it with."""
+
+    def __missing__(self, kernel: Kernel) -> tuple[int, float]:
+        assert core is not None
+        raise RuntimeError(
+            f"the compiled extension {core.__file__} has no kernel {', '.join(filter(None, kernel))}:"
+            " it is of other sources than vaekern's Python files. Build it again (pip install ., or"
+            " as CONTRIBUTING.md says)"
+        )
+
+
+def table_of(compiled: Sequence[tuple[str, str, str, int, int]]) -> Kernels:
+    found = Kernels()
+    for number, (op, own_scale, variant, *_) in enumerate(compiled):
+        for scale, factor in SERVED.get(own_scale, {}).items():
+            found[op, scale, variant] = number, factor
+    return found
+
+
+KERNELS = table_of([] if core is None else core.kernels())
 
 
 def describe_input(source: Source, shape: torch.Size) -> object:
