@@ -91,8 +91,8 @@ def scale_cuda(
     numbers)``: enqueued on a stream. Where the number is 1, the tensors are not touched."""
 
 def kernels() -> list[tuple[str, str, str, int, int]]:
-    """By kernel number: operation, scale (``"log"``, ``"std"``, or empty where it reads no deviations),
-    variant, how many inputs and outputs."""
+    """By kernel number: operation, scale (``"log"``, ``"std"`` or, without deviations,
+    ``""``), variant, how many inputs and outputs."""
 
 def isa() -> str:
     """The instruction set whose kernels run."""

@@ -125,15 +125,8 @@ class Launch:
     def arguments(self, module: ModuleType) -> tuple[object, ...]:
         """As a module's ``run`` and ``run_cuda`` begin."""
         number = module.kernels().index(self.kernel)
-        return (
-            number,
-            self.factor,
-            self.in_double,
-            self.shape,
-            self.row_dims,
-            self.inputs,
-            self.outputs(),
-        )
+        how = number, self.factor, self.in_double, self.shape, self.row_dims
+        return *how, self.inputs, self.outputs()
 
     def check(self) -> None:
         """That the results are right and nothing else was written."""

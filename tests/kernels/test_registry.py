@@ -84,9 +84,7 @@ def test_one_kernel_serves_both_logarithms() -> None:
 
 
 def test_an_extension_of_older_sources_says_so() -> None:
-    with pytest.raises(
-        RuntimeError, match=r"_core.* has no kernel new_op, value.*[Bb]uild it again"
-    ):
+    with pytest.raises(RuntimeError, match=r"_core.* no kernel new_op, value: .* Build it again"):
         native.KERNELS["new_op", "", "value"]
 
 

@@ -80,6 +80,7 @@ def _compiled() -> dict[str, str]:
     if core is None:
         return {}
     return {
+        "extension": core.__file__ or "",
         "instruction set": f"{core.isa()} (usable: {', '.join(core.usable_isas())})",
         "openmp": "yes" if core.openmp else "no",
         "cuda kernels": _cuda_kernels(),

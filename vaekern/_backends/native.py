@@ -81,10 +81,11 @@ class Kernels(dict[Kernel, tuple[int, float]]):
 
     def __missing__(self, kernel: Kernel) -> tuple[int, float]:
         assert core is not None
+        name = ", ".join(filter(None, kernel))
         raise RuntimeError(
-            f"the compiled extension {core.__file__} has no kernel {', '.join(filter(None, kernel))}:"
-            " it is of other sources than vaekern's Python files. Build it again (pip install ., or"
-            " as CONTRIBUTING.md says)"
+            f"the compiled extension {core.__file__} has no kernel {name}: it was built from other "
+            "sources than vaekern's Python files. Build it again (pip install ., or as "
+            "CONTRIBUTING.md says)"
         )
 
 
