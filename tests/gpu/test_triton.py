@@ -35,7 +35,7 @@ import triton.language as tl
 from triton.runtime.interpreter import InterpreterBuilder
 
 from vaekern._backends.triton import plan
-from vaekern._backends.triton.ops import KERNELS
+from vaekern._backends.triton.ops import NAMES, function_of
 from vaekern._backends.triton.philox import philox
 
 BACKEND = triton_interpreter.backend()
@@ -60,10 +60,14 @@ def _interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(choice.emulated, "triton", BACKEND)
 
 
-def test_the_list_is_that_of_the_compiled_kernels() -> None:
-    kernels = _core.kernels()
-    compiled = {kernel: kernels[number][3:] for kernel, (number, _) in native.KERNELS.items()}
-    assert {key: (k.n_inputs, k.n_outputs) for key, k in KERNELS.items()} == compiled
+def test_the_functions_are_those_of_the_compiled_kernels() -> None:
+    assert set(NAMES) == {name for name, _, _ in native.KERNELS}
+
+
+@pytest.mark.parametrize("kernel", native.KERNELS, ids="-".join)
+def test_functions_have_the_arguments_of_the_compiled_kernels(kernel: Kernel) -> None:
+    *_, n_inputs, _ = _core.kernels()[native.KERNELS[kernel][0]]
+    assert function_of(kernel).n_inputs == n_inputs
 
 
 # --- any launch ---------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ from raw_launch import LOG_SUM_EXP
 from torch import Tensor
 
 import vaekern as vk
+from vaekern import _core
+from vaekern._backends import native
 from vaekern._backends.launch import Kernel, LogSumExp, Noise, PerDatapoint, Result, Source, launch
 from vaekern._backends.triton import BACKEND
-from vaekern._backends.triton.ops import KERNELS
 
 if TYPE_CHECKING:
     from triton_jit import Real
@@ -89,19 +90,19 @@ def _operands(kernel: Kernel, shape: Shape, dtype: Any) -> tuple[list[Source], l
     """Inputs and results as a training step has them: of a vjp, the last gradient is summed over
     the rows."""
     op, _, variant = kernel
-    found = KERNELS[kernel]
+    *_, n_inputs, n_outputs = _core.kernels()[native.KERNELS[kernel][0]]
     numbers = torch.empty(shape, dtype=dtype, device="meta")
     per_row = PerDatapoint(torch.empty(shape[:1], dtype=torch.float32, device="meta"))
-    inputs: list[Source] = [numbers] * found.n_inputs
+    inputs: list[Source] = [numbers] * n_inputs
     if op.startswith(("reparameterize", "sample")):
         inputs[-1] = Noise(torch.empty(2, dtype=torch.int64, device="meta"))
-    outputs: list[Result] = [numbers] * (found.n_outputs - 1) + [numbers[0]]
+    outputs: list[Result] = [numbers] * (n_outputs - 1) + [numbers[0]]
     if variant == "value_and_vjp":
         inputs[0], outputs[0] = -0.5, per_row
     elif variant == "vjp":
         inputs[0] = numbers if op == "reparameterize" else per_row
     else:
-        outputs = [per_row] * found.n_outputs
+        outputs = [per_row] * n_outputs
         if op.startswith(("reparameterize", "sample")):
             outputs[0] = numbers
         if kernel in LOG_SUM_EXP:

@@ -30,7 +30,7 @@ from vaekern._backends.launch import (
     PerDatapoint,
     Source,
 )
-from vaekern._backends.triton.ops import KERNELS
+from vaekern._backends.native import KERNELS
 from vaekern._ops.elementwise import DATAPOINT, Op
 from vaekern._ops.table import OPS
 

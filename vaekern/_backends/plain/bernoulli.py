@@ -9,6 +9,12 @@ from torch import Tensor
 
 from vaekern._backends.plain.elements import image, near_zero, per_datapoint, power_series, widen
 
+__all__ = [
+    "bernoulli_log_likelihood",
+    "bernoulli_probs_log_likelihood",
+    "continuous_bernoulli_log_likelihood",
+]
+
 #: log(sinh(l / 2) / (l / 2)) as l^2 times a series in l^2
 _LOG_SINHC = (1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600, -4.40349178223957765e-11,
               9.55895466477477059e-13, -2.11855018520161429e-14, 4.77003447570991365e-16,

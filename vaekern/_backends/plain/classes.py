@@ -7,6 +7,8 @@ from torch import Tensor
 
 from vaekern._backends.plain.elements import below_top, per_datapoint, widen
 
+__all__ = ["categorical_log_likelihood", "multinomial_log_likelihood"]
+
 
 def categorical_log_likelihood(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
     (logits,) = widen(logits)

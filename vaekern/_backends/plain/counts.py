@@ -11,6 +11,12 @@ from torch.nn.functional import logsigmoid, softplus
 
 from vaekern._backends.plain.elements import image, per_datapoint, widen
 
+__all__ = [
+    "negative_binomial_log_likelihood",
+    "poisson_log_likelihood",
+    "zero_inflated_negative_binomial_log_likelihood",
+]
+
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 #: S(a) = log a! - (a + 1/2) log a + a - log(2 pi) / 2 as a series in 1/a, over 1/a
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)

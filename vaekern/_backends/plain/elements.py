@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+__all__ = ["below_top", "image", "log_sum_exp", "per_datapoint", "widen", "within", "within_rows"]
+
 
 def widen(*tensors: Tensor) -> tuple[Tensor, ...]:
     """In the dtype of the arithmetic: float64 if any is, else float32."""

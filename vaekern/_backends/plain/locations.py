@@ -11,6 +11,14 @@ from torch.nn import functional
 from vaekern._backends.plain.elements import image, per_datapoint, power_series, widen
 from vaekern._backends.plain.scales import deviations, log_variance
 
+__all__ = [
+    "discretized_logistic",
+    "discretized_logistic_log_likelihood",
+    "gaussian_log_likelihood",
+    "laplace_log_likelihood",
+    "student_t_log_likelihood",
+]
+
 _LOG_2PI = math.log(2.0 * math.pi)
 
 

@@ -9,6 +9,8 @@ from torch.nn import functional
 from vaekern._backends.plain.elements import image, per_datapoint, widen
 from vaekern._backends.plain.locations import discretized_logistic
 
+__all__ = ["LEAST_LOG_SCALE", "PLANES", "conditional_means", "logistic_mixture_log_likelihood"]
+
 #: Of red, green and blue: a mean, a log-scale and a coefficient each, and the weight's logit.
 PLANES = 10
 LEAST_LOG_SCALE = -7.0

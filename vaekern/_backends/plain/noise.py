@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+__all__ = ["normal", "philox"]
+
 _WORD = 0xFFFFFFFF
 
 

@@ -11,6 +11,14 @@ from vaekern._backends.plain.elements import near_zero, per_datapoint, power_ser
 from vaekern._backends.plain.noise import normal
 from vaekern._backends.plain.scales import deviations, log_variance, std
 
+__all__ = [
+    "gaussian_kl",
+    "reparameterize",
+    "sample_with_gaussian_kl",
+    "sample_with_standard_kl",
+    "standard_kl",
+]
+
 
 def variance_kl(v: Tensor) -> Tensor:
     """(e^v - 1 - v) / 2, the KL divergence to N(0, 1) of N(0, e^v)."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+__all__ = ["deviations", "inverse_std", "log_std", "log_variance", "std"]
+
 
 def log_std(s: Tensor, scale: str) -> Tensor:
     """h = log of the standard deviation that ``s`` encodes."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vaekern._backends.launch import Bytes, Kernel, Noise, Output, PerDatapoint, Source, strides_of
 from vaekern._backends.triton.loops import add_up, multiply, visit
-from vaekern._backends.triton.ops import KERNELS
+from vaekern._backends.triton.ops import function_of
 from vaekern._backends.triton.plan import (
     NARROW,
     ROW_LOG_SUM_EXP,
@@ -136,7 +136,7 @@ def arguments(
     targets: Sequence[Tensor | None],
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Of ``visit``: those of a launch, and those that are compiled in."""
-    function = KERNELS[kernel]
+    function = function_of(kernel)
     args = (
         tuple([_pointer(source) for source in inputs]),
         plan.strides,
