@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from vaekern._backends.launch import accumulation_dtype
-from vaekern._ops.base import ELEMENT, Operation
+from vaekern._ops.base import ELEMENT, OPERATIONS, Operation
 from vaekern._torch import below_autograd, forward_mode_active, transforms_active
 
 
@@ -277,5 +277,5 @@ def _batch_inputs(
 def noise(seed: Tensor, shape: torch.Size, dtype: torch.dtype, backend: str) -> Tensor:
     """The standard normals that kernels generate from a seed."""
     zeros = torch.zeros((), dtype=dtype, device=seed.device).expand(shape)
-    reparameterize = torch.ops.vaekern.reparameterize
+    reparameterize = OPERATIONS["reparameterize"]
     return reparameterize(zeros, zeros, seed, 0, "logvar", backend)

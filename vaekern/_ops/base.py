@@ -13,6 +13,9 @@ from torch import Tensor
 #: What a result is: one number per element, or per datapoint.
 ELEMENT, DATAPOINT = "element", "datapoint"
 
+#: All of them, by name.
+OPERATIONS: dict[str, Operation] = {}
+
 
 class Operation(ABC):
     """Takes the tensors ``inputs``, then a mask or None where it is ``maskable``, then
@@ -38,6 +41,7 @@ class Operation(ABC):
         maskable: bool = False,
     ) -> None:
         self.name = name
+        OPERATIONS[name] = self
         self.inputs = tuple(inputs)
         self.results = tuple(results)
         self.vjp_inputs = tuple(range(len(inputs)) if vjp_inputs is None else vjp_inputs)
@@ -51,6 +55,10 @@ class Operation(ABC):
     #: The registered torch ops, the operation's own and its vjp's.
     op: Any
     vjp_op: Any
+
+    @abstractmethod
+    def __call__(self, *args: Any) -> Any:
+        """The results, differentiable in every way torch knows."""
 
     @abstractmethod
     def vjp(self, *args: Any) -> list[Tensor]:
