@@ -7,6 +7,7 @@
 // (launch.h): to an operation, everything is a column of numbers.
 #pragma once
 
+#include "math/asymmetric_laplace.h"
 #include "math/bernoulli.h"
 #include "math/bernoulli_probs.h"
 #include "math/categorical.h"
@@ -36,6 +37,7 @@ constexpr void for_each_op(Visit visit) {
   visit(ContinuousBernoulli{}, "");
   for_each_scale<Gaussian>(visit);
   visit(Laplace{}, "");
+  visit(AsymmetricLaplace{}, "");
   visit(StudentT{}, "");
   visit(DiscretizedLogistic{}, "");
   visit(Categorical{}, "");

@@ -140,6 +140,14 @@ def check_mask(name: str, mask: object, other_name: str, other: Tensor) -> None:
         )
 
 
+def check_share(name: str, value: object) -> None:
+    """A number strictly between 0 and 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not 0.0 < value < 1.0:
+        raise ValueError(f"{name}: expected a number between 0 and 1, got {value}")
+
+
 def number_or_scalar(name: str, value: Tensor | float) -> Tensor | float:
     if isinstance(value, Tensor):
         if value.dim() != 0 or not value.is_floating_point():

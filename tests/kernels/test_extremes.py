@@ -36,7 +36,7 @@ def assert_equal(got: list[float], want: tuple[float | None, ...]) -> None:
 @pytest.mark.parametrize(
     ("function", "constants", "numbers", "want"),
     LIMITS,
-    ids=[f"{row[0]}{''.join(row[1].values())}{row[2]}" for row in LIMITS],
+    ids=[f"{row[0]}{''.join(map(str, row[1].values()))}{row[2]}" for row in LIMITS],
 )
 def test_limits(
     function: str,

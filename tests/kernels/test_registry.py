@@ -56,7 +56,9 @@ def test_kernels_and_table_are_the_same_list() -> None:
 def test_kernels_have_the_arguments_of_the_table(op: Op) -> None:
     compiled = _core.kernels()
     arities = {kernel: compiled[number][3:] for kernel, (number, _) in native.KERNELS.items()}
-    n_in, n_out, n_read = len(op.inputs), len(op.results), len(op.vjp_inputs)
+    n_out = len(op.results)
+    n_told = len(op.told(*[0.5] * len(op.numbers)))
+    n_in, n_read = len(op.inputs) + n_told, len(op.vjp_inputs)
     if op.kept:
         value, vjp = WITH_ROWS[op.name]
         assert arities[op.name, "", "value"] == (*value,)
@@ -64,9 +66,9 @@ def test_kernels_have_the_arguments_of_the_table(op: Op) -> None:
         return
     for scale in scales(op):
         assert arities[op.name, scale, "value"] == (n_in, n_out)
-        assert arities[op.name, scale, "vjp"] == (n_out + n_read, n_read)
+        assert arities[op.name, scale, "vjp"] == (n_out + n_read + n_told, n_read)
         both = arities.get((op.name, scale, "value_and_vjp"))
-        assert both in (None, (n_out + n_in, n_out + n_in))
+        assert both in (None, (n_out + n_in, n_out + n_read))
 
 
 @every_op

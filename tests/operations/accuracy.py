@@ -68,7 +68,7 @@ def measured(subject: Subject, scale: str) -> dict[str, np.ndarray]:
         name: torch.from_numpy(x).requires_grad_(subject.arguments[name] != "level")
         for name, x in zip(subject.arguments, points(subject, scale), strict=True)
     }
-    constants = {"scale": scale} if subject.scaled else {}
+    constants = {**subject.constants, **({"scale": scale} if subject.scaled else {})}
     results = getattr(vk, subject.function)(**tensors, **constants, batch_dims=1)
     results = results if isinstance(results, tuple) else (results,)
     names = RESULTS.get(subject.function, ("value",))

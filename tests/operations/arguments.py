@@ -48,13 +48,14 @@ def with_parameters(
     targets: Sequence[str],
     parameters: Sequence[str],
     kinds: Sequence[str] = SOME_SPREADS,
+    **always: Any,
 ) -> Iterator[Case]:
     """A likelihood whose other parameters broadcast: each of them in these ways, while those behind
     it are shaped differently."""
     for number, kind in enumerate(kinds):
         for target in targets:
             arguments = [located, Argument("x", target)]
-            constants: dict[str, Any] = {}
+            constants = dict(always)
             for k, name in enumerate(parameters):
                 own = kinds[(number + k) % len(kinds)]
                 if own == "number":

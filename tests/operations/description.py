@@ -33,6 +33,7 @@ class Subject:
     function: str
     arguments: dict[str, str]
     scaled: bool = True
+    constants: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

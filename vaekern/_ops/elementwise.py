@@ -43,7 +43,9 @@ class Op(RegisteredOp):
     After the inputs, where an element is one of the first input and all results are sums of them,
     comes a mask or None: a bool tensor with as many dimensions as the first input, which says whose
     elements count; where numbers of rows are kept, whose rows. Then the attributes:
-    ``batch_dims``, ``scale`` where ``scaled``, ``uint8_range`` where the call says it, ``backend``.
+    ``batch_dims``, ``scale`` where ``scaled``, ``numbers``, ``uint8_range`` where the call says it,
+    ``backend``. ``numbers`` are parameters that get no gradient, of which kernels are ``told`` such
+    numbers behind their inputs.
     """
 
     broadcasts = True
@@ -60,12 +62,17 @@ class Op(RegisteredOp):
         vjp_inputs: Sequence[int] | None = None,
         uint8_range: str | None = "unit",
         kept: Sequence[str] = (),
+        numbers: Sequence[str] = (),
+        told: Callable[..., Sequence[float]] = lambda *numbers: numbers,
     ) -> None:
         self.plain = plain
         self.scaled = scaled
         self.uint8_range = uint8_range
+        self.numbers = tuple(numbers)
+        self.told = told
         summed = all([kind is DATAPOINT for kind in results])
         attributes = "int batch_dims, " + ("str scale, " if scaled else "")
+        attributes += "".join([f"float {name}, " for name in numbers])
         attributes += ("str uint8_range, " if uint8_range is None else "") + "str backend"
         super().__init__(
             plain.__name__,
@@ -128,7 +135,9 @@ class Op(RegisteredOp):
         self, tensors: Sequence[Tensor], mask: Tensor | None, attributes: Sequence[Any]
     ) -> list[Source]:
         """What a launch is told of inputs and mask."""
-        uint8_range = self.uint8_range or attributes[1 + self.scaled]
+        first_number = 1 + self.scaled
+        behind = first_number + len(self.numbers)
+        uint8_range = self.uint8_range or attributes[behind]
         found: list[Source] = [
             Noise(t.contiguous())
             if t.dtype is torch.int64
@@ -137,6 +146,7 @@ class Op(RegisteredOp):
             else t
             for t in tensors
         ]
+        found += self.told(*attributes[first_number:behind])
         if mask is not None:
             found.append(mask)
         return found

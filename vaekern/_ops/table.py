@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from vaekern._backends import plain
 from vaekern._ops.base import DATAPOINT, ELEMENT
 from vaekern._ops.elementwise import Op
@@ -41,6 +43,20 @@ LAPLACE = Op(
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
+)
+ASYMMETRIC_LAPLACE = Op(
+    plain.asymmetric_laplace_log_likelihood,
+    inputs=("loc", "log_scale", "x"),
+    results=(DATAPOINT,),
+    scaled=False,
+    uint8_range=None,
+    numbers=("quantile",),
+    # Each rounded once: 1 - quantile of a quantile in float32 would lose its digits.
+    told=lambda quantile: (
+        quantile,
+        1.0 - quantile,
+        math.log(quantile) + math.log1p(-quantile),
+    ),
 )
 STUDENT_T = Op(
     plain.student_t_log_likelihood,
@@ -135,6 +151,7 @@ OPS = (
     CONTINUOUS_BERNOULLI,
     GAUSSIAN,
     LAPLACE,
+    ASYMMETRIC_LAPLACE,
     STUDENT_T,
     DISCRETIZED_LOGISTIC,
     CATEGORICAL,

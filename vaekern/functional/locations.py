@@ -1,4 +1,4 @@
-"""The log-likelihoods with a location and a scale, beside the Gaussian one of ``functional.py``."""
+"""The log-likelihoods with a location and a scale, but for the Gaussian."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ from vaekern._checks import (
     check_batch_dims,
     check_float,
     check_like,
+    check_share,
     check_target,
 )
 from vaekern._ops import table
 from vaekern._ops.call import Call, run
 from vaekern.functional.targets import check_uint8_range
 
-__all__ = ["laplace_log_likelihood", "student_t_log_likelihood"]
+__all__ = [
+    "asymmetric_laplace_log_likelihood",
+    "laplace_log_likelihood",
+    "student_t_log_likelihood",
+]
 
 
 def laplace_log_likelihood(
@@ -48,6 +53,47 @@ def laplace_log_likelihood(
         TypeError: a dtype is not supported.
     """
     return run(laplace_call(loc, x, log_scale, batch_dims, uint8_range).masked(mask))
+
+
+def asymmetric_laplace_log_likelihood(
+    loc: Tensor,
+    x: Tensor,
+    log_scale: Tensor | float = 0.0,
+    quantile: float = 0.5,
+    *,
+    uint8_range: str = "unit",
+    mask: Tensor | None = None,
+    batch_dims: int = 1,
+) -> Tensor:
+    r"""Asymmetric Laplace log-likelihood, per datapoint in nats: the likelihood of quantile
+    regression, whose maximum over ``loc`` is a ``quantile`` of the data.
+
+    .. math::
+
+        \sum \log(\tau (1 - \tau)) - s - \rho_\tau\bigl((x - m) e^{-s}\bigr),
+        \quad \rho_\tau(u) = u\, (\tau - [u < 0])
+
+    (Koenker & Machado 1999, eq. 5; Yu & Moyeed 2001.) At :math:`\tau = \tfrac12` it is
+    :func:`laplace_log_likelihood` of twice the scale.
+
+    Args:
+        loc: the quantiles, any shape. Gets gradients; the one at x = loc is 0, as there.
+        x: targets, the shape of ``loc``: see :func:`gaussian_log_likelihood`.
+        log_scale: logarithms of the scale, broadcasting as ``logvar`` does there.
+        quantile: :math:`\tau`, a number between 0 and 1. Gets no gradient.
+        uint8_range: how a uint8 ``x`` is read, as there.
+        mask: which elements count, as there.
+        batch_dims: how many leading dimensions index datapoints.
+
+    Returns:
+        Log-likelihoods, the shape ``loc.shape[:batch_dims]``, float32 (float64 for float64).
+
+    Raises:
+        ValueError: shapes or devices do not fit, or ``quantile`` is not between 0 and 1.
+        TypeError: a dtype is not supported, or ``quantile`` is no number.
+    """
+    call = asymmetric_laplace_call(loc, x, log_scale, quantile, batch_dims, uint8_range)
+    return run(call.masked(mask))
 
 
 def student_t_log_likelihood(
@@ -102,6 +148,20 @@ def laplace_call(
 ) -> Call:
     (log_scale,) = _check_located(loc, x, {"log_scale": log_scale}, batch_dims, uint8_range)
     return Call(table.LAPLACE, loc, log_scale, x, batch_dims, uint8_range)
+
+
+def asymmetric_laplace_call(
+    loc: Tensor,
+    x: Tensor,
+    log_scale: Tensor | float,
+    quantile: float,
+    batch_dims: int,
+    uint8_range: str = "unit",
+) -> Call:
+    (log_scale,) = _check_located(loc, x, {"log_scale": log_scale}, batch_dims, uint8_range)
+    check_share("quantile", quantile)
+    op = table.ASYMMETRIC_LAPLACE
+    return Call(op, loc, log_scale, x, batch_dims, float(quantile), uint8_range)
 
 
 def student_t_call(

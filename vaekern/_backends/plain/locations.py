@@ -12,6 +12,7 @@ from vaekern._backends.plain.elements import image, per_datapoint, power_series,
 from vaekern._backends.plain.scales import deviations, log_variance
 
 __all__ = [
+    "asymmetric_laplace_log_likelihood",
     "discretized_logistic",
     "discretized_logistic_log_likelihood",
     "gaussian_log_likelihood",
@@ -38,6 +39,21 @@ def laplace_log_likelihood(
     u = deviations(image(x, loc, uint8_range), loc, log_scale, "log_std")
     sign = torch.where(u.isnan(), u, torch.sign(u)).detach()  # NaN of NaN
     return per_datapoint(-(sign * u + log_scale + math.log(2.0)), batch_dims)
+
+
+def asymmetric_laplace_log_likelihood(
+    loc: Tensor,
+    log_scale: Tensor,
+    x: Tensor,
+    batch_dims: int,
+    quantile: float,
+    uint8_range: str,
+) -> Tensor:
+    loc, log_scale = widen(loc, log_scale, *([x] if x.is_floating_point() else []))[:2]
+    u = deviations(image(x, loc, uint8_range), loc, log_scale, "log_std")
+    slope = torch.where(u > 0.0, quantile, torch.where(u < 0.0, quantile - 1.0, u)).detach()
+    log_weight = math.log(quantile) + math.log1p(-quantile)
+    return per_datapoint(log_weight - log_scale - slope * u, batch_dims)
 
 
 def student_t_log_likelihood(
