@@ -1,4 +1,5 @@
-"""Fixtures that change something process-wide and put it back."""
+"""Options, the sample of the default run, and fixtures that change something process-wide and put
+it back."""
 
 from __future__ import annotations
 

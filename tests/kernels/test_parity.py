@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import backends
 import pytest
@@ -115,7 +116,14 @@ def test_mixed_dtypes(case: Case, dtypes: tuple[torch.dtype, ...], backend: str)
 @pytest.mark.table
 @pytest.mark.parametrize(("shape", "batch_dims"), SHAPES, ids=str)
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
-def test_shapes(case: Case, shape: Shape, batch_dims: int, backend: str) -> None:
+def test_shapes(
+    case: Case,
+    shape: Shape,
+    batch_dims: int,
+    backend: str,
+    set_threads: Callable[[int], None],
+) -> None:
+    set_threads(2)  # however many processes share the processors
     tensors = case.make(shape, torch.float32, batch_dims)
     check_against_oracle(case, tensors, batch_dims, backend=backend)
 
