@@ -3,7 +3,7 @@
 A test marked ``table`` is repeated over cases, shapes, layouts, dtypes and backends, more often
 than minutes allow. ``--exhaustive`` runs all of it; without, each table is sampled so that
 
-- every kernel runs on every backend in every dtype,
+- every kernel runs on every backend in every dtype, with every kind of target,
 - every two of an item's features come together: a kernel and a shape, a shape and a backend, what
   arguments broadcast over and a layout, a mask and a dtype.
 
@@ -68,7 +68,7 @@ def _covered_by(item: pytest.Item, alone: tuple[str, ...]) -> Iterator[tuple[obj
         yield from ((feature,) for feature in features if feature[0] in alone)
         return
     yield from itertools.combinations(features, 2)
-    yield tuple(f for f in features if f[0] in ("kernel", *_BACKENDS, *_DTYPES))
+    yield tuple(f for f in features if f[0] in ("kernel", "target", *_BACKENDS, *_DTYPES))
 
 
 def _features(item: pytest.Item) -> Iterator[Feature]:
