@@ -64,10 +64,11 @@ struct FunctionOf {
   template <class T>
   using Prepared = typename PreparedInput<Op, T>::type;
   static constexpr bool is_scaled = ScaleOf<Op>::exists;
+  static constexpr bool prepares_scaled = is_scaled && vk::uniform_input<Op>() >= 0;
 
   template <class T>
   VK_FN static Prepared<T> prepare(Scale<T> scale, T input) {
-    if constexpr (is_scaled && uniform_input<Op>() >= 0) return Prepared<T>(scale, input);
+    if constexpr (prepares_scaled) return Prepared<T>(scale, input);
     else return Prepared<T>(input);
   }
 };
