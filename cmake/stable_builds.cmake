@@ -1,8 +1,8 @@
 # What lets a second build in the same folder find the objects of the first.
 #
-# pip builds in a temporary environment, another one each time. ninja compiles again what is compiled
-# by another command, so no path of that environment may be in one; and it does not see that a
-# compiler was replaced at the same place.
+# pip builds in a temporary environment, another one each time. ninja compiles again what is
+# compiled by another command, so no path of that environment may be in one; and it does not see
+# that a compiler was replaced at the same place.
 
 # pybind11's headers, copied where they differ from what is there.
 set(VAEKERN_PYBIND11_HEADERS ${CMAKE_BINARY_DIR}/include)

@@ -91,7 +91,8 @@ struct ValueOf : FunctionOf<Op> {
 template <class Op>
 struct VjpOf : FunctionOf<Op> {
   static constexpr const char* variant = "vjp";
-  static constexpr int n_inputs = n_arguments(&Op::template vjp<double>) - FunctionOf<Op>::is_scaled;
+  static constexpr int n_inputs =
+      n_arguments(&Op::template vjp<double>) - FunctionOf<Op>::is_scaled;
   static constexpr int n_outputs = n_results(&Op::template vjp<double>);
   static constexpr int uniform_input =
       vk::uniform_input<Op>() < 0 ? -1 : vk::uniform_input<Op>() + ValueOf<Op>::n_outputs;

@@ -9,14 +9,15 @@ VK_BEGIN
 template <class Function, class T, size_t wanted, bool is_uniform>
 static void tile_kernel(float factor, const T* const* inputs, T* const* outputs, int64_t n) {
   apply_to_tile<Function, is_uniform>(factor, inputs, outputs, n,
-                                   std::make_index_sequence<Function::n_inputs>(),
-                                   std::make_index_sequence<wanted>());
+                                      std::make_index_sequence<Function::n_inputs>(),
+                                      std::make_index_sequence<wanted>());
 }
 
 template <class Function, size_t... K>
 static TileKernels<float> float_variants(std::index_sequence<K...>) {
   constexpr int uniform = Function::uniform_input;
-  return {{{tile_kernel<Function, float, K + 1, false>, tile_kernel<Function, float, K + 1, (uniform >= 0)>}...},
+  return {{{tile_kernel<Function, float, K + 1, false>,
+            tile_kernel<Function, float, K + 1, (uniform >= 0)>}...},
           uniform};
 }
 

@@ -44,7 +44,9 @@ class MixtureTile {
     for (int64_t k = 0; k < launch_.components; ++k) {
       find_plane(row, first, n, 0, k);
 #pragma omp simd
-      for (int64_t j = 0; j < lanes; ++j) weigh_gradients(upstream, kept(k), j, in_[0], Parameters());
+      for (int64_t j = 0; j < lanes; ++j) {
+        weigh_gradients(upstream, kept(k), j, in_[0], Parameters());
+      }
       for (int p = 0; p <= kParameters; ++p) {
         store(launch_.out, launch_.out_dtype, plane(row, p, k) + first, out_[p], n);
       }
@@ -63,7 +65,9 @@ class MixtureTile {
     return (row * (1 + kParameters) * launch_.components + in_row) * launch_.pixels;
   }
 
-  __attribute__((noinline)) static void read(const MixtureLaunch::Planes& planes, T* to, int64_t offset, int64_t n) {
+  // Not inlined: it would be there once for each parameter, with loops for all dtypes.
+  __attribute__((noinline)) static void read(const MixtureLaunch::Planes& planes, T* to,
+                                             int64_t offset, int64_t n) {
     with_dtype(planes.dtype, [&](auto tag) {
       convert(to, static_cast<const typename decltype(tag)::type*>(planes.data) + offset, 1, n);
     });

@@ -1,12 +1,12 @@
 # Which GPUs the kernels are compiled for: those asked for by CMAKE_CUDA_ARCHITECTURES or CUDAARCHS,
 # else those of this machine, else every generation in use.
 #
-# The first half of compiling takes as long for each `arch=` below as the second for each `sm_`, and
-# the kernels gain nothing from a newer one: the machine code of all generations is made from the same
-# PTX. That of 8.0 runs on 8.6 and 8.9, too, and the PTX on those to come.
+# Compiling to PTX, once for each `arch=` below, takes longer than from there to the machine code of
+# one generation, each `sm_`, and the kernels use nothing newer than 8.0. The machine code of that
+# runs on 8.6 and 8.9, too, and the PTX on those to come.
 
-# The compute capabilities of the GPUs here, as 90 for 9.0; empty where there are none, or where this
-# nvcc does not know one of them.
+# The compute capabilities of the GPUs here, as 90 for 9.0; empty where there are none, or where
+# this nvcc does not know one of them.
 function(vaekern_own_gpus result)
   set(${result} "" PARENT_SCOPE)
   find_program(VAEKERN_NVIDIA_SMI nvidia-smi)

@@ -25,13 +25,14 @@ struct Gaussian {
   };
 
   template <class T>
-  VK_FN static Values<T, 1> value(Scale<T> scale, T mean, std::type_identity_t<Prepared<T>> p, T x) {
+  VK_FN static Values<T, 1> value(Scale<T>, T mean, std::type_identity_t<Prepared<T>> p, T x) {
     const T u = (x - mean) * p.inverse_std;
     return {{p.at_mean - T(0.5) * u * u}};  // no fma: inf - inf must not become inf
   }
 
   template <class T>
-  VK_FN static Values<T, 3> vjp(Scale<T> scale, T g, T mean, std::type_identity_t<Prepared<T>> p, T x) {
+  VK_FN static Values<T, 3> vjp(Scale<T> scale, T g, T mean, std::type_identity_t<Prepared<T>> p,
+                                T x) {
     const T u = (x - mean) * p.inverse_std;
     const T dmean = g * (u * p.inverse_std);
     const T dlogvar = g * fma(T(0.5) * u, u, T(-0.5));

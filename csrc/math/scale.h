@@ -53,8 +53,8 @@ VK_FN double limited_inverse(double inverse) { return at_most(1.7976931348623157
 VK_FN float inverse_exp(float h) { return limited_inverse(at_least(1.4e-45f, precise_exp(-h))); }
 VK_FN double inverse_exp(double h) { return limited_inverse(at_least(4.9e-324, precise_exp(-h))); }
 
-// v = factor * s, the factor 1 for log-variances and 2 for logarithms of deviations. Products with it
-// and its half are exact, so that one kernel for both loses nothing.
+// v = factor * s, the factor 1 for log-variances and 2 for logarithms of deviations. Products with
+// it and its half are exact, so that one kernel for both loses nothing.
 template <class T>
 struct Log {
   static constexpr const char* name = "log";
