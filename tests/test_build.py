@@ -69,13 +69,14 @@ def test_all_gpus_of_this_machine(tmp_path: Path) -> None:
     ids=["fails", "does not know", "none", "newer than nvcc", "an old one too", "crashes"],
 )
 def test_every_generation_where_that_is_not_known(gpus: str, tmp_path: Path) -> None:
-    assert _chosen(tmp_path, gpus) == (ALL, f"{FROM_75};{FROM_80}")
+    assert _chosen(tmp_path, gpus) == (ALL, f"{FROM_75};{FROM_80};--compress-mode=size")
 
 
 def test_no_generation_that_nvcc_does_not_know(tmp_path: Path) -> None:
     names, options = _chosen(tmp_path, "exit 9", nvcc="12.4")
     assert names == "75-real 80 90-real"
     assert "sm_100" not in options
+    assert "--compress" not in options  # drivers for 12 cannot all read it
 
 
 def test_what_is_asked_for_comes_first(tmp_path: Path) -> None:

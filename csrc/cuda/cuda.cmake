@@ -46,10 +46,6 @@ endif()
 include(cuda/architectures.cmake)
 vaekern_choose_architectures(architectures code_options "${asked_for}")
 message(STATUS "vaekern: CUDA kernels for ${architectures}")
-# Not before: the drivers that 12 works with cannot all read it.
-if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
-  list(APPEND code_options --compress-mode=size)
-endif()
 
 # The list of operations, in parts that compile side by side.
 # --fmad=false: fused multiply-adds are written out, as for the CPU.
