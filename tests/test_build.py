@@ -22,8 +22,7 @@ if not ARCHITECTURES.exists():
 if sys.platform == "win32":
     pytest.skip("needs a POSIX shell", allow_module_level=True)
 
-ALL = "75-real 80 90-real 100-real 120-real"
-FROM_75 = "--generate-code=arch=compute_75,code=[sm_75]"
+ALL = "80 90-real 100-real 120-real"
 FROM_80 = "--generate-code=arch=compute_80,code=[compute_80,sm_80,sm_90,sm_100,sm_120]"
 
 
@@ -69,12 +68,12 @@ def test_all_gpus_of_this_machine(tmp_path: Path) -> None:
     ids=["fails", "does not know", "none", "newer than nvcc", "an old one too", "crashes"],
 )
 def test_every_generation_where_that_is_not_known(gpus: str, tmp_path: Path) -> None:
-    assert _chosen(tmp_path, gpus) == (ALL, f"{FROM_75};{FROM_80};--compress-mode=size")
+    assert _chosen(tmp_path, gpus) == (ALL, f"{FROM_80};--compress-mode=size")
 
 
 def test_no_generation_that_nvcc_does_not_know(tmp_path: Path) -> None:
     names, options = _chosen(tmp_path, "exit 9", nvcc="12.4")
-    assert names == "75-real 80 90-real"
+    assert names == "80 90-real"
     assert "sm_100" not in options
     assert "--compress" not in options  # drivers for 12 cannot all read it
 

@@ -3,7 +3,8 @@
 #
 # Compiling to PTX, once for each `arch=` below, takes longer than from there to the machine code of
 # one generation, each `sm_`, and the kernels use nothing newer than 8.0. The machine code of that
-# runs on 8.6 and 8.9, too, and the PTX on those to come.
+# runs on 8.6 and 8.9, too, and the PTX on those to come. 7.5 would need PTX of its own, and has it
+# where such a GPU is, or is asked for.
 
 # The compute capabilities of the GPUs here, as 90 for 9.0; empty where there are none, or where
 # this nvcc does not know one of them.
@@ -46,14 +47,13 @@ function(vaekern_choose_architectures names options asked_for)
            --generate-code=arch=compute_${capability},code=[compute_${capability},sm_${capability}])
     endforeach()
   else()
-    set(own 75-real 80 90-real)
+    set(own 80 90-real)
     set(machine_code sm_80,sm_90)
     if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
       list(APPEND own 100-real 120-real)
       string(APPEND machine_code ,sm_100,sm_120)
     endif()
-    set(found --generate-code=arch=compute_75,code=[sm_75]
-              --generate-code=arch=compute_80,code=[compute_80,${machine_code}])
+    set(found --generate-code=arch=compute_80,code=[compute_80,${machine_code}])
     # A sixth of the size, for seconds. Not before 13: drivers for 12 cannot all read it.
     if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
       list(APPEND found --compress-mode=size)
