@@ -5,9 +5,8 @@ the arguments that they have, compiled as for a GPU, and end at the driver, whic
 was handed: results are whatever the memory held. The interpreter does not see what this does (types,
 names, what is compiled in), nor does ahead-of-time compilation with signatures of one's own.
 
-Kernels are interpreted in a process where the tests of values run: this needs a process of its own.
-:class:`Compiler` starts one, from the tests; ``python tests/triton_jit.py`` tries a list of launches
-in this one, and says what came of them.
+Kernels are interpreted in the process where the tests of values run: :class:`Compiler` starts another.
+``triton_jit_launches.py`` has what is launched.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TTIR, CUBIN = "ttir", "cubin"  # how far: Triton's language, or machine code
+TTIR, PTX, CUBIN = "ttir", "ptx", "cubin"  # how far: Triton's language, assembly, machine code
 
 
 class Outcome(NamedTuple):
@@ -44,9 +43,10 @@ class Compiler:
     kernels are not interpreted."""
 
     def __init__(self) -> None:
+        self.launched = self.compiled = 0
         environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--serve"],
+            [sys.executable, __file__],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip
 
@@ -58,7 +58,10 @@ class Compiler:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         assert answer, "the compiler's process ended"
-        return Outcome(*json.loads(answer))
+        outcome = Outcome(*json.loads(answer))
+        self.launched += sum(outcome.launched.values())
+        self.compiled += sum(outcome.compiled.values())
+        return outcome
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -125,13 +128,15 @@ class Real:
         self.driver = StandIn()
         driver.set_active(self.driver)
         self.compiled: Counter[str] = Counter()
+        self.files: list[dict[str, str]] = []  # of each compilation: stage -> path
         knobs.compilation.listener = self._count
         self.until = CUBIN
         self._cut_short()
         self._accept_any_device()
 
-    def _count(self, *, src: Any, **rest: Any) -> None:
+    def _count(self, *, src: Any, metadata_group: dict[str, str], **rest: Any) -> None:
         self.compiled[src.fn.fn.__name__] += 1
+        self.files.append({Path(name).suffix[1:]: path for name, path in metadata_group.items()})
 
     def _cut_short(self) -> None:
         """Compiles as far as ``until``: what a version of Triton cannot read, it says there."""
@@ -144,6 +149,7 @@ class Real:
             if self.until == TTIR:
                 for stage in ("ttgir", "llir", "ptx"):
                     del stages[stage]
+            if self.until != CUBIN:
                 stages["cubin"] = _no_code
 
         CUDABackend.add_stages = add_stages
@@ -165,6 +171,7 @@ class Real:
     def compiling(self, arch: int, until: str) -> Iterator[None]:
         self.driver.arch, self.until = arch, until
         self.compiled.clear()
+        self.files.clear()
         self.driver.launches.clear()
         with self._use("triton"):
             yield
@@ -212,5 +219,4 @@ def _serve() -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
-    if sys.argv[1:] == ["--serve"]:
-        _serve()
+    _serve()

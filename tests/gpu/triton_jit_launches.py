@@ -86,6 +86,13 @@ def wide(real: Real, op: str, scale: str, variant: str, shape: str, dtype: str) 
     )
 
 
+def instructions(real: Real, op: str, scale: str, variant: str, dtype: str) -> None:
+    """A kernel of the list on dense tensors of ordinary size."""
+    shape = (512, 3136)
+    operands = _operands((op, scale, variant), shape, DTYPES[dtype])
+    launch(BACKEND, (op, scale, variant), torch.Size(shape), 1, *operands)
+
+
 def _operands(kernel: Kernel, shape: Shape, dtype: Any) -> tuple[list[Source], list[Result]]:
     """Inputs and results as a training step has them: of a vjp, the last gradient is summed over
     the rows."""
@@ -117,10 +124,16 @@ def mixture(real: Real, dtype: str, x_dtype: str, batch: int, components: int, p
     vk.logistic_mixture_log_likelihood(params, x).sum().backward()
 
 
-def scale(real: Real, dtype: str, n: int, wide: bool) -> None:
+def scale(real: Real, dtype: str, n: int) -> None:
     """The upstream gradient's factor."""
-    tensor = torch.empty(n, dtype=DTYPES[dtype], device="meta" if wide else "cpu")
+    tensor = torch.empty(n, dtype=DTYPES[dtype], device="meta" if n > 2**31 else "cpu")
     BACKEND.scale([tensor], torch.empty((), device=tensor.device))
+
+
+def expect_shapes(real: Real, shapes: list[str], dtypes: list[str]) -> None:
+    """That these are all that there are."""
+    assert shapes == list(SHAPES)
+    assert dtypes == list(DTYPES)
 
 
 # --- training -------------------------------------------------------------------------------------

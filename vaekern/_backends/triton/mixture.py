@@ -21,7 +21,7 @@ from vaekern._backends.triton.math.logistic_mixture import (
     rgb_logistic_gradients,
 )
 from vaekern._backends.triton.math.scalar import INF, at_least, divide, exp_of_minus
-from vaekern._backends.triton.plan import NARROW, merged, steps_of_add_up
+from vaekern._backends.triton.plan import NARROW, one_dimension, steps_of_add_up
 
 PIXELS = 128  # of a program
 PARAMETERS = 9  # of a component
@@ -113,5 +113,5 @@ def mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> None:
         )
         if upstream is None:
             sums = Output(ROW_SUM, out, None)
-            for step in steps_of_add_up(merged((rows,), [(blocks,)]), merged((blocks,), [(1,)])):
+            for step in steps_of_add_up(one_dimension(rows, blocks), one_dimension(blocks, 1)):
                 target = _add_up(step, target, sums, wide)

@@ -99,6 +99,11 @@ def merged(sizes: Sequence[int], views: Sequence[Sequence[int]]) -> Dims:
     )
 
 
+def one_dimension(size: int, stride: int) -> Dims:
+    """As it is: also of size 1, so that a launch has the same kind of arguments then."""
+    return Dims((size,), ((stride,),))
+
+
 def _row_dims(
     shape: tuple[int, ...],
     row_dims: int,
@@ -130,7 +135,7 @@ def steps_of_add_up(kept: Dims, summed: Dims, n_block: int | None = None) -> tup
     step = AddUp(kept, summed, n_kept, n_summed, chunk, n_block, s_block, splits, programs)
     if splits == 1:
         return (step,)
-    rest = steps_of_add_up(merged((n_kept,), [(splits,)]), merged((splits,), [(1,)]))
+    rest = steps_of_add_up(one_dimension(n_kept, splits), one_dimension(splits, 1))
     return (step, *rest)
 
 
@@ -201,7 +206,7 @@ def plan_for(
             n = groups * cols  # of one group, too, lest a batch of few rows compile a kernel
             # Neighbouring columns lie side by side in memory.
             n_block = min(LANES, _power_of_two(cols))
-            dims = merged((cols,), [(1,)]), merged((groups,), [(cols,)])
+            dims = one_dimension(cols, 1), one_dimension(groups, cols)
             following = steps_of_add_up(*dims, n_block)
         add_up.append(following)
         partials.append(n if following else 0)

@@ -1,0 +1,87 @@
+"""The floating-point instructions of the Triton kernels are those that the numerics page names: what
+``triton_instructions.py`` finds, and wrote to the table beside the tests."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vaekern._backends.choice import why_no_triton
+from vaekern._backends.native import core
+
+#: All kernels instead of some.
+EVERYTHING = False
+
+SCRIPT = Path(__file__).with_name("triton_instructions.py")
+KERNELS = [] if core is None else [kernel[:3] for kernel in core.kernels()]
+#: The one with the least to compute, one with noise, and the one with most divisions.
+REPRESENTATIVES = (
+    ("bernoulli_log_likelihood", "", "value_and_vjp"),
+    ("sample_with_standard_kl", "logvar", "value"),
+    ("student_t_log_likelihood", "", "vjp"),
+)
+#: Of docs/numerics.md: the CUDA library's exp and log of float64 start from these, and correct them.
+OF_THE_LIBRARY = {"rcp.approx.ftz.f64", "abs.ftz.f32"}
+
+Table = dict[tuple[str, str], dict[str, str]]
+
+_missing = why_no_triton() or ("" if core is not None else "needs the extension")
+pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
+
+
+def _table(text: str) -> Table:
+    return {(row["kernel"], row["dtype"]): row for row in csv.DictReader(text.splitlines())}
+
+
+@pytest.fixture(scope="module")
+def found() -> Table:
+    """Compiled in a process of its own: in this one, Triton may interpret."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    wanted = range(len(KERNELS)) if EVERYTHING else map(KERNELS.index, REPRESENTATIVES)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *map(str, wanted)],
+        check=True, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    return _table(done.stdout)
+
+
+@pytest.fixture
+def committed() -> Table:
+    return _table(SCRIPT.with_suffix(".csv").read_text())
+
+
+def _check(table: Table) -> None:
+    for (kernel, dtype), row in table.items():
+        instructions = row["instructions"].split()
+        loose = {name for name in instructions if "approx" in name or "ftz" in name}
+        assert loose <= (OF_THE_LIBRARY if dtype == "float64" else set()), kernel
+        # Divisions, roots and conversions are rounded correctly, and say so.
+        rounded = [name for name in instructions if name.startswith(("fma", "div", "sqrt", "rcp"))]
+        assert all(".rn" in name or name in loose for name in rounded), kernel
+        if dtype == "float32":
+            assert int(row["fma"]) <= int(row["fma_written"]), kernel
+
+
+def test_nothing_is_approximate_or_fused_unasked(found: Table) -> None:
+    assert found
+    _check(found)
+
+
+def test_nor_is_it_in_the_table(committed: Table) -> None:
+    """Of every kernel: the default run compiles few."""
+    assert {kernel for kernel, _ in committed} == {
+        ".".join(filter(None, kernel)) for kernel in KERNELS
+    }
+    _check(committed)
+
+
+def test_instructions_are_those_of_the_table(found: Table, committed: Table) -> None:
+    for key, row in found.items():
+        if row["triton"] != committed[key]["triton"]:
+            pytest.skip(f"the table is of Triton {committed[key]['triton']}")
+        assert row == committed[key]

@@ -1,0 +1,88 @@
+"""The floating-point instructions of the Triton kernels, as Triton hands them to the assembler.
+
+``python tests/triton_instructions.py`` compiles every kernel of the list in float32 and float64, in
+its main specialisation, and writes ``triton_instructions.csv`` beside this file. Numbers on the
+command line restrict it to those kernels of the list, and print. No GPU is needed.
+
+The assembler is told not to fuse, and expands divisions and square roots that are rounded correctly
+into instructions of its own; nothing else of what it makes is not here.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from triton_jit import PTX, Real
+
+TABLE = Path(__file__).with_suffix(".csv")
+COLUMNS = ("kernel", "dtype", "triton", "fma_written", "fma", "instructions")
+DTYPES = ("float32", "float64")
+ARCH = 90
+THREADS = {"float32": 128, "float64": 256}
+
+_INSTRUCTION = re.compile(
+    r"^\s+(?:@%?!?\w+ )?([a-z]\w*(?:\.\w+)*\.(?:f16|bf16|f32|f64)\w*)\b", re.M
+)
+_FMA = re.compile(r"= math\.fma .*: (?:tensor<([\dx]+)x)?f(?:32|64)")
+
+
+def rows(numbers: Iterable[int]) -> Iterator[dict[str, Any]]:
+    import triton
+    import triton_jit_launches
+
+    from vaekern._backends.native import core
+
+    assert core is not None
+    real = Real()
+    for number in numbers:
+        op, scale, variant = core.kernels()[number][:3]
+        for dtype in DTYPES:
+            with real.compiling(ARCH, PTX):
+                triton_jit_launches.instructions(real, op, scale, variant, dtype)
+            first = real.files[0]  # what follows adds up partial sums
+            ptx, ttir = (Path(first[stage]).read_text() for stage in ("ptx", "ttir"))
+            found = Counter(_INSTRUCTION.findall(ptx))
+            yield {
+                "kernel": ".".join(filter(None, (op, scale, variant))),
+                "dtype": dtype,
+                "triton": triton.__version__,
+                "fma_written": _written(ttir, THREADS[dtype]),
+                "fma": sum(n for name, n in found.items() if name.startswith("fma")),
+                "instructions": " ".join(sorted(found)),
+            }
+
+
+def _written(ttir: str, threads: int) -> int:
+    """How many fma the library's code asks for, in each thread."""
+    total = 0
+    for shape in _FMA.findall(ttir):
+        elements = 1
+        for size in filter(None, shape.split("x")):
+            elements *= int(size)
+        total += max(1, elements // threads)
+    return total
+
+
+def main(wanted: list[str]) -> None:
+    from vaekern._backends.native import core
+
+    assert core is not None
+    if wanted:
+        writer = csv.DictWriter(sys.stdout, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows(map(int, wanted)))
+        return
+    with TABLE.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows(range(len(core.kernels()))))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
