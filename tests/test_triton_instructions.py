@@ -1,5 +1,5 @@
-"""The floating-point instructions of the Triton kernels are those that the numerics page names: what
-``triton_instructions.py`` finds, and wrote to the table beside the tests."""
+"""The floating-point instructions of the Triton kernels are those that the numerics page names:
+what ``triton_instructions.py`` finds, and wrote to the table beside the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REPRESENTATIVES = (
     ("sample_with_standard_kl", "logvar", "value"),
     ("student_t_log_likelihood", "", "vjp"),
 )
-#: Of docs/numerics.md: the CUDA library's exp and log of float64 start from these, and correct them.
+#: Of docs/numerics.md: where the CUDA library's exp and log of float64 begin, and then correct.
 OF_THE_LIBRARY = {"rcp.approx.ftz.f64", "abs.ftz.f32"}
 
 Table = dict[tuple[str, str], dict[str, str]]

@@ -2,8 +2,8 @@
 
 By default each operation is compiled in every dtype, in a shape that changes from one to the next,
 and every kernel of the list for more than 2^31 elements: up to Triton's own language, where types,
-names and what is compiled in matter. A few go on to machine code. EVERYTHING tries all shapes, every
-way in which the operations can be called, and machine code of every kernel for two architectures.
+names and what is compiled in matter. A few go on to machine code. EVERYTHING tries all shapes and
+more ways in which the operations can be called, and machine code of every operation.
 """
 
 from __future__ import annotations

@@ -103,8 +103,8 @@ def _fuse_as_gpus_do() -> None:
 
 
 def fused(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """x y + z, rounded once. (The algorithm for float64 is that of Boldo and Melquiond, Emulation of
-    FMA and correctly rounded sums: proved algorithms using rounding to odd, 2008.)"""
+    """x y + z, rounded once. (In float64 as Boldo and Melquiond do it, Emulation of FMA and correctly
+    rounded sums: proved algorithms using rounding to odd, 2008.)"""
     if x.dtype != np.float64:
         product = x.astype(np.float64) * y.astype(np.float64)  # exact
         return _sum_rounded_to_odd(product, z.astype(np.float64)).astype(x.dtype)
@@ -139,8 +139,8 @@ def _product_lost(a: np.ndarray, b: np.ndarray, product: np.ndarray) -> np.ndarr
 
 
 def _sum_rounded_to_odd(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The sum if it is exact, else whichever of its neighbours has an odd last digit: rounded again,
-    to fewer digits, it is what the exact sum would be."""
+    """The sum if it is exact, else whichever of its neighbours has an odd last digit: rounded again
+    to fewer digits, that is what the exact sum would be."""
     total, lost = _sum_and_lost(a, b)
     even = total.view(np.int64) & 1 == 0
     neighbour = np.nextafter(total, np.copysign(np.inf, lost))

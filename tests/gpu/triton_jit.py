@@ -1,11 +1,11 @@
 """Triton's own just-in-time compiler, without a GPU.
 
 A driver stands in for CUDA's. Launches come from the library's public functions, are specialised on
-the arguments that they have, compiled as for a GPU, and end at the driver, which writes down what it
-was handed: results are whatever the memory held. The interpreter does not see what this does (types,
-names, what is compiled in), nor does ahead-of-time compilation with signatures of one's own.
+the arguments that they have, compiled as for a GPU, and end at the driver, which notes that they
+came: results are whatever the memory held. The interpreter does not see what this does (types, names,
+what is compiled in), nor does ahead-of-time compilation with signatures of one's own.
 
-Kernels are interpreted in the process where the tests of values run: :class:`Compiler` starts another.
+Where tests of values run, kernels are interpreted: :class:`Compiler` starts another process.
 ``triton_jit_launches.py`` has what is launched.
 """
 

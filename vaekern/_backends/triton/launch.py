@@ -184,8 +184,8 @@ def _pointer(source: Source) -> Tensor | None:
 
 def _bits(source: Source) -> tuple[int, int] | None:
     """A constant's, as a double (a launch would round a float to 32 bits), in halves that are odd
-    numbers beyond 32 bits: Triton would compile in that a number is 1, that 16 divides it or that it
-    is short, and compile anew for the 1 / n of another batch."""
+    numbers beyond 32 bits: Triton compiles in that a number is 1, that 16 divides it or that it is
+    short, and would compile anew for the 1 / n of another batch."""
     if isinstance(source, (Tensor, PerDatapoint, Bytes, Noise)):
         return None
     low, high = struct.unpack("<II", struct.pack("<d", source))

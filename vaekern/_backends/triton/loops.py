@@ -117,8 +117,8 @@ def visit(
 
     ``strides`` are of the dimensions of strided inputs, the first ROW_DIMS of which make rows;
     ``inner_sizes`` are theirs but for the first of rows and of columns. SUMMED numbers the outputs
-    that are summed over tiles. MULTIPLE divides ``cols``. MASKED says that the last input is a mask.
-    ONE_STEP says that ``steps`` is 1.
+    that are summed over tiles. MULTIPLE divides ``cols``. ONE_STEP says that ``steps`` is 1, MASKED
+    that the last input is a mask.
     """
     cols = tl.multiple_of(cols, MULTIPLE)
     n_steps = 1 if ONE_STEP else steps

@@ -51,7 +51,7 @@ def visit_mixture(
     row, block = program // blocks, program % blocks
     pixel = block * BLOCK + tl.arange(0, BLOCK).to(INDEX)[None, :]
     mask = pixel < pixels
-    # From a parameter of a component to the next one. (One component is compiled in, and has no .to.)
+    # From a parameter of a component to the next one. (A single component is compiled in: no .to.)
     plane = tl.zeros([1, 1], INDEX) + components * pixels
     observed = load_planes(x + row * 3 * pixels + pixel, pixels, mask, 3, COMPUTE)
     start = row * (1 + PARAMETERS) * plane + pixel

@@ -156,7 +156,8 @@ def _row_sums(
 
 
 def _multiple_of_batch(shape: tuple[int, ...]) -> int:
-    """A divisor of the number of elements: 16, or else one that the first dimension does not change."""
+    """A divisor of the number of elements: 16, or else one that does not depend on the first dimension,
+    which may be the batch."""
     return 16 if math.prod(shape) % 16 == 0 else math.gcd(math.prod(shape[1:]), 16)
 
 
@@ -182,9 +183,7 @@ def plan_for(
 
     down = any(kind == COLUMN_SUM for kind, _ in sums)
     widest = COLUMN_TILE if down else TILE
-    of_all = (
-        not sums and row_dims == 0
-    )  # every element by itself: columns may be of the whole batch
+    of_all = not sums and row_dims == 0  # each element by itself: the columns hold the batch, too
     tile_cols = widest if of_all else min(_power_of_two(cols), widest)
     tile_rows = TILE // tile_cols
     tiles = _ceil_div(rows, tile_rows) if down else _ceil_div(cols, tile_cols)
