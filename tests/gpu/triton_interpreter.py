@@ -103,8 +103,8 @@ def _fuse_as_gpus_do() -> None:
 
 
 def fused(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """x y + z, rounded once. (In float64 as Boldo and Melquiond do it, Emulation of FMA and correctly
-    rounded sums: proved algorithms using rounding to odd, 2008.)"""
+    """x y + z, rounded once. (In float64 as Boldo and Melquiond do it: Emulation of FMA and
+    correctly rounded sums: proved algorithms using rounding to odd, 2008.)"""
     if x.dtype != np.float64:
         product = x.astype(np.float64) * y.astype(np.float64)  # exact
         return _sum_rounded_to_odd(product, z.astype(np.float64)).astype(x.dtype)

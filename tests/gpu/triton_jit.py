@@ -2,8 +2,8 @@
 
 A driver stands in for CUDA's. Launches come from the library's public functions, are specialised on
 the arguments that they have, compiled as for a GPU, and end at the driver, which notes that they
-came: results are whatever the memory held. The interpreter does not see what this does (types, names,
-what is compiled in), nor does ahead-of-time compilation with signatures of one's own.
+came: results are whatever the memory held. The interpreter does not see what this does (types,
+names, what is compiled in), nor does ahead-of-time compilation with signatures of one's own.
 
 Where tests of values run, kernels are interpreted: :class:`Compiler` starts another process.
 ``triton_jit_launches.py`` has what is launched.

@@ -156,8 +156,8 @@ def _row_sums(
 
 
 def _multiple_of_batch(shape: tuple[int, ...]) -> int:
-    """A divisor of the number of elements: 16, or else one that does not depend on the first dimension,
-    which may be the batch."""
+    """A divisor of the number of elements: 16, or else one that is the same for each size of the
+    first dimension, which may be the batch."""
     return 16 if math.prod(shape) % 16 == 0 else math.gcd(math.prod(shape[1:]), 16)
 
 
