@@ -5,8 +5,8 @@ its main specialisation, and writes ``triton_instructions.csv`` beside this file
 command line restrict it to those kernels of the list, and print. No GPU is needed.
 
 An fma that is not in ``fma_written`` is the CUDA library's, in its exponential and logarithm of
-float64. The assembler is told not to fuse, and expands divisions and square roots that are rounded correctly
-into instructions of its own; nothing else of what it makes is not here.
+float64. The assembler is told not to fuse, and expands divisions and square roots that are rounded
+correctly into instructions of its own, which are not listed.
 """
 
 from __future__ import annotations
