@@ -100,7 +100,7 @@ def within(mask, results):
 
 
 # What the number of rows changes is not specialised: a batch of another size compiles nothing.
-@triton.jit(do_not_specialize=["rows", "cols", "steps"])
+@triton.jit(do_not_specialize=["rows", "steps"])
 def visit(
     inputs, strides, constants, outputs, inner_sizes, rows, cols, steps,
     VALUE: tl.constexpr, VJP: tl.constexpr, SCALE: tl.constexpr, MASKED: tl.constexpr,
@@ -120,7 +120,8 @@ def visit(
     that are summed over tiles. MULTIPLE divides ``cols``. ONE_STEP says that ``steps`` is 1, MASKED
     that the last input is a mask.
     """
-    cols = tl.multiple_of(cols, MULTIPLE)
+    if MULTIPLE > 1:  # (A length of 1 is compiled in, and is no number that has multiples.)
+        cols = tl.multiple_of(cols, MULTIPLE)
     n_steps = 1 if ONE_STEP else steps
     across = tl.cdiv(cols, C if DOWN else C * n_steps)
     program = tl.program_id(0).to(INDEX)
