@@ -1,6 +1,6 @@
 """The floating-point instructions of the Triton kernels, as Triton hands them to the assembler.
 
-``python tests/triton_instructions.py`` compiles every kernel of the list in float32 and float64, in
+``python tests/gpu/triton_instructions.py`` compiles every kernel of the list in float32 and float64, in
 its main specialisation, and writes ``triton_instructions.csv`` beside this file. Numbers on the
 command line restrict it to those kernels of the list, and print. No GPU is needed.
 
