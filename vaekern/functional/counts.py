@@ -159,7 +159,7 @@ def _checked(
     check_counts("x", x)
     check_like("x", x, name, mean)
     check_batch_dims(batch_dims, name, mean)
-    dtype = accumulation_dtype((mean, x))
+    dtype = accumulation_dtype((mean, x, *parameters.values()))
     if not x.is_floating_point() and x.dtype is not torch.uint8:
         x = x.to(dtype)
     return x, [

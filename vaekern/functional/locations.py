@@ -190,7 +190,7 @@ def _check_located(
     check_uint8_range(uint8_range, x)
     check_like("x", x, "loc", loc)
     check_batch_dims(batch_dims, "loc", loc)
-    dtype = accumulation_dtype((loc, x))
+    dtype = accumulation_dtype((loc, x, *parameters.values()))
     return [
         broadcastable(name, value, "loc", loc, batch_dims, dtype, per_channel=True)
         for name, value in parameters.items()
