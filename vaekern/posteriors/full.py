@@ -103,7 +103,7 @@ class FullGaussian(Posterior):
             return None
         if to.logvar is None:
             return gaussian_kl_tril(self.mu, self.tril, to.mu, batch_dims=dims)
-        wide = accumulation_dtype((*self.tensors, to.logvar))
+        wide = accumulation_dtype((*self.tensors, to.mu, to.logvar))
         prior_std = std(to.logvar.to(wide), to.scale)
         of_diagonal = gaussian_kl(
             self.mu, diagonal_of(self.tril), to.mu, prior_std, scale="std", batch_dims=dims

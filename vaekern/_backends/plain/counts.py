@@ -7,9 +7,9 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid, softplus
+from torch.nn.functional import logsigmoid
 
-from vaekern._backends.plain.elements import image, per_datapoint, widen
+from vaekern._backends.plain.elements import expm1, image, per_datapoint, sigmoid, widen
 
 __all__ = [
     "negative_binomial_log_likelihood",
@@ -77,14 +77,24 @@ def log1p_ratio(t: Tensor) -> Tensor:
     return torch.where(near, 1.0 - ratio, torch.log1p(large) / large)
 
 
+def half_deviance(log_rate: Tensor, x: Tensor) -> Tensor:
+    """e^l - x - x (l - log x) for x > 0"""
+    t = log_rate - x.log()
+    above = t > 1.0  # the derivative with respect to x is -t alone: no e^t may have to cancel
+    rate, log_ratio = torch.where(above, log_rate, 0.0).exp(), torch.where(above, t, 0.0)
+    far = rate - x - x * log_ratio.clamp(max=1e4)
+    low = torch.where(above, 0.0, t)
+    excess = torch.expm1(low)
+    near, ratio = small_gap(excess)
+    gap = torch.where(near, torch.where(near, excess, 0.0) * ratio, excess - low)
+    return torch.where(above, far, x * gap)
+
+
 def poisson(log_rate: Tensor, x: Tensor) -> Tensor:
     small = x < 1.0
     held = torch.where(small, 1.0, x)
-    t = log_rate - held.log()
-    excess = torch.expm1(torch.where(small, 0.0, t))
-    near, ratio = small_gap(excess)
-    gap = torch.where(near, torch.where(near, excess, 0.0) * ratio, excess - t.clamp(max=1e4))
-    large = -(held * gap + 0.5 * held.log() + _HALF_LOG_2PI + stirling_error(1.0 / held))
+    deviance = half_deviance(torch.where(small, 0.0, log_rate), held)
+    large = -(deviance + 0.5 * held.log() + _HALF_LOG_2PI + stirling_error(1.0 / held))
     none = x == 0  # 0 * inf counts as 0
     rate = torch.where(small, log_rate, 0.0)
     linear = x * torch.where(none & rate.isinf(), 0.0, rate.clamp(max=1e4))
@@ -101,8 +111,8 @@ class _NegativeBinomial:
         self.r = r
         self.d = m - r
         self.dispersed = ~(self.d < 0)  # mu >= theta
-        self.p, self.q = torch.sigmoid(-self.d), torch.sigmoid(self.d)
-        self.tau = torch.sigmoid(-r)
+        self.p, self.q = sigmoid(-self.d), sigmoid(self.d)
+        self.tau = sigmoid(-r)
         lowest = torch.where(self.dispersed, r, m)
         self.lower = lowest.exp()
         self.more_q = self.lower * torch.where(self.dispersed, self.q, self.p) + self.q
@@ -140,7 +150,7 @@ class _NegativeBinomial:
         log_b = self.log_more_q + self.log1p_x_tau - x.log()
         near_a, ratio_a = small_gap(less)
         near_b, ratio_b = small_gap(more)
-        pull, theta = e * torch.sigmoid(self.r), self.r.clamp(max=80.0).exp()
+        pull, theta = e * sigmoid(self.r), self.r.clamp(max=80.0).exp()
         gap_a = torch.where(near_a, -pull * ratio_a, -pull - theta * log_a)
         gap_b = torch.where(near_b, e * ratio_b, e - x * torch.where(near_b, 0.0, log_b))
         roots = 0.5 * (self.log1p_x_tau - x.log()) - _HALF_LOG_2PI
@@ -165,9 +175,9 @@ def zero_inflated_negative_binomial(
 ) -> Tensor:
     count, zero = negative_binomial(log_mean, log_dispersion, x), x == 0
     at_zero = torch.where(zero, count, 0.0)
-    y = torch.sigmoid(-zero_logits) * torch.expm1(at_zero)
+    y = sigmoid(-zero_logits) * expm1(at_zero)
     near = y > -0.5
     logits = torch.where(near, 0.0, zero_logits)
-    far = torch.logaddexp(logits, torch.where(near, 0.0, at_zero)) - softplus(logits)
+    far = torch.logaddexp(logits, torch.where(near, 0.0, at_zero)) + logsigmoid(-logits)
     of_zero = torch.where(near, torch.log1p(torch.where(near, y, 0.0)), far)
     return torch.where(zero, of_zero, count + logsigmoid(-zero_logits))

@@ -67,6 +67,31 @@ def power_series(x: Tensor, terms: Sequence[float]) -> Tensor:
     return total
 
 
+def sigmoid(t: Tensor) -> Tensor:
+    """``torch.sigmoid``, of which the derivative y (1 - y) has no digits left where y is nearly
+    1."""
+    positive = t >= 0
+    small = torch.exp(-torch.where(positive, t, -t))
+    return torch.where(positive, 1.0, small) / (1.0 + small)
+
+
+def expm1(t: Tensor) -> Tensor:
+    """``torch.expm1``, of which the derivative, the result + 1, has no digits left where that is
+    nearly -1."""
+    low = t < -1.0
+    near = torch.expm1(torch.where(low, 0.0, t))
+    return torch.where(low, torch.exp(torch.where(low, t, 0.0)) - 1.0, near)
+
+
+def difference(a: Tensor, b: Tensor | float) -> tuple[Tensor, Tensor]:
+    """a - b, and what rounding it lost (Knuth's two-sum), a constant: 0 at infinities."""
+    value = a - b
+    with torch.no_grad():
+        less_b = value - a
+        lost = (a - (value - less_b)) - (b + less_b)
+        return value, torch.where(lost.isfinite(), lost, 0.0)
+
+
 def below_top(t: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """t less its maximum along ``dim``, and that, a constant. What depends on differences alone
     keeps its digits then, wherever t lies: the gradients of ``torch.logsumexp``, which are to sum

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vaekern._backends.plain.elements import image, per_datapoint, power_series, widen
+from vaekern._backends.plain.counts import log1p_ratio
+from vaekern._backends.plain.elements import difference, image, per_datapoint, power_series, widen
 from vaekern._backends.plain.scales import deviations, log_variance
 
 __all__ = [
@@ -20,6 +21,9 @@ __all__ = [
     "student_t_log_likelihood",
 ]
 
+_HALF_BIN = 1.0 / 255.0
+#: What is lost by rounding it.
+_HALF_BIN_LOW = {torch.float32: -2.319175823062074e-10, torch.float64: 5.442269728554689e-20}
 _LOG_2PI = math.log(2.0 * math.pi)
 
 
@@ -66,9 +70,12 @@ def student_t_log_likelihood(
     far = ratio.abs() > 1.0
     near, large = torch.where(far, 0.0, ratio), torch.where(far, ratio, 1.0)
     above = 2.0 * large.abs().log() + torch.log1p((1.0 / large).square())
-    log1p = torch.where(far, above, torch.log1p(near * near))
+    # df log(1 + u^2 / df) as u^2 times a ratio: its derivative by df is of the order of u^4.
+    square = near * near
+    close = torch.where(far, 0.0, u).square() * log1p_ratio(square) + torch.log1p(square)
+    total = torch.where(far, (df + 1.0) * above, close)
     at_loc = log_half_step(0.5 * df) - 0.5 * _LOG_2PI
-    return per_datapoint(at_loc - log_scale - 0.5 * (df + 1.0) * log1p, batch_dims)
+    return per_datapoint(at_loc - log_scale - 0.5 * total, batch_dims)
 
 
 def log_half_step(a: Tensor) -> Tensor:
@@ -77,7 +84,11 @@ def log_half_step(a: Tensor) -> Tensor:
     steps = torch.zeros_like(a)
     for n in range(10):
         z = a + n
-        steps = steps + torch.log(z / (z + 0.5) * ((z + 1.0) / (z + 0.5)))
+        small = z < 1.0  # z (z + 1) / (z + 1/2)^2, which is 1 - 1 / (2 z + 1)^2
+        low = torch.where(small, z, 1.0)
+        high = torch.where(small, 1.0, z)
+        below = torch.log(low / (low + 0.5) * ((low + 1.0) / (low + 0.5)))
+        steps = steps + torch.where(small, below, torch.log1p(-((2.0 * high + 1.0) ** -2)))
     inverse = 1.0 / (a + 10.0)
     terms = [-1 / 8, 1 / 192, -1 / 640, 17 / 14336, -31 / 18432, 691 / 180224, -5461 / 425984]
     return 0.5 * steps + inverse * power_series(inverse * inverse, terms)
@@ -92,19 +103,26 @@ def discretized_logistic_log_likelihood(
 
 def discretized_logistic(loc: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
     """log P of the bin of each x, one of 256 in [-1, 1], from the logistic function at its ends."""
-    half = 1.0 / 255.0
+    centre = difference(x, loc)
     most = math.log(torch.finfo(log_scale.dtype).max) - 1.0
     limited = torch.where(log_scale < -most, -most, torch.where(log_scale > most, most, log_scale))
     inverse = torch.exp(-limited)
-    upper, lower = (x - loc + half) * inverse, (x - loc - half) * inverse
+    upper, lower = _end(centre, 1.0) * inverse, _end(centre, -1.0) * inverse
     wide = log_scale > 40.0  # the bin's width loses its digits
-    width = 2.0 * half * torch.where(wide, 1.0, inverse)
+    width = 2.0 * _HALF_BIN * torch.where(wide, 1.0, inverse)
     log_share = torch.where(
-        wide, math.log(2.0 * half) - log_scale, log_one_minus_exp_of_minus(width)
+        wide, math.log(2.0 * _HALF_BIN) - log_scale, log_one_minus_exp_of_minus(width)
     )
     below, above = functional.logsigmoid(upper), functional.logsigmoid(-lower)
     inside = below + above + log_share
     return torch.where(x < -0.999, below, torch.where(x > 0.999, above, inside))
+
+
+def _end(centre: tuple[Tensor, Tensor], side: float) -> Tensor:
+    """The upper (1) or lower (-1) end of a bin around the centre, to the last digit where the half
+    width nearly cancels that."""
+    value, lost = difference(centre[0], torch.full_like(centre[1], -side * _HALF_BIN))
+    return value + (lost + centre[1] + side * _HALF_BIN_LOW[value.dtype])
 
 
 def log_one_minus_exp_of_minus(w: Tensor) -> Tensor:
