@@ -10,9 +10,10 @@ VK_BEGIN
 // exact where both are large as where they are small: what the difference loses is added back.
 template <class T>
 VK_FN T probability(T logit, T high, T low) {
-  const Rounded<T> d = difference(logit, high);
+  const Rounded<T> from_high = difference(logit, high);
+  const Rounded<T> d = difference(from_high.value, low);
   const T p = exp(d.value);
-  return fma(p, finite_or_zero(d.lost - low), p);
+  return fma(p, finite_or_zero(from_high.lost + d.lost), p);
 }
 
 // log p(x) = logit[x] - log_sum_exp. One number of a row is the selected logit: it is looked up

@@ -7,6 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from vaekern._backends.launch import accumulation_dtype
+from vaekern.posteriors.cholesky import positive
 
 
 class Flow(nn.Module):
@@ -55,13 +56,14 @@ class Planar(Flow):
         parameters = self._parameters_for(context).to(wide)
         u, w, b = parameters.split((self.features, self.features, 1), dim=-1)
         along = (w * u).sum(-1, keepdim=True)
-        stretch = torch.logaddexp(along, along.new_zeros(()))  # 1 + m(w^T u), positive
+        stretch = positive(along)  # 1 + m(w^T u)
         tiny = torch.finfo(wide).tiny
         direction = w / (w * w).sum(-1, keepdim=True).clamp(min=tiny)
-        height = torch.tanh((w * y).sum(-1, keepdim=True) + b)
-        z = y + (u + (stretch - 1.0 - along) * direction) * height
-        square = height * height
-        return z.to(y.dtype), torch.log(square + (1.0 - square) * stretch).squeeze(-1)
+        slope = (w * y).sum(-1, keepdim=True) + b
+        height = torch.tanh(slope)
+        z = y + (u + (positive(-along) - 1.0) * direction) * height  # m(w^T u) - w^T u
+        steepness = 4.0 * torch.sigmoid(2.0 * slope) * torch.sigmoid(-2.0 * slope)  # 1 - tanh^2
+        return z.to(y.dtype), torch.log(height * height + steepness * stretch).squeeze(-1)
 
     def _parameters_for(self, context: Tensor | None) -> Tensor:
         if self.of_context is None:

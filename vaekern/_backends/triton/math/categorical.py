@@ -10,9 +10,10 @@ from vaekern._backends.triton.math.scalar import difference, exp, finite_or_zero
 
 @triton.jit
 def probability(logit, high, low):
-    d, d_lost = difference(logit, high)
+    from_high, high_lost = difference(logit, high)
+    d, d_lost = difference(from_high, low)
     p = exp(d)
-    return fma(p, finite_or_zero(d_lost - low), p)
+    return fma(p, finite_or_zero(high_lost + d_lost), p)
 
 
 @triton.jit
