@@ -108,10 +108,11 @@ class LowRankGaussian(Posterior):
         return standard_noise(shape, self.mu, wide, eps, seed, generator)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        whitened, cholesky = self._whitened()
-        u = (z.double() - self.mu.double()) * inverse_std(self.logvar.double(), self.scale)
+        wide = self._double()
+        whitened, cholesky = wide._whitened()
+        u = (z.double() - wide.mu) * inverse_std(wide.logvar, self.scale)
         y = _solve(cholesky, times_vector(whitened.mT, u))
-        found = self._log_prob(u - times_vector(whitened, y), y, cholesky)
+        found = wide._log_prob(u - times_vector(whitened, y), y, cholesky)
         return found.to(accumulation_dtype((*self.tensors, z)))
 
     def sample_with_log_prob(
@@ -123,10 +124,11 @@ class LowRankGaussian(Posterior):
         # log q(z) by the noise: z, which is rounded, lies too far off where S is small.
         noise = self._noise(eps, seed, generator)
         of_diagonal, of_factor = noise.double().split(self.factor.shape[-2:], dim=-1)
-        whitened, cholesky = self._whitened()
+        wide = self._double()
+        whitened, cholesky = wide._whitened()
         lost = _solve(cholesky, of_factor - times_vector(whitened.mT, of_diagonal))
         rest = of_diagonal + times_vector(whitened, lost)
-        found = self._log_prob(rest, of_factor - lost, cholesky)
+        found = wide._log_prob(rest, of_factor - lost, cholesky)
         return self.rsample(noise), found.to(accumulation_dtype(self.tensors))
 
     def _log_prob(self, rest: Tensor, y: Tensor, cholesky: Tensor) -> Tensor:
@@ -135,9 +137,9 @@ class LowRankGaussian(Posterior):
         return of_rest - of_factor - self._half_log_det(cholesky)
 
     def entropy(self) -> Tensor:
-        _, cholesky = self._whitened()
+        wide = self._double()
         elements = self.mu.shape[self.batch_dims :].numel()
-        found = self._half_log_det(cholesky) + elements * ENTROPY_OF_STANDARD
+        found = wide._half_log_det(wide._whitened()[1]) + elements * ENTROPY_OF_STANDARD
         return found.to(accumulation_dtype(self.tensors))
 
     def closed_form_kl(self, prior: AnyPrior) -> Tensor | None:
@@ -145,36 +147,32 @@ class LowRankGaussian(Posterior):
         if to is None:
             return None
         w = None if to.logvar is None else in_scale(self.scale, to.logvar.double(), to.scale)
-        of_diagonal = gaussian_kl(
-            self.mu.double(),
-            self.logvar.double(),
-            to.mu,
-            w,
-            scale=self.scale,
-            batch_dims=self.batch_dims,
-        )
-        factor = self.factor.double()
-        if w is not None:
-            factor = factor / std(w, self.scale).unsqueeze(-1)
+        wide = self._double()
+        options: dict[str, Any] = {"scale": self.scale, "batch_dims": self.batch_dims}
+        of_diagonal = gaussian_kl(wide.mu, wide.logvar, to.mu, w, **options)
+        factor = wide.factor if w is None else wide.factor / std(w, self.scale).unsqueeze(-1)
         of_factor = half_squares(factor, self.batch_dims)
-        found = of_diagonal + of_factor - self._of_capacitance(self._whitened()[1])
+        found = of_diagonal + of_factor - self._of_capacitance(wide._whitened()[1])
         return found.to(accumulation_dtype((*self.tensors, to.mu, to.logvar)))
 
     def map(self, function: Callable[[Tensor], Tensor], added_dims: int = 0) -> LowRankGaussian:
         options: dict[str, Any] = {"scale": self.scale, "batch_dims": self.batch_dims + added_dims}
         return LowRankGaussian(*(function(t) for t in self.tensors), **options)
 
+    def _double(self) -> LowRankGaussian:
+        """In float64, converted once: gradients too are rounded after they were added up."""
+        return self.map(torch.Tensor.double)
+
     def _whitened(self) -> tuple[Tensor, Tensor]:
         """A [..., D, R], and the Cholesky factor of C [..., R, R]: positive definite, so that no
-        error has to be waited for."""
-        inverse = inverse_std(self.logvar.double(), self.scale)
-        whitened = self.factor.double() * inverse.unsqueeze(-1)
+        error has to be waited for. Of parameters in float64."""
+        whitened = self.factor * inverse_std(self.logvar, self.scale).unsqueeze(-1)
         unit = torch.eye(whitened.shape[-1], dtype=torch.float64, device=whitened.device)
         return whitened, torch.linalg.cholesky_ex(whitened.mT @ whitened + unit)[0]
 
     def _half_log_det(self, cholesky: Tensor) -> Tensor:
         """Of W W^T + S."""
-        of_diagonal = log_std(self.logvar.double(), self.scale)
+        of_diagonal = log_std(self.logvar, self.scale)
         return per_datapoint(of_diagonal, self.batch_dims) + self._of_capacitance(cholesky)
 
     def _of_capacitance(self, cholesky: Tensor) -> Tensor:
