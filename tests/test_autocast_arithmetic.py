@@ -1,5 +1,5 @@
-"""Autocast is for networks: the arithmetic of posteriors, priors, objectives and likelihoods is what
-it is without, forward and backward."""
+"""Autocast is for networks: the arithmetic of posteriors, priors, objectives and likelihoods is
+what it is without, forward and backward."""
 
 from __future__ import annotations
 

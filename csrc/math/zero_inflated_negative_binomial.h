@@ -36,10 +36,17 @@ struct ZeroInflatedNegativeBinomial {
     const Inflation<T> zeros(l, zero ? NegativeBinomial::log_zero(terms) : T(0));
     const T own = zero ? zeros.own : T(1);
     const T dl = zero ? -zeros.y * zeros.additional : -zeros.share;
-    return {{g * (own * d.mean), g * (own * d.dispersion), g * dl, g * (own * d.x)}};
+    return {{g * share_of(own, d.mean), g * share_of(own, d.dispersion), g * dl,
+             g * share_of(own, d.x)}};
   }
 
  private:
+  // Zeros that are none of the negative binomial's leave it no gradient, be it infinite.
+  template <class T>
+  VK_FN static T share_of(T own, T gradient) {
+    return own == T(0) ? T(0) : own * gradient;
+  }
+
   template <class T>
   struct Inflation {
     T share, softplus;     // s and -log(1 - s)

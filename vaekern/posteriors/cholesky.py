@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import check_float
@@ -35,7 +36,7 @@ def positive(raw: Tensor, through: str = "softplus", floor: float = 0.0) -> Tens
         raise ValueError(f"floor: expected a number that is not negative, got {floor}")
     wide = raw.to(accumulation_dtype((raw,)))
     # torch's softplus is the identity from 20 on, which float64 can tell from the right answer.
-    value = wide.exp() if through == "exp" else torch.logaddexp(wide, wide.new_zeros(()))
+    value = wide.exp() if through == "exp" else -logsigmoid(-wide)
     return value + floor
 
 

@@ -173,7 +173,13 @@ def negative_binomial(log_mean: Tensor, log_dispersion: Tensor, x: Tensor) -> Te
 def zero_inflated_negative_binomial(
     log_mean: Tensor, log_dispersion: Tensor, zero_logits: Tensor, x: Tensor
 ) -> Tensor:
-    count, zero = negative_binomial(log_mean, log_dispersion, x), x == 0
+    zero = x == 0
+    # Zeros that are none of the negative binomial's leave it no gradient, be it infinite.
+    with torch.no_grad():
+        log_share = _NegativeBinomial(log_mean, log_dispersion, x).at_zero()
+        none = zero & (log_share - zero_logits.clamp(max=0.0) < -1e4)
+    held = [torch.where(none, 0.0, t) for t in (log_mean, log_dispersion)]
+    count = torch.where(none, log_share, negative_binomial(*held, x))
     at_zero = torch.where(zero, count, 0.0)
     y = sigmoid(-zero_logits) * expm1(at_zero)
     near = y > -0.5

@@ -241,4 +241,9 @@ def zero_inflated_negative_binomial_log_likelihood_vjp(
     share, _, y, _, own, additional = inflation(zero_logits, of_zero)
     own = tl.where(zero, own, 1.0)
     dl = tl.where(zero, -y * additional, -share)
-    return g * (own * dm), g * (own * dr), g * dl, g * (own * dx)
+    return g * share_of(own, dm), g * share_of(own, dr), g * dl, g * share_of(own, dx)
+
+
+@triton.jit
+def share_of(own, gradient):
+    return tl.where(own == 0.0, 0.0, own * gradient)
