@@ -178,8 +178,8 @@ def zero_inflated_negative_binomial(
     with torch.no_grad():
         log_share = _NegativeBinomial(log_mean, log_dispersion, x).at_zero()
         none = zero & (log_share - zero_logits.clamp(max=0.0) < -1e4)
-    held = [torch.where(none, 0.0, t) for t in (log_mean, log_dispersion)]
-    count = torch.where(none, log_share, negative_binomial(*held, x))
+    m, r = (torch.where(none, 0.0, t) for t in (log_mean, log_dispersion))
+    count = torch.where(none, log_share, negative_binomial(m, r, x))
     at_zero = torch.where(zero, count, 0.0)
     y = sigmoid(-zero_logits) * expm1(at_zero)
     near = y > -0.5
