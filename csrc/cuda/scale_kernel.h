@@ -9,8 +9,8 @@ VK_BEGIN
 
 constexpr int kScaleThreads = 256;
 // Threads go on from piece to piece: no more blocks than the device holds at a time, since each of
-// them costs something where the number is 1.
-constexpr int kScaleBlocksPerProcessor = 8;
+// them costs something where the number is 1. So many have 64 KiB under way.
+constexpr int kScaleBlocksPerProcessor = 4;
 
 // A thread has so many pieces of 16 bytes under way at a time.
 constexpr int kScaleInFlight = 4;
@@ -33,23 +33,17 @@ struct Piece {
   }
 };
 
-// This thread's share of the pieces: every so many-th.
-template <class Storage, class T>
-__device__ void scale_pieces(uint4* pieces, int64_t n, int64_t thread, int64_t threads, T factor) {
-#pragma unroll 1
-  for (int64_t first = thread; first < n; first += kScaleInFlight * threads) {
-    uint4 bits[kScaleInFlight];
+// Several pieces, so many apart, all of them read first.
+template <class Storage, int n, class T>
+__device__ void scale_pieces(uint4* pieces, int64_t apart, T factor) {
+  uint4 bits[n];
 #pragma unroll
-    for (int k = 0; k < kScaleInFlight; ++k) {
-      if (first + k * threads < n) bits[k] = pieces[first + k * threads];
-    }
+  for (int k = 0; k < n; ++k) bits[k] = pieces[k * apart];
 #pragma unroll
-    for (int k = 0; k < kScaleInFlight; ++k) {
-      if (first + k * threads >= n) break;
-      auto piece = bit_cast<Piece<Storage>>(bits[k]);
-      piece.scale(factor);
-      pieces[first + k * threads] = bit_cast<uint4>(piece);
-    }
+  for (int k = 0; k < n; ++k) {
+    auto piece = bit_cast<Piece<Storage>>(bits[k]);
+    piece.scale(factor);
+    pieces[k * apart] = bit_cast<uint4>(piece);
   }
 }
 
@@ -67,8 +61,14 @@ __device__ void scale_numbers(const cuda::Scaling::Tensor& tensor, T factor) {
   if (thread < before + (tensor.numel - after)) {
     store_as(numbers + edge, load_as<T>(numbers[edge]) * factor);
   }
-  scale_pieces<Storage>(reinterpret_cast<uint4*>(numbers + before), pieces, thread, threads,
-                        factor);
+  uint4* first = reinterpret_cast<uint4*>(numbers + before);
+  int64_t k = thread;
+#pragma unroll 1
+  for (; k + (kScaleInFlight - 1) * threads < pieces; k += kScaleInFlight * threads) {
+    scale_pieces<Storage, kScaleInFlight>(first + k, threads, factor);
+  }
+#pragma unroll 1
+  for (; k < pieces; k += threads) scale_pieces<Storage, 1>(first + k, threads, factor);
 }
 
 __device__ inline void scale_tensor(const cuda::Scaling::Tensor& tensor, double factor) {
@@ -80,7 +80,7 @@ __device__ inline void scale_tensor(const cuda::Scaling::Tensor& tensor, double 
   }
 }
 
-static __global__ void __launch_bounds__(kScaleThreads)
+static __global__ void __launch_bounds__(kScaleThreads, kScaleBlocksPerProcessor)
     scale_kernel(const __grid_constant__ cuda::Scaling scaling) {
   const double factor = load_element<double>(scaling.factor, scaling.factor_dtype, 0);
   if (factor == 1.0) return;
