@@ -243,7 +243,7 @@ DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_scaling_in_place(dtype: torch.dtype, factor: float, engine: ModuleType) -> None:
     """Tensors of all sizes around what a thread takes, on memory of any alignment."""
-    sizes = (1, 3, 8, 1024, 4096 * 2 + 5, 40_001)
+    sizes = (1, 3, 8, 1024, 4096 * 2 + 5, 150_001)
     memory = [torch.randn(n + 16).to(dtype) for n in sizes]
     for shift in (0, 1, 5):
         before = [whole.clone() for whole in memory]
