@@ -23,10 +23,7 @@ ARCHITECTURE = "sm_90"
 _HEADER = ("cuda", "kernel", "code", "instructions")
 _PTX = re.compile(r"^\s*(?:@!?%p\d+\s+)?([a-z][\w.]*\.[\w.]+)\s")
 _SASS = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)")
-_LISTED = {
-    "ptx": re.compile(r"approx|ftz|^fma\."),
-    ARCHITECTURE: re.compile(r"^MUFU|^[FD]FMA"),
-}
+_LISTED = re.compile(r"approx|ftz|^fma\.|^MUFU|^[FD]FMA")
 
 _ARITHMETIC = ("add", "sub", "mul", "mad", "fma", "div", "rcp", "sqrt")
 _FLOATS = {"f16", "f16x2", "bf16", "bf16x2", "f32", "f64"}
@@ -36,12 +33,14 @@ _SAID = {"rn", "approx"}  # the latter is found, too
 Instructions = dict[str, Counter[str]]
 
 
-def of_ptx(text: str) -> Instructions:
-    """All instructions of PTX, with what they are followed by up to the operands."""
-    found: Instructions = {}
+def of_ptx(text: str) -> dict[str, Instructions]:
+    """All instructions of PTX, with their modifiers, by the code's name: "ptx sm_120"."""
+    found: dict[str, Instructions] = {}
     for line in text.splitlines():
-        if entry := re.search(r"\.entry (\w+)", line):
-            kernel = found.setdefault(cuda_resources.readable(entry[1]), Counter())
+        if target := re.match(r"\.target (\w+)", line):
+            kernels = found.setdefault(f"ptx {target[1]}", {})
+        elif entry := re.search(r"\.entry (\w+)", line):
+            kernel = kernels.setdefault(cuda_resources.readable(entry[1]), Counter())
         elif instruction := _PTX.match(line):
             kernel[instruction[1]] += 1
     return found
@@ -58,16 +57,14 @@ def of_sass(text: str) -> Instructions:
 
 
 def measure(tool: str, extension: Path) -> dict[str, Instructions]:
-    """Both codes of all kernels in an extension module, as far as they are in there."""
+    """The PTX and machine code of all kernels in an extension module, as far as they are there."""
 
     def dump(*options: str) -> str:
         command = [tool, *options, str(extension)]
         return subprocess.run(command, capture_output=True, text=True).stdout
 
-    return {
-        "ptx": of_ptx(dump("--dump-ptx")),
-        ARCHITECTURE: of_sass(dump("--dump-sass", "--gpu-architecture", ARCHITECTURE)),
-    }
+    machine_code = of_sass(dump("--dump-sass", "--gpu-architecture", ARCHITECTURE))
+    return {**of_ptx(dump("--dump-ptx")), **({ARCHITECTURE: machine_code} if machine_code else {})}
 
 
 def listed(measured: dict[str, Instructions]) -> dict[tuple[str, str], str]:
@@ -76,7 +73,7 @@ def listed(measured: dict[str, Instructions]) -> dict[tuple[str, str], str]:
         (kernel, code): " ".join(
             f"{name}:{count}"
             for name, count in sorted(instructions.items())
-            if _LISTED[code].search(name)
+            if _LISTED.search(name)
         )
         for code, kernels in measured.items()
         for kernel, instructions in kernels.items()
