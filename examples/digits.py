@@ -18,6 +18,7 @@ class Digits:
     """Images are flat uint8 intensities 0..255, [N, side * side]; labels are [N]."""
 
     train_images: Tensor
+    train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
     side: int
@@ -27,7 +28,7 @@ class Digits:
         return self.side * self.side
 
     def to(self, device: torch.device) -> Digits:
-        tensors = (self.train_images, self.test_images, self.test_labels)
+        tensors = (self.train_images, self.train_labels, self.test_images, self.test_labels)
         return Digits(*(tensor.to(device) for tensor in tensors), self.side)
 
 
@@ -37,7 +38,7 @@ def load(name: str) -> Digits:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(SPLIT_SEED))
     test, train = order[:HELD_OUT], order[HELD_OUT:]
     side = round(images.shape[1] ** 0.5)
-    return Digits(images[train], images[test], labels[test], side)
+    return Digits(images[train], labels[train], images[test], labels[test], side)
 
 
 def _mnist() -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from vaekern import (
 )
 from vaekern._backends.choice import backend
 from vaekern._backends.config import show_config
+from vaekern._validation.switch import validate
 from vaekern._version import __version__ as __version__
 from vaekern.elbo import *
 from vaekern.functional import *
@@ -30,6 +31,7 @@ __all__ = [
     "priors",
     "reference",
     "show_config",
+    "validate",
 ]
 __all__ += elbo.__all__
 __all__ += functional.__all__

@@ -29,6 +29,33 @@ def check_target(name: str, tensor: object) -> None:
         _complain(name, tensor, _TARGETS)
 
 
+def check_number(name: str, value: object) -> float:
+    """A Python number, as a float: a tensor would be copied, a parameter never trained."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    return float(value)
+
+
+def check_per_datapoint(name: str, value: object, batch: torch.Size) -> None:
+    """One value for each datapoint: any other shape might broadcast."""
+    if not isinstance(value, Tensor) or value.shape != batch:
+        got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(
+            f"{name}: expected one value per datapoint, a sum over its elements, of shape "
+            f"{tuple(batch)}, got {got}"
+        )
+
+
+def check_module(name: str, module: object, for_what: str) -> None:
+    if isinstance(module, type) and issubclass(module, torch.nn.Module):
+        raise TypeError(f"{name}: expected a module, got the class {module.__name__}: call it")
+    if not isinstance(module, torch.nn.Module):
+        raise TypeError(
+            f"{name}: expected a torch.nn.Module {for_what}, whose parameters are trained, "
+            f"got {type(module).__name__}"
+        )
+
+
 def check_levels(name: str, tensor: object) -> None:
     """Targets of 256 levels: bytes, or floats that are data and no function of anything."""
     if not _is_of(tensor, _LEVELS):

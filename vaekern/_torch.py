@@ -5,12 +5,13 @@ All exist and behave alike from torch 2.6 to 2.15; ``tests/torch/test_compat.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.utils import _pytree as pytree
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -68,3 +69,37 @@ from_dlpack = torch._C._from_dlpack
 
 #: The public sampler of Gamma variables takes no generator.
 standard_gamma = torch._standard_gamma
+
+
+def register_pytree(
+    kind: type,
+    flatten: Callable[[Any], tuple[list[Any], Any]],
+    unflatten: Callable[[Iterable[Any], Any], Any],
+    *,
+    name: str,
+    keys: Callable[[Any], Sequence[str]],
+) -> None:
+    """Has torch take objects of this class apart, into values and what else there is to know
+    (tuples of what JSON has), and put them together again. ``keys(rest)`` names the values, and
+    ``name`` is that of the class in saved programs."""
+
+    def flatten_with_keys(thing: Any) -> tuple[list[tuple[Any, Any]], Any]:
+        values, rest = flatten(thing)
+        return [
+            (pytree.GetAttrKey(key), value) for key, value in zip(keys(rest), values, strict=True)
+        ], rest
+
+    pytree.register_pytree_node(
+        kind,
+        flatten,
+        unflatten,
+        serialized_type_name=name,
+        flatten_with_keys_fn=flatten_with_keys,
+        from_dumpable_context=_tuples,
+        to_dumpable_context=lambda rest: rest,
+    )
+
+
+def _tuples(loaded: Any) -> Any:
+    """JSON's lists are tuples here."""
+    return tuple([_tuples(part) for part in loaded]) if isinstance(loaded, list) else loaded

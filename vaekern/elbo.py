@@ -10,11 +10,13 @@ from torch import Tensor
 from vaekern._backends.launch import is_plain
 from vaekern._checks import number_or_scalar
 from vaekern._ops import one_pass
-from vaekern._ops.call import Call, Clamp, run
+from vaekern._ops.call import Call, Clamp, check_values, run
 from vaekern._torch import forward_mode_active
+from vaekern._validation import switch
 from vaekern.functional.gaussian import kl_call
-from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
-from vaekern.objectives.divergences import check_weights, floored_kl
+from vaekern.likelihoods import DecoderOutput, Likelihood, shared_likelihood
+from vaekern.likelihoods._base import log_prob_of
+from vaekern.objectives.divergences import check_one_of_them, check_weights, floored_kl
 
 __all__ = ["elbo_loss"]
 
@@ -48,22 +50,24 @@ def elbo_loss(
 
     Args:
         decoder_output: what the decoder made of z: logits for ``"bernoulli"``; the mean or a tuple
-            (mean, logvar) for ``"gaussian"``, where logvar broadcasts as in
-            :func:`gaussian_log_likelihood`. Gets gradients.
+            (mean, logvar) for ``"gaussian"``, where logvar (see ``scale``) broadcasts as in
+            :func:`gaussian_log_likelihood`; for others see the modules. Gets gradients.
         x: data, the shape of the logits or mean (of classes: less the logits' last dimension); see
             the likelihood for its dtypes.
         mu, logvar: the posterior's parameters, of one shape, with as many datapoints as ``x``.
             Get gradients.
-        likelihood: ``"bernoulli"``, ``"gaussian"`` (of unit variance unless the decoder emits
-            one), ``"laplace"``, ``"categorical"``, ``"multinomial"``, or a module with
+        likelihood: ``"bernoulli"``, ``"continuous_bernoulli"``, ``"gaussian"`` (of unit variance
+            unless the decoder emits one), ``"laplace"``, ``"categorical"``, ``"multinomial"``,
+            ``"poisson"``, ``"negative_binomial"``, or a module with
             ``log_prob(decoder_output, x, batch_dims=...)``.
         beta: weight of the KL divergence: a number, or a 0-d tensor (which gets gradients).
         reduction: over datapoints: ``"mean"``, ``"sum"``, or ``"none"`` for one loss each.
-        scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
+        scale: what ``logvar`` holds, and the deviation that a decoder emits for ``"gaussian"``:
+            ``"logvar"``, ``"log_std"`` or ``"std"``. A likelihood that is a module has its own.
         logvar_clamp: bounds for the posterior's log-variance.
         batch_dims: how many leading dimensions index datapoints.
-        free_bits: a floor in nats, a number or a 0-d tensor, under the parts of the KL divergence
-            that ``free_bits_over`` names: ``"dimension"``, ``"group"``, ``"sample"`` or
+        free_bits, free_bits_over: a floor in nats, a number or a 0-d tensor, under the parts of the
+            KL divergence that the second names: ``"dimension"``, ``"group"``, ``"sample"`` or
             ``"batch"``, see :func:`vaekern.objectives.free_bits_kl`.
         capacity: replaces each datapoint's KL by abs(KL - capacity), with a number or a 0-d tensor
             in nats. (Burgess et al. 2018.) Not together with ``free_bits``.
@@ -86,14 +90,13 @@ def elbo_loss(
 
     Raises:
         ValueError: shapes, devices or datapoint counts differ, or a name is unknown.
-        TypeError: a dtype is not supported.
+        TypeError: a dtype is not supported, or the decoder emits something else.
     """
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction: expected one of {_REDUCTIONS}, got {reduction!r}")
     number_or_scalar("beta", beta)
-    if free_bits is not None and capacity is not None:
-        raise ValueError("free_bits and capacity: expected at most one of them")
-    module = likelihood_named(likelihood)
+    check_one_of_them(free_bits, capacity)
+    module = shared_likelihood(likelihood, scale)
     divergence = kl_call(mu, logvar, None, None, scale, logvar_clamp, batch_dims)
     present = _present(weights, x, batch_dims)
     call = (
@@ -117,7 +120,7 @@ def elbo_loss(
     else:
         if present is not None:
             decoder_output, x = _without(~present, decoder_output), _without(~present, x)
-        log_likelihood = _log_prob(module, decoder_output, x, mask, batch_dims)
+        log_likelihood = log_prob_of(module, decoder_output, x, mask=mask, batch_dims=batch_dims)
         if present is not None:
             log_likelihood = log_likelihood.masked_fill(~present, 0.0)
     if free_bits is None:
@@ -168,20 +171,6 @@ def _without(absent: Tensor, given: Any) -> Any:
     return given.masked_fill(absent.reshape(*absent.shape, *(1,) * (given.dim() - dims)), 0)
 
 
-def _log_prob(
-    module: Likelihood,
-    decoder_output: DecoderOutput,
-    x: Tensor,
-    mask: Tensor | None,
-    batch_dims: int,
-) -> Tensor:
-    """Of a likelihood without a fused operation for it."""
-    if mask is None:
-        return module.log_prob(decoder_output, x, batch_dims=batch_dims)
-    kind = type(module) if isinstance(module, Likelihood) else Likelihood  # which asks log_prob
-    return kind.masked_log_prob(module, decoder_output, x, mask, batch_dims=batch_dims)
-
-
 def _fused(
     likelihood: Call,
     divergence: Call,
@@ -190,6 +179,9 @@ def _fused(
     reduction: str,
 ) -> Tensor:
     n = len(likelihood.inputs)
+    if switch.enabled:
+        check_values(likelihood)
+        check_values(divergence)
 
     def reduce(log_likelihood: Tensor, kl: Tensor) -> Tensor:
         return reduce_elbo(log_likelihood, kl, beta, reduction, weights)

@@ -11,6 +11,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "torch_features.md"
 _INTEGRATION, _GRADIENTS = "test_torch_integration.py", "test_gradients.py"
 _HERE, _RANKS = "test_torch_features.py", "test_distributed.py"
 _LAYER = "test_linear_in_torch.py"
+_MODEL, _MODELS = "test_model_in_torch.py", "test_model_ranks.py"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,9 @@ FEATURES = (
     ),
     Feature(
         "`torch.export`",
-        "any batch size; saved and loaded. Pass the seed as an input",
-        (f"{_HERE}::test_exported_for_any_batch_saved_and_loaded",),
+        "any batch size; saved and loaded, of `vk.VAE` too. Pass the seed as an input",
+        (f"{_HERE}::test_exported_for_any_batch_saved_and_loaded",
+         f"{_MODEL}::test_a_model_is_exported", f"{_MODEL}::test_an_exported_model_is_saved"),
     ),
     Feature(
         "AOTInductor",
@@ -67,6 +69,26 @@ FEATURES = (
         (f"{_GRADIENTS}::test_transforms_agree_with_the_reference",
          f"{_GRADIENTS}::test_vmap_agrees_with_a_loop",
          f"{_GRADIENTS}::test_per_sample_gradients"),
+    ),
+    Feature(
+        "`torch.func` and models",
+        "`grad` and `vmap` of every objective, over ensembles for example; a model's output comes "
+        "out of `vmap`. `decomposed_kl` and DReG have no forward mode",
+        (f"{_MODEL}::test_torch_func_is_autograd",
+         f"{_MODEL}::test_vmap_over_an_ensemble_s_gradients",
+         f"{_MODEL}::test_an_output_comes_out_of_vmap"),
+    ),
+    Feature(
+        "pytrees",
+        "`VAEOutput` and posteriors are taken apart and put together as tuples are",
+        (f"{_MODEL}::test_an_output_is_taken_apart_and_put_together",
+         f"{_MODEL}::test_subclasses_of_posteriors_are_taken_apart_too"),
+    ),
+    Feature(
+        "ONNX",
+        "`reconstruct`, `encode` and `decode`; losses on the reference backend, with `eps` as an "
+        "input",
+        ("test_onnx.py::test_what_onnx_can_translate", "test_onnx.py::test_onnx"),
     ),
     Feature(
         "`vmap` and noise",
@@ -128,8 +150,10 @@ FEATURES = (
     ),
     Feature(
         "`pickle`, `state_dict`, `deepcopy`",
-        "models are plain modules",
-        (f"{_HERE}::test_models_are_pickled", "test_vae.py::test_it_is_a_plain_module"),
+        "models are plain modules; drop-ins are pickled under their patches, too",
+        (f"{_HERE}::test_models_are_pickled", "test_vae.py::test_it_is_a_plain_module",
+         f"{_MODEL}::test_copies_of_models", "dropins/test_pickling.py::"
+         "test_under_the_patch_of_diffusers"),
     ),
     Feature(
         "subclasses of `Tensor`",
@@ -143,17 +167,22 @@ FEATURES = (
     ),
     Feature(
         "`DistributedDataParallel`",
-        "gradients of the joined batch; noise of each rank's own, also from generators in the same "
-        "state",
+        "gradients of the joined batch, with `static_graph=True` too; noise of each rank's own, "
+        "also from generators in the same state. Only what goes through `forward` is averaged: "
+        "wrap a module whose forward is the bound",
         (f"{_RANKS}::test_gradients_are_those_of_the_joined_batch",
-         f"{_RANKS}::test_noise_is_each_rank_s_own_and_repeats"),
+         f"{_RANKS}::test_noise_is_each_rank_s_own_and_repeats",
+         f"{_MODELS}::test_a_static_graph_averages_gradients",
+         f"{_MODELS}::test_a_bound_has_the_gradients_of_the_joined_batch"),
     ),
     Feature(
         "FSDP2 (`fully_shard`)",
         "modules hand plain tensors to the functions. It takes no scalar parameters: give a "
         "learned variance a dimension for each of the data's, for vectors "
-        "`vk.GaussianLikelihood(torch.zeros(1), learned=True)`",
-        (f"{_RANKS}::test_gradients_are_those_of_the_joined_batch",),
+        "`vk.GaussianLikelihood(torch.zeros(1), learned=True)`. Methods beside `forward` are to be "
+        "registered: `register_fsdp_forward_method(model, \"elbo\")`",
+        (f"{_RANKS}::test_gradients_are_those_of_the_joined_batch",
+         f"{_MODELS}::test_methods_of_a_sharded_model"),
     ),
     Feature(
         "`DTensor` arguments",

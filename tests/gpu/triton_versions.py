@@ -1,7 +1,7 @@
 """The tests of Triton's own compiler, with every version of Triton from 3.4 on.
 
-``python tests/gpu/triton_versions.py`` makes an environment for each, with that Triton and otherwise
-the packages of the one that runs it, tries ``test_triton_jit.py`` in it, and writes
+``python tests/gpu/triton_versions.py`` makes an environment for each, with that Triton and
+otherwise the packages of the one that runs it, tries ``test_triton_jit.py`` in it, and writes
 ``triton_versions.csv`` beside this file: tests, launches and compilations. Versions on the command
 line restrict it to them, and keep the other rows. It takes a few minutes for each, and no GPU.
 """

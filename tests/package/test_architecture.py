@@ -19,7 +19,9 @@ FILES = {
 #: Rooms, from the lowest: a file imports from its own and from lower ones.
 LAYERS = (
     ("_torch", "_checks", "_version"),
+    ("_modules",),
     ("_backends",),
+    ("_validation",),
     ("_ops",),
     ("functional",),
     ("last_layer", "likelihoods", "compat"),

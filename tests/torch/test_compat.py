@@ -111,3 +111,22 @@ def test_current_cuda_stream() -> None:
         stream = torch.cuda.Stream()
         with torch.cuda.stream(stream):
             assert _torch.current_cuda_stream(stream.device_index) == stream.cuda_stream
+
+
+def test_register_pytree() -> None:
+    class Pair:
+        def __init__(self, a: object, b: object) -> None:
+            self.a, self.b = a, b
+
+    _torch.register_pytree(
+        Pair,
+        lambda pair: ([pair.a], ("b", pair.b)),
+        lambda values, rest: Pair(*values, rest[1]),
+        name="tests.Pair",
+        keys=lambda _: ["a"],
+    )
+    ((path, leaf),), spec = _torch.pytree.tree_flatten_with_path(Pair(1, (2, 3)))
+    assert (leaf, _torch.pytree.keystr(path)) == (1, ".a")
+    stored = _torch.pytree.treespec_dumps(spec)
+    again = _torch.pytree.tree_unflatten([5], _torch.pytree.treespec_loads(stored))
+    assert (type(again), again.a, again.b) == (Pair, 5, (2, 3))

@@ -96,4 +96,4 @@ def test_the_example_trains_on_two_processes(tmp_path: Path) -> None:
         f"{part}.{name}"
         for part in ("encoder.layers.0", "encoder.layers.2", "decoder.0", "decoder.2")
         for name in ("weight", "bias")
-    }
+    } | {"_extra_state"}

@@ -11,6 +11,7 @@ from torch import Tensor
 from vaekern._backends.choice import backend_for
 from vaekern._checks import check_mask
 from vaekern._ops.elementwise import Op
+from vaekern._validation import checks, switch
 
 Clamp = tuple[float, float]
 
@@ -51,10 +52,20 @@ class Call:
 
 def run(call: Call) -> Any:
     """The call's results, on the backend for its tensors."""
+    if switch.enabled:
+        check_values(call)
     backend = backend_for(call.inputs[0].device)
     if backend == "reference":
         return call.op.on_plain_torch(call.inputs, call.mask, call.attributes)
     return call.op(*call.inputs, *call.op.mask_slot(call.mask), *call.attributes, backend)
+
+
+def check_values(call: Call) -> None:
+    """What :func:`vaekern.validate` checks."""
+    op = call.op
+    scale = call.attributes[1] if op.scaled else "logvar"
+    tensors = dict(zip(op.inputs, call.inputs, strict=True))
+    checks.check(op.name, checks.Values(tensors, call.mask, scale))
 
 
 def clamp_logvar(logvar: Tensor, scale: str, bounds: Clamp | None) -> Tensor:

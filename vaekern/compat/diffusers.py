@@ -4,6 +4,7 @@ patch that puts the drop-ins for diffusers in place."""
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -128,9 +129,25 @@ def patch_diffusers(noise: NoiseSource = "torch") -> Patch:
     patch = Patch()
     for module, drop_in in _REPLACED:
         original = getattr(importlib.import_module(module), drop_in.__name__)
-        namespace = {"noise": noise, "__doc__": drop_in.__doc__}
+        namespace: dict[str, Any] = {"noise": noise, "__doc__": drop_in.__doc__}
+        namespace |= {"replaces": module, "__reduce__": _reduce}
         patch.rebind(original, type(drop_in.__name__, (drop_in,), namespace))
     return patch
+
+
+def _reduce(distribution: Any) -> tuple[Any, ...]:
+    """A patch's own class cannot be found by its name: pickled is what it stands for."""
+    state = vars(distribution) | {"noise": distribution.noise}
+    return _restored, (distribution.replaces, type(distribution).__bases__[0], state)
+
+
+def _restored(module: str, drop_in: type, state: dict[str, Any]) -> Any:
+    """Of the patch that is in effect, or else of the drop-in."""
+    current = getattr(sys.modules.get(module), drop_in.__name__, drop_in)
+    kind = current if issubclass(current, drop_in) else drop_in
+    distribution: Any = object.__new__(kind)
+    vars(distribution).update(state)
+    return distribution
 
 
 def _kept_first(

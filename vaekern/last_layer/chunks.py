@@ -42,7 +42,7 @@ def cut_into_chunks(tensors: Sequence[Tensor], width: int) -> Iterator[Chunk]:
     """All outputs, ``width`` columns at a time, in one buffer."""
     hidden, weight, bias, *others = tensors
     rows, n = hidden.shape[0], weight.shape[0]
-    width = min(n, width or _columns(hidden))
+    width = min(n, width or columns_at_a_time(hidden))
     buffer = hidden.new_empty(rows * width)
     cut = [_is_cut(k, tensors) for k in range(3, len(tensors))]
     # Gradients of the others are summed over chunks: rounded after that alone.
@@ -58,7 +58,7 @@ def cut_into_chunks(tensors: Sequence[Tensor], width: int) -> Iterator[Chunk]:
         yield Chunk(outputs, here, start)
 
 
-def _columns(hidden: Tensor) -> int:
+def columns_at_a_time(hidden: Tensor) -> int:
     row_bytes = max(1, hidden.shape[0] * hidden.element_size())
     wanted = _CHUNK_BYTES.get(hidden.device.type, _CHUNK_BYTES_ELSEWHERE) // row_bytes
     return max(_LEAST_COLUMNS, wanted // _LEAST_COLUMNS * _LEAST_COLUMNS)

@@ -10,7 +10,6 @@ reference backend.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -31,10 +30,13 @@ from vaekern._checks import (
 from vaekern._ops import table
 from vaekern._ops.call import Clamp, clamp_logvar
 from vaekern._torch import autocast_enabled
+from vaekern._validation import switch
 from vaekern.functional.targets import WITHIN_UNIT, check_uint8_range
-from vaekern.last_layer import sums
+from vaekern.last_layer import masked, sums
 from vaekern.last_layer.heads import Categorical, Elementwise
+from vaekern.last_layer.masked import check_values, expanded_mask
 from vaekern.last_layer.op import LinearOp
+from vaekern.last_layer.rows import for_rows
 
 __all__ = [
     "linear_bernoulli_log_likelihood",
@@ -56,6 +58,7 @@ def linear_bernoulli_log_likelihood(
     x: Tensor,
     *,
     uint8_range: str = "unit",
+    mask: Tensor | None = None,
     reduction: str = "none",
     batch_dims: int = 1,
     chunk: int | None = None,
@@ -74,6 +77,9 @@ def linear_bernoulli_log_likelihood(
         bias: [N], or None. Gets gradients.
         x: targets [..., N]: see :func:`vaekern.bernoulli_log_likelihood`.
         uint8_range: how a uint8 ``x`` is read, as there.
+        mask: which elements count: bool, the shape of ``x``, or with a 1 for each dimension it is
+            shared over. The others add exactly 0 to the value and to every gradient, whatever lies
+            there. None: all count.
         reduction: over datapoints: ``"none"`` for one value each, ``"sum"`` or ``"mean"``. These
             two compute their gradients along with the value and are faster.
         batch_dims: how many leading dimensions index datapoints.
@@ -91,7 +97,8 @@ def linear_bernoulli_log_likelihood(
     check_target("x", x)
     check_uint8_range(uint8_range, x, WITHIN_UNIT)
     layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
-    return _run(_BERNOULLI, layer, (_target_rows(x, hidden, weight),), (uint8_range,))
+    in_mask = expanded_mask(mask, x)
+    return _run(_BERNOULLI, layer, (_target_rows(x, hidden, weight),), (uint8_range,), mask=in_mask)
 
 
 def linear_gaussian_log_likelihood(
@@ -104,6 +111,7 @@ def linear_gaussian_log_likelihood(
     scale: str = "logvar",
     logvar_clamp: Clamp | None = None,
     uint8_range: str = "unit",
+    mask: Tensor | None = None,
     reduction: str = "none",
     batch_dims: int = 1,
     chunk: int | None = None,
@@ -126,6 +134,7 @@ def linear_gaussian_log_likelihood(
         scale: what ``logvar`` holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
         logvar_clamp: bounds for the log-variance.
         uint8_range: how a uint8 ``x`` is read, see :func:`vaekern.gaussian_log_likelihood`.
+        mask: which elements count, as there.
 
     Returns:
         Log-likelihoods, the shape ``hidden.shape[:batch_dims]``, or a scalar; float32 (float64 for
@@ -142,8 +151,8 @@ def linear_gaussian_log_likelihood(
     rows = _target_rows(x, hidden, weight)
     wide = accumulation_dtype((hidden, x))
     spread = broadcastable("logvar", logvar, "x", x, batch_dims, wide)
-    spread = _for_rows(clamp_logvar(spread, scale, logvar_clamp), x)
-    return _run(_GAUSSIAN, layer, (spread, rows), (scale, uint8_range))
+    spread = for_rows(clamp_logvar(spread, scale, logvar_clamp), x)
+    return _run(_GAUSSIAN, layer, (spread, rows), (scale, uint8_range), expanded_mask(mask, x))
 
 
 def linear_categorical_log_likelihood(
@@ -152,6 +161,7 @@ def linear_categorical_log_likelihood(
     bias: Tensor | None,
     x: Tensor,
     *,
+    mask: Tensor | None = None,
     reduction: str = "none",
     batch_dims: int = 1,
     chunk: int | None = None,
@@ -168,6 +178,8 @@ def linear_categorical_log_likelihood(
         hidden, weight, bias, reduction: those of :func:`linear_bernoulli_log_likelihood`.
         x: classes [...], the shape of ``hidden`` without its last dimension, of an integer dtype. A
             number that is no class, 0 to N - 1, makes the value NaN.
+        mask: which targets count: bool, the shape of ``x``, or with a 1 for each dimension it is
+            shared over.
         batch_dims: how many leading dimensions index datapoints: 1 with hidden [B, T, H] and x
             [B, T] gives one value for each sequence.
         chunk: how many of the N outputs are computed at a time, as there. With a ``reduction`` all
@@ -184,7 +196,7 @@ def linear_categorical_log_likelihood(
     check_class_indices("x", x)
     layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
     _check_shape("x", x, tuple(hidden.shape[:-1]), hidden)
-    return _run(_CATEGORICAL, layer, (x.reshape(-1, 1),))
+    return _run(_CATEGORICAL, layer, (x.reshape(-1, 1),), mask=expanded_mask(mask, x))
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -259,28 +271,37 @@ def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(t if t.dtype is torch.float64 else t.to(dtype) for t in tensors)
 
 
-def _for_rows(parameter: Tensor, x: Tensor) -> Tensor:
-    """A parameter that broadcasts to x [..., N], as one that broadcasts to [rows, N]."""
-    if parameter.dim() <= 1:
-        return parameter
-    leading, last = x.shape[:-1], parameter.shape[-1]
-    if math.prod(parameter.shape[:-1]) > 1:
-        parameter = parameter.expand(*leading, last)
-    return parameter.reshape(-1, last)
-
-
 def _run(
-    op: LinearOp, layer: _Layer, of_head: tuple[Tensor, ...], attributes: tuple[Any, ...] = ()
+    op: LinearOp,
+    layer: _Layer,
+    of_head: tuple[Tensor, ...],
+    attributes: tuple[Any, ...] = (),
+    mask: Tensor | None = None,
 ) -> Tensor:
     tensors, shape, reduction, batch_dims, chunk = layer
+    if switch.enabled:
+        check_values(op.head, tensors[1], of_head, attributes, mask)
     backend = backend_for(tensors[0].device)
+    if mask is not None and isinstance(op.head, Elementwise):
+        in_mask = mask.reshape(of_head[-1].shape)
+        rows = masked.elements(op.head.op, tensors, of_head, attributes, in_mask, chunk)
+        return _reduced(per_datapoint(rows.reshape(shape), batch_dims), reduction)
+    if mask is not None:
+        tensors, x = masked.rows(tensors, of_head[-1], mask)
+        of_head = (x,)
     call = (*tensors, *of_head, *attributes, chunk or 0)
     args = (*call, backend)
     n = shape[:batch_dims].numel()
-    if reduction != "none" and sums.applies(op, args):
+    if reduction != "none" and mask is None and sums.applies(op, args):
         return sums.weighted_sum(op, args, 1.0 / n if reduction == "mean" else 1.0)
     rows = op.on_plain_torch(*op.split(call)) if backend == "reference" else op(*args)
-    value = per_datapoint(rows.reshape(shape), batch_dims)
+    rows = rows.reshape(shape)
+    if mask is not None:
+        rows = rows.masked_fill(~mask, 0.0)
+    return _reduced(per_datapoint(rows, batch_dims), reduction)
+
+
+def _reduced(value: Tensor, reduction: str) -> Tensor:
     if reduction == "none":
         return value
     return value.mean() if reduction == "mean" else value.sum()

@@ -8,6 +8,7 @@ linear cross-entropy of Liger Kernel, Hsu et al. 2024.)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -68,3 +69,13 @@ class LayerGradients:
     def results(self) -> list[Tensor]:
         pairs = zip((self.of_hidden, self.of_weight, self.of_bias), self.layer, strict=True)
         return [total.to(tensor.dtype) for total, tensor in pairs if total is not None]
+
+
+def for_rows(parameter: Tensor, x: Tensor) -> Tensor:
+    """A parameter that broadcasts to x [..., N], as one that broadcasts to [rows, N]."""
+    if parameter.dim() <= 1:
+        return parameter
+    leading, last = x.shape[:-1], parameter.shape[-1]
+    if math.prod(parameter.shape[:-1]) > 1:
+        parameter = parameter.expand(*leading, last)
+    return parameter.reshape(-1, last)

@@ -6,9 +6,10 @@ Anything with these three methods and an ``nn.Module`` base can stand in for the
 
 from __future__ import annotations
 
-from vaekern.likelihoods._base import DecoderOutput as DecoderOutput
+from vaekern._modules.outputs import DecoderOutput as DecoderOutput
 from vaekern.likelihoods._base import Likelihood
 from vaekern.likelihoods._classes import CategoricalLikelihood, MultinomialLikelihood
+from vaekern.likelihoods._continuous_bernoulli import ContinuousBernoulliLikelihood
 from vaekern.likelihoods._counts import (
     NegativeBinomialLikelihood,
     PoissonLikelihood,
@@ -21,11 +22,14 @@ from vaekern.likelihoods._elementwise import (
 )
 from vaekern.likelihoods._images import DiscretizedLogisticLikelihood, LogisticMixtureLikelihood
 from vaekern.likelihoods._named import likelihood_named as likelihood_named
+from vaekern.likelihoods._named import shared_likelihood as shared_likelihood
 from vaekern.likelihoods._optimal_gaussian import OptimalGaussianLikelihood
+from vaekern.likelihoods._student_t import StudentTLikelihood
 
 __all__ = [
     "BernoulliLikelihood",
     "CategoricalLikelihood",
+    "ContinuousBernoulliLikelihood",
     "DiscretizedLogisticLikelihood",
     "GaussianLikelihood",
     "LaplaceLikelihood",
@@ -35,5 +39,6 @@ __all__ = [
     "NegativeBinomialLikelihood",
     "OptimalGaussianLikelihood",
     "PoissonLikelihood",
+    "StudentTLikelihood",
     "ZeroInflatedNegativeBinomialLikelihood",
 ]

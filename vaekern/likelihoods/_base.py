@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import per_datapoint
-from vaekern._checks import check_mask
+from vaekern._checks import check_mask, check_per_datapoint
+from vaekern._modules.outputs import DecoderOutput
+from vaekern._modules.state import described_state
 from vaekern._ops.call import Call, run
-
-DecoderOutput: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 
 
 class Likelihood(nn.Module):
     """The interface. Subclasses that fit a fused operation implement :meth:`call`; others
     override :meth:`log_prob`."""
+
+    #: Whether :meth:`call`, if it gives anything, is what :meth:`log_prob` computes.
+    fuses = True
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """What is inherited from a class with another log_prob is not for this one."""
+        super().__init_subclass__(**options)
+        if "call" in vars(cls):
+            cls.fuses = True
+        elif "log_prob" in vars(cls):
+            cls.fuses = False
+            if "masked_log_prob" not in vars(cls):
+                cls.masked_log_prob = Likelihood.masked_log_prob  # type: ignore[method-assign]
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call | None:
         """The fused operation that computes :meth:`log_prob`, if there is one."""
@@ -33,7 +46,7 @@ class Likelihood(nn.Module):
     ) -> Call | None:
         """:meth:`call` of the elements that a mask says count, in the datapoints that are
         ``present`` (bool, one for each; None: all), if there is a fused operation for that."""
-        call = self.call(decoder_output, x, batch_dims)
+        call = self.call(decoder_output, x, batch_dims) if self.fuses else None
         everything = mask is None and present is None
         if call is None or not (everything or call.op.maskable):
             return None
@@ -80,16 +93,44 @@ class Likelihood(nn.Module):
         """One sample of p(x | decoder output) for each datapoint. Carries no gradient."""
         raise NotImplementedError
 
+    def extra_repr(self) -> str:
+        return described_state(self)
 
-def hold(module: nn.Module, name: str, value: Tensor | float, learned: bool) -> None:
-    """As a parameter, a buffer or a number."""
-    if learned:
-        value = nn.Parameter(torch.as_tensor(value, dtype=torch.get_default_dtype()))
-        module.register_parameter(name, value)
-    elif isinstance(value, Tensor):
-        module.register_buffer(name, value)
+
+def log_prob_of(
+    likelihood: Likelihood,
+    decoder_output: DecoderOutput,
+    x: Tensor,
+    *,
+    mask: Tensor | None = None,
+    batch_dims: int = 1,
+) -> Tensor:
+    """``likelihood.log_prob``, of what a mask says counts, by any module with that method.
+
+    Raises:
+        ValueError: it is not one value per datapoint, and would broadcast.
+    """
+    if mask is not None:
+        value = _masked_log_prob_of(likelihood, decoder_output, x, mask, batch_dims)
+    elif batch_dims == 1:  # which a method of one's own need not know
+        value = likelihood.log_prob(decoder_output, x)
     else:
-        setattr(module, name, value)
+        value = likelihood.log_prob(decoder_output, x, batch_dims=batch_dims)
+    check_per_datapoint(f"log_prob of {type(likelihood).__name__}", value, x.shape[:batch_dims])
+    return value
+
+
+def _masked_log_prob_of(
+    likelihood: Any, decoder_output: DecoderOutput, x: Tensor, mask: Tensor, batch_dims: int
+) -> Tensor:
+    kind = type(likelihood) if isinstance(likelihood, Likelihood) else Likelihood
+    if kind is not Likelihood and kind.fuses:
+        call = likelihood.call(decoder_output, x, batch_dims)
+        if call is not None and call.op.maskable:
+            result: Tensor = run(call.masked(mask))
+            return result
+    # That of Likelihood asks log_prob, of any module.
+    return kind.masked_log_prob(likelihood, decoder_output, x, mask, batch_dims=batch_dims)
 
 
 def spread(parameter: Tensor | float, like: Tensor) -> Tensor:
@@ -99,11 +140,3 @@ def spread(parameter: Tensor | float, like: Tensor) -> Tensor:
     if parameter.dim() == 1 and like.dim() > 2:
         parameter = parameter.reshape(-1, *(1,) * (like.dim() - 2))  # one per channel
     return parameter.expand(like.shape)
-
-
-def single(decoder_output: DecoderOutput) -> Tensor:
-    if not isinstance(decoder_output, Tensor):
-        raise TypeError(
-            f"decoder_output: expected a tensor of logits, got {type(decoder_output).__name__}"
-        )
-    return decoder_output

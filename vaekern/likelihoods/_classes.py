@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaekern._modules.outputs import DecoderOutput, single
 from vaekern._ops.call import Call
 from vaekern.functional.classes import (
     categorical_call,
     multinomial_call,
     multinomial_log_likelihood,
 )
-from vaekern.likelihoods._base import DecoderOutput, Likelihood, single
+from vaekern.likelihoods._base import Likelihood
 from vaekern.likelihoods._draws import stored, wide
 
 

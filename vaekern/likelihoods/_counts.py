@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from vaekern._modules.outputs import DecoderOutput, pair, single, with_own
+from vaekern._modules.state import hold
 from vaekern._ops.call import Call
 from vaekern.functional.counts import negative_binomial_call, poisson_call, zero_inflated_call
-from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
+from vaekern.likelihoods._base import Likelihood, spread
 from vaekern.likelihoods._draws import negative_binomial_counts, poisson_counts, stored, wide
 
 
@@ -16,10 +18,10 @@ class PoissonLikelihood(Likelihood):
     """Poisson counts; the decoder emits log-rates. See :func:`vaekern.poisson_log_likelihood`."""
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
-        return poisson_call(single(decoder_output), x, batch_dims)
+        return poisson_call(single(decoder_output, "log-rates"), x, batch_dims)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
-        return single(decoder_output).exp()
+        return single(decoder_output, "log-rates").exp()
 
     @torch.no_grad()
     def sample(
@@ -37,8 +39,9 @@ class NegativeBinomialLikelihood(Likelihood):
 
     Args:
         log_dispersion: log θ where the decoder gives none: a number, or a tensor that broadcasts as
-            in :func:`vaekern.negative_binomial_log_likelihood`.
-        learned: make ``log_dispersion`` a parameter.
+            in :func:`vaekern.negative_binomial_log_likelihood`. A ``Parameter`` is trained with the
+            module; another tensor is copied, to a buffer.
+        learned: make a parameter of a copy of ``log_dispersion``.
     """
 
     def __init__(self, log_dispersion: Tensor | float = 0.0, *, learned: bool = False) -> None:
@@ -62,10 +65,7 @@ class NegativeBinomialLikelihood(Likelihood):
         return stored(counts, log_mean.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
-        if isinstance(decoder_output, Tensor):
-            return decoder_output, self.log_dispersion
-        log_mean, log_dispersion = decoder_output
-        return log_mean, log_dispersion
+        return with_own(decoder_output, "log_mean", "log_dispersion", self.log_dispersion)
 
 
 class ZeroInflatedNegativeBinomialLikelihood(Likelihood):
@@ -82,11 +82,11 @@ class ZeroInflatedNegativeBinomialLikelihood(Likelihood):
         hold(self, "log_dispersion", log_dispersion, learned)
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
-        log_mean, zero_logits = decoder_output
+        log_mean, zero_logits = pair(decoder_output, "log_mean", "zero_logits")
         return zero_inflated_call(log_mean, x, self.log_dispersion, zero_logits, batch_dims)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
-        log_mean, zero_logits = decoder_output
+        log_mean, zero_logits = pair(decoder_output, "log_mean", "zero_logits")
         log_share = logsigmoid(-spread(zero_logits, log_mean))
         return torch.exp(wide(log_mean) + log_share).to(log_mean.dtype)
 
@@ -94,7 +94,7 @@ class ZeroInflatedNegativeBinomialLikelihood(Likelihood):
     def sample(
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
-        log_mean, zero_logits = decoder_output
+        log_mean, zero_logits = pair(decoder_output, "log_mean", "zero_logits")
         log_dispersion = spread(self.log_dispersion, log_mean)
         counts = negative_binomial_counts(log_mean, log_dispersion, generator)
         share = torch.sigmoid(-spread(zero_logits, log_mean))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaekern._checks import check_scale
+from vaekern._modules.outputs import DecoderOutput, single, with_own
+from vaekern._modules.state import hold
 from vaekern._ops.call import Call, Clamp
 from vaekern.functional.bernoulli import bernoulli_call
 from vaekern.functional.gaussian import gaussian_call, reparameterize
 from vaekern.functional.locations import laplace_call
-from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
+from vaekern.likelihoods._base import Likelihood, spread
 from vaekern.likelihoods._draws import stored, wide
 
 
@@ -47,8 +50,9 @@ class GaussianLikelihood(Likelihood):
 
     Args:
         logvar: the log-variance (see ``scale``) where the decoder gives none: a number, or a
-            tensor that broadcasts as in :func:`vaekern.gaussian_log_likelihood`.
-        learned: make ``logvar`` a parameter.
+            tensor that broadcasts as in :func:`vaekern.gaussian_log_likelihood`. A ``Parameter`` is
+            trained with the module; another tensor is copied, to a buffer.
+        learned: make a parameter of a copy of ``logvar``.
         scale: what log-variances are given as: ``"logvar"``, ``"log_std"`` or ``"std"``.
         logvar_clamp: bounds for the log-variance.
         uint8_range: how a uint8 ``x`` is read: ``"unit"``, ``"signed"`` or ``"binary"``.
@@ -64,6 +68,7 @@ class GaussianLikelihood(Likelihood):
         uint8_range: str = "unit",
     ) -> None:
         super().__init__()
+        check_scale(scale)
         self.logvar: Tensor | float
         hold(self, "logvar", logvar, learned)
         self.scale = scale
@@ -94,19 +99,20 @@ class GaussianLikelihood(Likelihood):
         return stored(sample, mean.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
-        if isinstance(decoder_output, Tensor):
-            return decoder_output, self.logvar
-        mean, logvar = decoder_output
-        return mean, logvar
+        return with_own(decoder_output, "mean", self.scale, self.logvar)
 
 
 class LaplaceLikelihood(Likelihood):
-    """Laplace data; the decoder emits the location. See :func:`vaekern.laplace_log_likelihood`.
+    """Laplace data. See :func:`vaekern.laplace_log_likelihood`.
+
+    The decoder emits the location, or a tuple (loc, log_scale); without the latter the module's own
+    ``log_scale`` is used.
 
     Args:
-        log_scale: the logarithm of the scale: a number, or a tensor that broadcasts as ``logvar``
-            does in :func:`vaekern.gaussian_log_likelihood`.
-        learned: make ``log_scale`` a parameter.
+        log_scale: the logarithm of the scale where the decoder gives none: a number, or a tensor
+            that broadcasts as ``logvar`` does in :func:`vaekern.gaussian_log_likelihood`. A
+            ``Parameter`` is trained with the module; another tensor is copied, to a buffer.
+        learned: make a parameter of a copy of ``log_scale``.
         uint8_range: how a uint8 ``x`` is read: ``"unit"``, ``"signed"`` or ``"binary"``.
     """
 
@@ -123,18 +129,21 @@ class LaplaceLikelihood(Likelihood):
         self.uint8_range = uint8_range
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
-        loc = single(decoder_output)
-        return laplace_call(loc, x, self.log_scale, batch_dims, self.uint8_range)
+        loc, log_scale = self._split(decoder_output)
+        return laplace_call(loc, x, log_scale, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
-        return single(decoder_output)
+        return self._split(decoder_output)[0]
 
     @torch.no_grad()
     def sample(
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
-        loc = single(decoder_output)
+        loc, log_scale = self._split(decoder_output)
         # The difference of two exponentials is Laplacian.
-        log_scale = spread(self.log_scale, loc)
+        log_scale = spread(log_scale, loc)
         ends = log_scale.new_empty((2, *loc.shape)).exponential_(generator=generator)
         return stored(loc + torch.exp(log_scale) * (ends[0] - ends[1]), loc.dtype)
+
+    def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
+        return with_own(decoder_output, "loc", "log_scale", self.log_scale)

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import LEAST_LOG_SCALE, PLANES, conditional_means
+from vaekern._modules.outputs import DecoderOutput, single, with_own
+from vaekern._modules.state import hold
 from vaekern._ops.call import Call
 from vaekern.functional.images import (
     discretized_logistic_call,
     logistic_mixture_log_likelihood,
 )
-from vaekern.likelihoods._base import DecoderOutput, Likelihood, hold, single, spread
+from vaekern.likelihoods._base import Likelihood, spread
 from vaekern.likelihoods._draws import wide
 
 #: Beyond them the distribution is a point, or nothing within [-1, 1] is left of it.
@@ -29,8 +31,9 @@ class DiscretizedLogisticLikelihood(Likelihood):
 
     Args:
         log_scale: the logarithm of the scale where the decoder gives none: a number, or a tensor
-            that broadcasts as ``logvar`` does in :func:`vaekern.gaussian_log_likelihood`.
-        learned: make ``log_scale`` a parameter.
+            that broadcasts as ``logvar`` does in :func:`vaekern.gaussian_log_likelihood`. A
+            ``Parameter`` is trained with the module; another tensor is copied, to a buffer.
+        learned: make a parameter of a copy of ``log_scale``.
     """
 
     def __init__(self, log_scale: Tensor | float = 0.0, *, learned: bool = False) -> None:
@@ -56,10 +59,7 @@ class DiscretizedLogisticLikelihood(Likelihood):
         return sample_levels(wide(loc), scale, generator).to(loc.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
-        if isinstance(decoder_output, Tensor):
-            return decoder_output, self.log_scale
-        loc, log_scale = decoder_output
-        return loc, log_scale
+        return with_own(decoder_output, "loc", "log_scale", self.log_scale)
 
 
 class LogisticMixtureLikelihood(Likelihood):
@@ -68,12 +68,14 @@ class LogisticMixtureLikelihood(Likelihood):
     levels rescaled to [-1, 1], [B, 3, *pixels]."""
 
     def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
-        return logistic_mixture_log_likelihood(single(decoder_output), x, batch_dims=batch_dims)
+        return logistic_mixture_log_likelihood(
+            single(decoder_output, "mixture parameters"), x, batch_dims=batch_dims
+        )
 
     def masked_log_prob(
         self, decoder_output: DecoderOutput, x: Tensor, mask: Tensor, *, batch_dims: int = 1
     ) -> Tensor:
-        params = single(decoder_output)
+        params = single(decoder_output, "mixture parameters")
         return logistic_mixture_log_likelihood(params, x, mask=mask, batch_dims=batch_dims)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
@@ -104,7 +106,7 @@ class LogisticMixtureLikelihood(Likelihood):
 
 def _components(decoder_output: DecoderOutput) -> Tensor:
     """[B, 10, K, *pixels], at least in float32."""
-    params = single(decoder_output)
+    params = single(decoder_output, "mixture parameters")
     return params.to(accumulation_dtype((params,))).unflatten(1, (PLANES, -1))
 
 

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from vaekern._backends.plain import widen
 from vaekern._checks import check_device, check_float, check_like, check_target
+from vaekern._modules.outputs import DecoderOutput
 from vaekern._ops.call import Call, Clamp, run
 from vaekern.functional.gaussian import gaussian_call, reparameterize
 from vaekern.functional.squared_error import squared_error
-from vaekern.likelihoods._base import DecoderOutput, Likelihood
+from vaekern.likelihoods._base import Likelihood
 from vaekern.likelihoods._draws import stored
 
 

@@ -8,7 +8,9 @@ from torch import Tensor
 from vaekern._backends.plain import per_datapoint
 from vaekern._checks import check_float, check_like, number_or_scalar
 from vaekern._ops.call import Call, Clamp, run
+from vaekern._validation import checks, switch
 from vaekern.functional.gaussian import gaussian_kl, kl_call
+from vaekern.posteriors.base import AnyPrior, Posterior
 
 _OVER = ("dimension", "group", "sample", "batch")
 
@@ -114,14 +116,62 @@ def balanced_kl(
 
 def floored_kl(whole: Call, free_bits: Tensor | float, over: str, weights: Tensor | None) -> Tensor:
     """:func:`free_bits_kl` of the divergence that ``whole`` would compute."""
-    if over not in _OVER:
-        raise ValueError(f"free bits over: expected one of {_OVER}, got {over!r}")
-    floor = number_or_scalar("free_bits", free_bits)
+    check_over(over)
     batch_dims, dims = whole.attributes[0], whole.inputs[0].dim()
     part_dims = {"dimension": dims, "group": min(batch_dims + 1, dims)}
     kl = run(with_batch_dims(whole, part_dims.get(over, batch_dims)))
+    return floored(kl, free_bits, over, weights, batch_dims)
+
+
+def check_over(over: str) -> None:
+    if over not in _OVER:
+        raise ValueError(f"free_bits_over: expected one of {_OVER}, got {over!r}")
+
+
+def floored(
+    kl: Tensor, free_bits: Tensor | float, over: str, weights: Tensor | None, batch_dims: int
+) -> Tensor:
+    """Parts of a divergence [*batch, *parts], or those in whose place the floor is, summed."""
+    floor = number_or_scalar("free_bits", free_bits)
     compared = kl if over == "sample" else _batch_mean(kl, weights, batch_dims)
     return per_datapoint(torch.where(compared < floor, floor, kl), batch_dims)
+
+
+def regularised_kl(
+    posterior: Posterior,
+    prior: AnyPrior,
+    kl: Tensor,
+    free_bits: Tensor | float | None,
+    over: str,
+    capacity: Tensor | float | None,
+    weights: Tensor | None,
+) -> Tensor:
+    """What a loss contains in the place of ``kl``, that of each datapoint of a model [B].
+
+    Raises:
+        ValueError: both or neither of free bits and capacity are given, ``over`` is unknown, or
+            there is no divergence of each part.
+    """
+    check_one_of_them(free_bits, capacity)
+    if capacity is not None:
+        return (kl - number_or_scalar("capacity", capacity)).abs()
+    assert free_bits is not None
+    check_over(over)
+    if over in ("sample", "batch"):
+        return floored(kl, free_bits, over, weights, batch_dims=1)
+    call = posterior.kl_call(prior)
+    if call is None:
+        to = "N(0, I)" if prior is None else type(prior).__name__
+        raise ValueError(
+            f"free_bits_over: expected 'sample' or 'batch' for KL({type(posterior).__name__} || "
+            f"{to}), which is no sum over independent elements, got {over!r}"
+        )
+    return floored_kl(call, free_bits, over, weights)
+
+
+def check_one_of_them(free_bits: object, capacity: object) -> None:
+    if free_bits is not None and capacity is not None:
+        raise ValueError("free_bits and capacity: expected at most one of them")
 
 
 def with_batch_dims(call: Call, batch_dims: int) -> Call:
@@ -136,6 +186,8 @@ def check_weights(weights: Tensor | None, name: str, tensor: Tensor, batch_dims:
     check_float("weights", weights)
     datapoints = tensor.new_empty((), dtype=torch.float32).expand(tensor.shape[:batch_dims])
     check_like("weights", weights, f"the datapoints of {name}", datapoints)
+    if switch.enabled:
+        checks.check("weights", checks.Values({"weights": weights}))
 
 
 def _batch_mean(kl: Tensor, weights: Tensor | None, batch_dims: int) -> Tensor:

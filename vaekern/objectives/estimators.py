@@ -12,16 +12,19 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import Function
 from torch.utils.checkpoint import checkpoint
 
 from vaekern._checks import check_float
+from vaekern._modules.outputs import Condition, DecoderOutput, as_arguments
 from vaekern._ops.call import Clamp
-from vaekern.likelihoods import DecoderOutput, Likelihood
+from vaekern._torch import transforms_active
+from vaekern.likelihoods import Likelihood
+from vaekern.likelihoods._base import log_prob_of
+from vaekern.objectives._doubly_reparameterized import DoublyReparameterized
 from vaekern.objectives.bounds import importance_weighted_bound
 from vaekern.posteriors import DiagonalGaussian, Posterior
 from vaekern.posteriors._linear import standard_log_prob
-from vaekern.posteriors.base import Prior, log_prior
+from vaekern.posteriors.base import AnyPrior, log_prior
 
 _ESTIMATORS = ("iwae", "stl", "dreg")
 
@@ -33,9 +36,10 @@ class Model(Protocol):
 
     decoder: nn.Module
     likelihood: Likelihood
-    prior: Prior | None
 
-    def infer(self, x: Tensor) -> Posterior: ...
+    def infer(self, x: Tensor, condition: Condition = None) -> Posterior: ...
+
+    def prior_given(self, condition: Condition = None) -> AnyPrior: ...
 
 
 def log_weights(
@@ -148,7 +152,7 @@ def posterior_log_weights(
         without_gradients = samples.detach()
         z = samples.rsample(eps, seed, generator)
         if estimator == "dreg":
-            z, nothing = _DoublyReparameterized.apply(z, samples.batch_dims)
+            z, nothing = DoublyReparameterized.apply(z, samples.batch_dims, 0)
         log_posterior = without_gradients.log_prob(z)
     log_p = _in_chunks(log_joint, z.to(posterior.tensors[0].dtype), chunk_size)
     if log_p.shape != log_posterior.shape:
@@ -160,35 +164,19 @@ def posterior_log_weights(
     return weights if nothing is None else weights + nothing
 
 
-class _DoublyReparameterized(Function):
-    """z, and a zero for each sample, to be added to its log-weight.
-
-    The gradient of that zero is the one that arrives at the log-weight: the normalised weight of
-    the bound, times what arrives at the bound, which is therefore the sum over samples. The
-    gradient of z, which has that factor already, is multiplied by the normalised weight again.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, batch_dims: int) -> tuple[Tensor, Tensor]:
-        return z.view_as(z), z.new_zeros(z.shape[:batch_dims])
-
-    @staticmethod
-    def backward(ctx: Any, g_z: Tensor, g_zero: Tensor) -> tuple[Tensor, None]:
-        total = g_zero.sum(0)
-        weights = g_zero / torch.where(total == 0, 1.0, total)
-        return g_z * weights.reshape(*weights.shape, *(1,) * (g_z.dim() - weights.dim())), None
-
-
 def _in_chunks(log_joint: LogJoint, z: Tensor, chunk_size: int | None) -> Tensor:
     if chunk_size is None or chunk_size >= z.shape[0]:
         return log_joint(z)
     chunks = z.split(chunk_size)
-    if not torch.is_grad_enabled():
+    # torch.func has no checkpoints: what they would spare is held there.
+    if not torch.is_grad_enabled() or transforms_active():
         return torch.cat([log_joint(chunk) for chunk in chunks])
     return torch.cat([checkpoint(log_joint, chunk, use_reentrant=False) for chunk in chunks])
 
 
-def model_log_weights(model: Model, x: Tensor, num_samples: int = 1, **options: Any) -> Tensor:
+def model_log_weights(
+    model: Model, x: Tensor, num_samples: int = 1, *, condition: Condition = None, **options: Any
+) -> Tensor:
     r""":func:`log_weights` of a :class:`vaekern.VAE`: log p(x | z) + log p(z) - log q(z | x).
 
     The decoder gets the samples of all datapoints as one batch [K * B, *latent]; x is not repeated.
@@ -197,6 +185,7 @@ def model_log_weights(model: Model, x: Tensor, num_samples: int = 1, **options: 
         model: the model.
         x: data [B, ...].
         num_samples: K.
+        condition: what the model is told beside x, see :class:`vaekern.VAE`.
         options: ``estimator``, ``chunk_size``, ``eps``, ``seed``, ``generator`` of
             :func:`log_weights`.
 
@@ -204,18 +193,23 @@ def model_log_weights(model: Model, x: Tensor, num_samples: int = 1, **options: 
         The log-weights [K, B].
     """
 
-    return posterior_log_weights(log_joint_of(model, x), model.infer(x), num_samples, **options)
+    log_joint = log_joint_of(model, x, condition)
+    return posterior_log_weights(log_joint, model.infer(x, condition), num_samples, **options)
 
 
-def log_joint_of(model: Model, x: Tensor) -> LogJoint:
+def log_joint_of(model: Model, x: Tensor, condition: Condition = None) -> LogJoint:
     """log p(x | z) + log p(z) [k, B] of samples z [k, B, *latent]."""
+    told, prior = as_arguments(condition), model.prior_given(condition)
 
     def log_joint(z: Tensor) -> Tensor:
         k = z.shape[0]
-        decoder_output = _per_sample(model.decoder(z.flatten(0, 1)), k)
-        repeated = x.expand(k, *x.shape)
-        log_likelihood = model.likelihood.log_prob(decoder_output, repeated, batch_dims=2)
-        return log_likelihood + log_prior(model.prior, z, batch_dims=2)
+        repeated = [t.expand(k, *t.shape).flatten(0, 1) for t in told]
+        decoder_output = _per_sample(model.decoder(z.flatten(0, 1), *repeated), k)
+        log_likelihood = log_prob_of(
+            model.likelihood, decoder_output, x.expand(k, *x.shape), batch_dims=2
+        )
+        of_samples = prior.expand(k) if isinstance(prior, Posterior) else prior
+        return log_likelihood + log_prior(of_samples, z, batch_dims=2)
 
     return log_joint
 
@@ -226,7 +220,13 @@ def standard_normal_log_density(z: Tensor, *, batch_dims: int = 1) -> Tensor:
 
 
 def importance_weighted(
-    model: Model, x: Tensor, num_samples: int, *, estimator: str = "iwae", **options: Any
+    model: Model,
+    x: Tensor,
+    num_samples: int,
+    *,
+    condition: Condition = None,
+    estimator: str = "iwae",
+    **options: Any,
 ) -> Tensor:
     r"""The importance-weighted bound of a :class:`vaekern.VAE`, per datapoint in nats.
 
@@ -238,6 +238,7 @@ def importance_weighted(
         model: the model; its ``beta`` has no part in this bound.
         x: data [B, ...].
         num_samples: K.
+        condition: what the model is told beside x, see :class:`vaekern.VAE`.
         estimator: of the encoder's gradient: ``"iwae"``, ``"stl"`` or ``"dreg"``, see
             :func:`log_weights`.
         options: ``chunk_size``, ``eps``, ``seed``, ``generator`` of :func:`log_weights`.
@@ -245,7 +246,8 @@ def importance_weighted(
     Returns:
         The bound [B].
     """
-    weights = model_log_weights(model, x, num_samples, estimator=estimator, **options)
+    options |= {"condition": condition, "estimator": estimator}
+    weights = model_log_weights(model, x, num_samples, **options)
     return importance_weighted_bound(weights)
 
 
@@ -254,6 +256,7 @@ def monte_carlo_elbo(
     x: Tensor,
     num_samples: int = 1,
     *,
+    condition: Condition = None,
     stick_the_landing: bool = False,
     **options: Any,
 ) -> Tensor:
@@ -268,6 +271,7 @@ def monte_carlo_elbo(
         model: the model; its ``beta`` has no part in this bound.
         x: data [B, ...].
         num_samples: K.
+        condition: what the model is told beside x, see :class:`vaekern.VAE`.
         stick_the_landing: leave the score of q out of the encoder's gradient (Roeder et al. 2017,
             section 3), which is still unbiased.
         options: ``chunk_size``, ``eps``, ``seed``, ``generator`` of :func:`log_weights`.
@@ -275,8 +279,8 @@ def monte_carlo_elbo(
     Returns:
         The estimate [B].
     """
-    estimator = "stl" if stick_the_landing else "iwae"
-    return model_log_weights(model, x, num_samples, estimator=estimator, **options).mean(0)
+    options |= {"condition": condition, "estimator": "stl" if stick_the_landing else "iwae"}
+    return model_log_weights(model, x, num_samples, **options).mean(0)
 
 
 def _per_sample(decoder_output: DecoderOutput, k: int) -> Any:

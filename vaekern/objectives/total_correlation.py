@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import deviations, inverse_std, log_variance
@@ -69,7 +68,6 @@ def decomposed_kl(
 
     Returns:
         The three parts, each of the shape ``z.shape[:batch_dims]``; float32 for half precision.
-        They can be differentiated once.
 
     Raises:
         ValueError: shapes or devices differ, or a number is below 1.
@@ -103,21 +101,38 @@ class _LogSumDensities(Function):
     dimensions are large, and log sum_k q_ikd [B, D]."""
 
     @staticmethod
-    def forward(
-        ctx: Any, z: Tensor, mu: Tensor, v: Tensor, chunk_size: int
-    ) -> tuple[Tensor, Tensor]:
+    def forward(z: Tensor, mu: Tensor, v: Tensor, chunk_size: int) -> tuple[Tensor, Tensor]:
         joint = z.new_full(z.shape[:1], -math.inf, dtype=torch.float64)
         marginals = torch.full_like(z, -math.inf)
         for m, w in zip(mu.split(chunk_size), v.split(chunk_size), strict=True):
             _, _, log_q = _log_densities(z, m, w)
             joint = torch.logaddexp(joint, log_q.sum(2, dtype=joint.dtype).logsumexp(1))
             marginals = torch.logaddexp(marginals, log_q.logsumexp(1))
-        ctx.chunk_size = chunk_size
-        ctx.save_for_backward(z, mu, v, joint, marginals)
         return joint, marginals
 
     @staticmethod
-    @once_differentiable
+    def setup_context(ctx: Any, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
+        *tensors, ctx.chunk_size = inputs
+        ctx.save_for_backward(*tensors, *output)
+
+    @staticmethod
+    def vmap(
+        info: Any, in_dims: Any, *inputs: Any
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        """One after the other: each takes the memory that there is for one."""
+        found = [
+            _LogSumDensities.apply(
+                *[
+                    value if dim is None else value.select(dim, k)
+                    for value, dim in zip(inputs, in_dims, strict=True)
+                ]
+            )
+            for k in range(info.batch_size)
+        ]
+        joint, marginals = zip(*found, strict=True)
+        return (torch.stack(joint), torch.stack(marginals)), (0, 0)
+
+    @staticmethod
     def backward(ctx: Any, g_joint: Tensor, g_marginals: Tensor) -> Any:
         z, mu, v, joint, marginals = ctx.saved_tensors
         d_z, d_mu, d_v = torch.zeros_like(z), [], []
@@ -125,12 +140,12 @@ class _LogSumDensities(Function):
             deviation, inverse, log_q = _log_densities(z, m, w)
             share = torch.exp(log_q.sum(2, dtype=joint.dtype) - joint[:, None]) * g_joint[:, None]
             d_log_q = torch.exp(log_q - marginals[:, None]) * g_marginals[:, None]
-            d_log_q += share[..., None].to(z.dtype)
+            d_log_q = d_log_q + share[..., None].to(z.dtype)
             # What has no share has no gradient, however far off; nor has the middle of the peak.
             deviation = torch.where(d_log_q == 0, 0.0, deviation)
             pull = d_log_q * deviation
             d_m = pull * torch.where(pull == 0, 0.0, inverse)
-            d_z -= d_m.sum(1)
+            d_z = d_z - d_m.sum(1)  # not in place: vmap may run over one of them alone
             d_mu.append(d_m.sum(0))
             d_v.append(0.5 * (pull * deviation - d_log_q).sum(0))
         return d_z, torch.cat(d_mu), torch.cat(d_v), None

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from vaekern._checks import check_number
 
 
 class KLWarmup(nn.Module):
@@ -17,16 +22,18 @@ class KLWarmup(nn.Module):
     ``beta`` is a 0-d tensor that :meth:`step` writes to, so that compiled code and captured graphs
     read the new value without being made again. It is state, saved by ``state_dict``.
 
-    Give ``beta`` to :func:`vaekern.elbo_loss` or :class:`vaekern.VAE` once the module is on its
-    device, and call :meth:`step` after the backward pass, which may read ``beta`` too.
+    Give the module to :class:`vaekern.VAE`, or ``beta`` to it or to :func:`vaekern.elbo_loss`: the
+    tensor stays the same one when the module is moved or cast. Call :meth:`step` after the backward
+    pass, which may read ``beta`` too.
 
     Args:
         ramp_steps: how many steps the growth takes.
         period: the length of a cycle in steps; without one, there is no second ramp.
-        start, stop: the weight before and after the growth.
+        start, stop: the weight before and after the growth, any numbers.
 
     Raises:
         ValueError: ``ramp_steps`` is below 1, or ``period`` below ``ramp_steps``.
+        TypeError: an argument is no number.
     """
 
     beta: Tensor
@@ -41,6 +48,9 @@ class KLWarmup(nn.Module):
         stop: float = 1.0,
     ) -> None:
         super().__init__()
+        start, stop = check_number("start", start), check_number("stop", stop)
+        check_number("ramp_steps", ramp_steps)
+        check_number("period", ramp_steps if period is None else period)
         if ramp_steps < 1:
             raise ValueError(f"ramp_steps: expected at least 1, got {ramp_steps}")
         if period is not None and period < ramp_steps:
@@ -61,8 +71,23 @@ class KLWarmup(nn.Module):
         """``beta``."""
         return self.beta
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> KLWarmup:
+        # torch would put another buffer in the place of beta: whoever was handed it would keep one
+        # that no step writes to.
+        handed_out = self.beta
+        super()._apply(fn, *args, **kwargs)
+        if self.beta is not handed_out and _same_kind(handed_out, self.beta):
+            handed_out.data = self.beta
+            self.beta = handed_out
+        return self
+
     def extra_repr(self) -> str:
         return (
             f"ramp_steps={self.ramp_steps}, period={self.period}, "
             f"start={self.start}, stop={self.stop}"
         )
+
+
+def _same_kind(old: Tensor, new: Tensor) -> bool:
+    """Whether one may have the other's memory: not where it goes to, or comes from, ``meta``."""
+    return old.is_meta == new.is_meta and type(old) is type(new)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from vaekern._backends.launch import accumulation_dtype
+from vaekern._checks import check_per_datapoint
+from vaekern._modules.state import described_state
+from vaekern._ops.call import Call
+from vaekern._torch import register_pytree
 from vaekern.posteriors._linear import standard_log_prob
 
 if TYPE_CHECKING:
@@ -42,6 +46,9 @@ class Prior(nn.Module):
         posteriors to it are then computed in closed form."""
         return None
 
+    def extra_repr(self) -> str:
+        return described_state(self)
+
 
 class Posterior:
     """Distributions q(z | x) over latents [*batch, *latent], one for each datapoint of a batch.
@@ -57,6 +64,16 @@ class Posterior:
     def __init__(self, batch_dims: int) -> None:
         self.batch_dims = batch_dims
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        register_pytree(
+            cls,
+            _flatten,
+            lambda values, rest: _unflatten(cls, values, rest),
+            name=f"{cls.__module__}.{cls.__qualname__}",
+            keys=lambda rest: [key for key, _ in rest[0]],
+        )
+
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """Its tensors, the first of which has a number for each latent element."""
@@ -66,6 +83,35 @@ class Posterior:
     def location(self) -> Tensor:
         """A representative z [*batch, *latent]: the mean, unless the class says otherwise."""
         return self.tensors[0]
+
+    @property
+    def mean(self) -> Tensor:
+        """[*batch, *latent].
+
+        Raises:
+            NotImplementedError: it is not known in closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no mean in closed form: draw samples")
+
+    @property
+    def mode(self) -> Tensor:
+        """The likeliest z [*batch, *latent].
+
+        Raises:
+            NotImplementedError: it is not known in closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no mode in closed form")
+
+    @property
+    def stddev(self) -> Tensor:
+        """Of each element on its own [*batch, *latent]; float32 for half precision.
+
+        Raises:
+            NotImplementedError: it is not known in closed form.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no stddev in closed form: draw samples"
+        )
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -83,6 +129,16 @@ class Posterior:
             eps, seed, generator: the noise, as in :func:`vaekern.reparameterize`.
         """
         raise NotImplementedError
+
+    @torch.no_grad()
+    def sample(
+        self,
+        eps: Tensor | None = None,
+        seed: int | Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """:meth:`rsample` without a gradient."""
+        return self.rsample(eps, seed, generator)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log q(z | x) per datapoint, in nats. Gives gradients to z and the parameters.
@@ -109,6 +165,11 @@ class Posterior:
             NotImplementedError: there is no closed form.
         """
         raise NotImplementedError(f"{type(self).__name__} has no entropy in closed form")
+
+    def kl_call(self, prior: AnyPrior) -> Call | None:
+        """The operation that computes :meth:`closed_form_kl` as a sum over independent elements,
+        if there is one."""
+        return None
 
     def closed_form_kl(self, prior: AnyPrior) -> Tensor | None:
         """KL(q || prior) per datapoint, None where there is no formula for it."""
@@ -146,12 +207,22 @@ class Posterior:
         if kl is not None:
             return self.rsample(eps, seed, generator), kl
         z, log_posterior = self.widen().sample_with_log_prob(eps, seed, generator)
+        batch = z.shape[: self.batch_dims]
+        check_per_datapoint(f"log_prob of {type(self).__name__}", log_posterior, batch)
         kl = log_posterior - log_prior(prior, z, self.batch_dims)
         return z.to(self.tensors[0].dtype), kl
 
     def diagonal(self) -> Diagonal | None:
         """Its parameters as a Gaussian of independent elements, if it is one."""
         return None
+
+    def __repr__(self) -> str:
+        own = [
+            f"{name}={tuple(value.shape) if isinstance(value, Tensor) else repr(value)}"
+            for name, value in vars(self).items()
+            if name[0] != "_"
+        ]
+        return f"{type(self).__name__}({', '.join(own)})"
 
     # --- the same posteriors, otherwise arranged -------------------------------------------------
 
@@ -178,6 +249,40 @@ class Posterior:
 AnyPrior: TypeAlias = Prior | Posterior | None
 
 
+def _flatten(posterior: Posterior) -> tuple[list[Any], Any]:
+    """Its tensors and posteriors; their names and numbers of dimensions, and all else it has."""
+    own = dict(vars(posterior))
+    # Once put together it knows them by name: torch does so with placeholders, too.
+    names = own.pop("_parts", None) or [
+        name for name, value in own.items() if isinstance(value, (Tensor, Posterior))
+    ]
+    values = [own.pop(name) for name in names]
+    dims = [value.dim() if isinstance(value, Tensor) else None for value in values]
+    return values, (tuple(zip(names, dims, strict=True)), tuple(own.items()))
+
+
+def _unflatten(kind: type[Posterior], values: Iterable[Any], rest: Any) -> Posterior:
+    """With dimensions that were added in front, as vmap does to its results, as batch ones."""
+    posterior = kind.__new__(kind)
+    named, others = rest
+    own = vars(posterior)
+    own.update(others)
+    own["_parts"] = tuple(name for name, _ in named)
+    own.update(zip(own["_parts"], values, strict=True))
+    own["batch_dims"] += _added_dims(own, named)
+    return posterior
+
+
+def _added_dims(own: dict[str, Any], named: Any) -> int:
+    for name, dims in named:
+        value = own[name]
+        if isinstance(value, Tensor):
+            return max(0, value.dim() - dims) if dims is not None else 0
+        if isinstance(value, Posterior):
+            return value.batch_dims - own["batch_dims"]
+    return 0
+
+
 def made_of(family: Callable[..., Posterior], output: Tensor | Sequence[Tensor]) -> Posterior:
     """The posterior of an encoder's output, one tensor or several."""
     return family(output) if isinstance(output, Tensor) else family(*output)
@@ -188,8 +293,11 @@ def log_prior(prior: AnyPrior, z: Tensor, batch_dims: int) -> Tensor:
     if prior is None:
         return standard_log_prob(z, batch_dims=batch_dims)
     if isinstance(prior, Posterior):
-        return prior.log_prob(z)
-    return prior.log_prob(z, batch_dims=batch_dims)
+        log_prob = prior.log_prob(z)
+    else:
+        log_prob = prior.log_prob(z, batch_dims=batch_dims)
+    check_per_datapoint(f"log_prob of {type(prior).__name__}", log_prob, z.shape[:batch_dims])
+    return log_prob
 
 
 def diagonal_prior(prior: AnyPrior) -> Diagonal | None:

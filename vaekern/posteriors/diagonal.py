@@ -11,8 +11,13 @@ from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import log_std, log_variance, per_datapoint, std
-from vaekern._ops.call import Clamp, clamp_logvar
-from vaekern.functional import gaussian_kl, gaussian_log_likelihood, reparameterize, sample_with_kl
+from vaekern._ops.call import Call, Clamp, clamp_logvar, run
+from vaekern.functional.gaussian import (
+    gaussian_log_likelihood,
+    kl_call,
+    reparameterize,
+    sample_with_kl,
+)
 from vaekern.posteriors.base import AnyPrior, Diagonal, Posterior, diagonal_prior
 from vaekern.posteriors.cholesky import positive
 
@@ -59,6 +64,17 @@ class DiagonalGaussian(Posterior):
     def tensors(self) -> tuple[Tensor, ...]:
         return self.mu, self.logvar
 
+    @property
+    def mean(self) -> Tensor:
+        return self.mu
+
+    mode = mean
+
+    @property
+    def stddev(self) -> Tensor:
+        s = clamp_logvar(self.logvar, self.scale, self.logvar_clamp)
+        return std(s.to(accumulation_dtype((s,))), self.scale)
+
     def rsample(
         self,
         eps: Tensor | None = None,
@@ -77,10 +93,14 @@ class DiagonalGaussian(Posterior):
         return per_datapoint(elements, self.batch_dims)
 
     def closed_form_kl(self, prior: AnyPrior) -> Tensor | None:
+        call = self.kl_call(prior)
+        return None if call is None else run(call)
+
+    def kl_call(self, prior: AnyPrior) -> Call | None:
         to = diagonal_prior(prior)
         if to is None:
             return None
-        return gaussian_kl(self.mu, self.logvar, *self._in_own_scale(to), **self._options())
+        return kl_call(self.mu, self.logvar, *self._in_own_scale(to), **self._options())
 
     def sample_with_kl(
         self,

@@ -57,6 +57,17 @@ class FullGaussian(Posterior):
     def tensors(self) -> tuple[Tensor, ...]:
         return self.mu, self.tril
 
+    @property
+    def mean(self) -> Tensor:
+        return self.mu
+
+    mode = mean
+
+    @property
+    def stddev(self) -> Tensor:
+        wide = self.tril.to(accumulation_dtype(self.tensors))
+        return torch.linalg.vector_norm(torch.tril(wide), dim=-1)
+
     def rsample(
         self,
         eps: Tensor | None = None,

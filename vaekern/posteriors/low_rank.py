@@ -88,6 +88,18 @@ class LowRankGaussian(Posterior):
     def tensors(self) -> tuple[Tensor, ...]:
         return self.mu, self.factor, self.logvar
 
+    @property
+    def mean(self) -> Tensor:
+        return self.mu
+
+    mode = mean
+
+    @property
+    def stddev(self) -> Tensor:
+        wide = accumulation_dtype(self.tensors)
+        of_diagonal = std(self.logvar.to(wide), self.scale)
+        return torch.hypot(of_diagonal, torch.linalg.vector_norm(self.factor.to(wide), dim=-1))
+
     def rsample(
         self,
         eps: Tensor | None = None,

@@ -92,6 +92,7 @@ class Transformed(Posterior):
                 log_det = step.log_abs_det_jacobian(y, z)
             else:
                 z, log_det = step(y, self.context)
+            _check_log_det(step, log_det, y, self.batch_dims)
             total = total + per_datapoint(log_det.to(wide), self.batch_dims)
             y = z
         return y, total
@@ -106,3 +107,12 @@ class Transformed(Posterior):
     def widen(self) -> Transformed:
         """As it is: the steps compute in a dtype of their own."""
         return self
+
+
+def _check_log_det(step: Step, log_det: Tensor, y: Tensor, batch_dims: int) -> None:
+    """One for each datapoint, at least: others might broadcast."""
+    if log_det.shape[:batch_dims] != y.shape[:batch_dims]:
+        raise ValueError(
+            f"{type(step).__name__}: expected log|det| for each datapoint, "
+            f"{tuple(y.shape[:batch_dims])}, got shape {tuple(log_det.shape)}"
+        )

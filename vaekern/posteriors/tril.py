@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import broadcastable, check_batch_dims, check_device, check_float
+from vaekern._validation import checks, switch
 from vaekern.functional import gaussian_kl
 from vaekern.posteriors._linear import half_squares, standard_noise, times_vector, zeros
 
@@ -137,6 +138,8 @@ def check_tril(mu: Tensor, tril: Tensor, batch_dims: int) -> None:
         )
     check_device("tril", tril, "mu", mu)
     check_vector_batch_dims(batch_dims, mu)
+    if switch.enabled:
+        checks.check("tril", checks.Values({"diagonal of tril": diagonal_of(tril)}))
 
 
 def check_vector_batch_dims(batch_dims: int, mu: Tensor) -> None:

@@ -5,11 +5,13 @@ takes part.
 """
 
 from vaekern.posteriors.base import Prior
-from vaekern.priors.gaussian import ConditionalGaussian, LearnedGaussian, StandardNormal
+from vaekern.priors.conditional import ConditionalGaussian, ConditionalPrior
+from vaekern.priors.gaussian import LearnedGaussian, StandardNormal
 from vaekern.priors.mixtures import MixtureOfGaussians, VampPrior
 
 __all__ = [
     "ConditionalGaussian",
+    "ConditionalPrior",
     "LearnedGaussian",
     "MixtureOfGaussians",
     "Prior",

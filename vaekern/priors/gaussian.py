@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vaekern._ops.call import Clamp
+from vaekern._checks import check_number
 from vaekern.functional import gaussian_log_likelihood, reparameterize
 from vaekern.posteriors._linear import standard_log_prob
 from vaekern.posteriors.base import Diagonal, Prior
-from vaekern.posteriors.diagonal import DiagonalGaussian
 from vaekern.priors.base import check_latent, check_samples, shape_of
 
 
@@ -48,7 +46,10 @@ class LearnedGaussian(Prior):
 
     Args:
         latent_shape: the shape of one z.
-        mu, logvar: what the parameters begin with, everywhere.
+        mu, logvar: the numbers that the parameters begin with, everywhere.
+
+    Raises:
+        TypeError: one of them is no number.
     """
 
     def __init__(
@@ -56,8 +57,8 @@ class LearnedGaussian(Prior):
     ) -> None:
         super().__init__()
         shape = shape_of(latent_shape)
-        self.mu = nn.Parameter(torch.full(shape, mu))
-        self.logvar = nn.Parameter(torch.full(shape, logvar))
+        self.mu = nn.Parameter(torch.full(shape, check_number("mu", mu)))
+        self.logvar = nn.Parameter(torch.full(shape, check_number("logvar", logvar)))
 
     def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
         check_latent(z, self.mu.shape, batch_dims)
@@ -72,36 +73,3 @@ class LearnedGaussian(Prior):
 
     def diagonal(self) -> Diagonal:
         return Diagonal(self.mu, self.logvar)
-
-
-class ConditionalGaussian(nn.Module):
-    """p(z1 | z2) = N(mu, e^logvar) with (mu, logvar) = network(z2), as hierarchies are made of.
-
-    Called with z2 it gives the distribution of z1, a :class:`vaekern.posteriors.DiagonalGaussian`,
-    to which ``q1.kl(prior(z2))`` is the KL divergence.
-
-    Args:
-        network: a module from z2 [*batch, ...] to the tuple (mu, logvar), both [*batch, *latent].
-        scale: what its second output holds: ``"logvar"``, ``"log_std"`` or ``"std"``.
-        logvar_clamp: bounds for the log-variance.
-    """
-
-    def __init__(
-        self, network: nn.Module, *, scale: str = "logvar", logvar_clamp: Clamp | None = None
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.options: dict[str, Any] = {"scale": scale, "logvar_clamp": logvar_clamp}
-
-    def forward(self, condition: Tensor, *, batch_dims: int = 1) -> DiagonalGaussian:
-        """The distribution of z1 for each z2."""
-        return DiagonalGaussian(*self.network(condition), **self.options, batch_dims=batch_dims)
-
-    def log_prob(self, z: Tensor, condition: Tensor, *, batch_dims: int = 1) -> Tensor:
-        """log p(z1 | z2) per datapoint, in nats."""
-        return self(condition, batch_dims=batch_dims).log_prob(z)
-
-    @torch.no_grad()
-    def sample(self, condition: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """One z1 for each z2. Carries no gradient."""
-        return self(condition).rsample(generator=generator)

@@ -10,9 +10,12 @@ from torch import Tensor, nn
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import log_sum_exp
+from vaekern._checks import check_float, check_module, check_number
+from vaekern._modules.state import own_parameter, refuse_hidden_modules
 from vaekern._ops.call import Clamp
-from vaekern.posteriors.base import Posterior, Prior, made_of
+from vaekern.posteriors.base import Posterior, Prior
 from vaekern.posteriors.diagonal import DiagonalGaussian
+from vaekern.posteriors.encoding import posterior_of_output
 from vaekern.priors.base import check_latent, check_samples, shape_of
 
 
@@ -37,7 +40,7 @@ class MixtureOfGaussians(Prior):
             raise ValueError(f"num_components: expected at least 1, got {num_components}")
         shape = (num_components, *shape_of(latent_shape))
         self.logits = nn.Parameter(torch.zeros(num_components))
-        self.mu = nn.Parameter(spread * torch.randn(shape))
+        self.mu = nn.Parameter(check_number("spread", spread) * torch.randn(shape))
         self.logvar = nn.Parameter(torch.zeros(shape))
 
     def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
@@ -66,13 +69,15 @@ class VampPrior(Prior):
 
     Args:
         encoder: that of the model, with which its parameters are shared.
-        pseudo_inputs: what the u begin with [K, *data], some data for example, floating point.
+        pseudo_inputs: what the u begin with [K, *data], some data for example, floating point: it
+            is copied, unless it is a ``Parameter``, which is then trained itself.
         posterior: from the encoder's outputs to the :class:`vaekern.posteriors.Posterior`, as in
-            :class:`vaekern.VAE`.
+            :class:`vaekern.VAE`, whose ``scale`` and ``logvar_clamp`` it has to have too.
         bounds: clamps the pseudo-inputs, as the paper does to (0, 1).
 
     Raises:
-        ValueError: there is no pseudo-input.
+        ValueError: there is no pseudo-input, or they require a gradient and are no parameter.
+        TypeError: they are no floating-point tensor, or ``encoder`` is no module.
     """
 
     def __init__(
@@ -84,6 +89,9 @@ class VampPrior(Prior):
         bounds: Clamp | None = None,
     ) -> None:
         super().__init__()
+        check_module("encoder", encoder, "from data to a posterior's parameters")
+        check_float("pseudo_inputs", pseudo_inputs)
+        refuse_hidden_modules("posterior", posterior)
         if pseudo_inputs.dim() < 1 or pseudo_inputs.shape[0] < 1:
             raise ValueError(
                 f"pseudo_inputs: expected [K, ...] with K at least 1, "
@@ -91,7 +99,7 @@ class VampPrior(Prior):
             )
         self.encoder = encoder
         self.posterior = posterior
-        self.pseudo_inputs = nn.Parameter(pseudo_inputs.detach().clone())
+        self.pseudo_inputs = own_parameter("pseudo_inputs", pseudo_inputs)
         self.bounds = bounds
 
     def components(self) -> Posterior:
@@ -99,7 +107,7 @@ class VampPrior(Prior):
         u: Tensor = self.pseudo_inputs
         if self.bounds is not None:
             u = u.clamp(*self.bounds)
-        return made_of(self.posterior, self.encoder(u))
+        return posterior_of_output(self.posterior, self.encoder(u))
 
     def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
         """log p(z) per datapoint, in nats. Memory, with Gaussians of independent elements, as of

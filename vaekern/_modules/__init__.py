@@ -1,0 +1,1 @@
+"""What our modules have in common: what networks give them, and what they are handed."""
