@@ -56,9 +56,11 @@ def elbo_loss(
             the likelihood for its dtypes.
         mu, logvar: the posterior's parameters, of one shape, with as many datapoints as ``x``.
             Get gradients.
-        likelihood: ``"bernoulli"``, ``"continuous_bernoulli"``, ``"gaussian"`` (of unit variance
-            unless the decoder emits one), ``"laplace"``, ``"categorical"``, ``"multinomial"``,
-            ``"poisson"``, ``"negative_binomial"``, or a module with
+        likelihood: ``"bernoulli"``, ``"bernoulli_probs"``, ``"continuous_bernoulli"``,
+            ``"gaussian"`` (of unit variance unless the decoder emits one), ``"optimal_gaussian"``,
+            ``"laplace"``, ``"asymmetric_laplace"``, ``"student_t"``, ``"discretized_logistic"``,
+            ``"logistic_mixture"``, ``"categorical"``, ``"multinomial"``, ``"poisson"``,
+            ``"negative_binomial"``, ``"zero_inflated_negative_binomial"``, or a module with
             ``log_prob(decoder_output, x, batch_dims=...)``.
         beta: weight of the KL divergence: a number, or a 0-d tensor (which gets gradients).
         reduction: over datapoints: ``"mean"``, ``"sum"``, or ``"none"`` for one loss each.

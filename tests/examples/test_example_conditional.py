@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("sklearn", reason="the example's packages: pip install '.[examples]'")
 pytest.importorskip("matplotlib", reason="the example's packages: pip install '.[examples]'")
 
-SCRIPT = Path(__file__).parents[1] / "examples" / "conditional.py"
+SCRIPT = Path(__file__).parents[2] / "examples" / "conditional.py"
 
 
 def test_it_draws_digits_by_class(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """The floating-point instructions of the Triton kernels, as Triton hands them to the assembler.
 
 ``python tests/gpu/triton_instructions.py`` compiles every kernel of the list in float32 and
-float64, in its main specialisation, and writes ``triton_instructions.csv`` beside this file. Numbers on the
-command line restrict it to those kernels of the list, and print. No GPU is needed.
+float64, in its main specialisation, and writes ``triton_instructions.csv`` beside this file.
+Numbers on the command line restrict it to those kernels of the list, and print. No GPU is needed.
 
 An fma that is not in ``fma_written`` is the CUDA library's, in its exponential and logarithm of
 float64. The assembler is told not to fuse, and expands divisions and square roots that are rounded

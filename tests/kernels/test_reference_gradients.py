@@ -8,8 +8,10 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from accuracy import RESULTS, Subject, exact, points, table
 from mpmath import mpf
+from operations.accuracy import RESULTS, exact, table
+from operations.description import Subject
+from operations.points import points
 
 import vaekern as vk
 
@@ -23,7 +25,7 @@ def _of_reference(subject: Subject, scale: str) -> dict[str, np.ndarray]:
         )
         for name, x in zip(subject.arguments, points(subject, scale), strict=True)
     }
-    constants = {"scale": scale} if subject.scaled else {}
+    constants = {**subject.constants, **({"scale": scale} if subject.scaled else {})}
     with vk.backend("reference"):
         results = getattr(vk, subject.function)(**tensors, **constants, batch_dims=1)
     results = results if isinstance(results, tuple) else (results,)

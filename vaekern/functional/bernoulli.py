@@ -118,12 +118,7 @@ def bernoulli_probs_log_likelihood(
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported.
     """
-    check_float("probs", probs)
-    check_target("x", x)
-    check_uint8_range(uint8_range, x, WITHIN_UNIT)
-    check_like("x", x, "probs", probs)
-    check_batch_dims(batch_dims, "probs", probs)
-    return run(Call(table.BERNOULLI_PROBS, probs, x, batch_dims, uint8_range).masked(mask))
+    return run(bernoulli_probs_call(probs, x, batch_dims, uint8_range).masked(mask))
 
 
 def bernoulli_call(
@@ -139,3 +134,12 @@ def bernoulli_call(
     check_like("x", x, "logits", logits)
     check_batch_dims(batch_dims, "logits", logits)
     return Call(op, logits, x, batch_dims, uint8_range)
+
+
+def bernoulli_probs_call(probs: Tensor, x: Tensor, batch_dims: int, uint8_range: str) -> Call:
+    check_float("probs", probs)
+    check_target("x", x)
+    check_uint8_range(uint8_range, x, WITHIN_UNIT)
+    check_like("x", x, "probs", probs)
+    check_batch_dims(batch_dims, "probs", probs)
+    return Call(table.BERNOULLI_PROBS, probs, x, batch_dims, uint8_range)

@@ -19,6 +19,9 @@ class Likelihood(nn.Module):
     """The interface. Subclasses that fit a fused operation implement :meth:`call`; others
     override :meth:`log_prob`."""
 
+    #: What the likelihood goes by in ``vk.VAE(likelihood=...)`` and ``vk.elbo_loss``; "" for none.
+    name = ""
+
     #: Whether :meth:`call`, if it gives anything, is what :meth:`log_prob` computes.
     fuses = True
 

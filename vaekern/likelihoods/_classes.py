@@ -15,10 +15,14 @@ from vaekern.functional.classes import (
 from vaekern.likelihoods._base import Likelihood
 from vaekern.likelihoods._draws import stored, wide
 
+__all__ = ["CategoricalLikelihood", "MultinomialLikelihood"]
+
 
 class CategoricalLikelihood(Likelihood):
     """Classes; the decoder emits their logits, in one dimension more than the data have. See
     :func:`vaekern.categorical_log_likelihood`. Probabilities take the place of the mean."""
+
+    name = "categorical"
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         return categorical_call(single(decoder_output), x, batch_dims)
@@ -42,6 +46,8 @@ class MultinomialLikelihood(Likelihood):
         total: how many draws :meth:`mean` and :meth:`sample` stand for.
         coefficient: whether the log-likelihood includes the multinomial coefficient.
     """
+
+    name = "multinomial"
 
     def __init__(self, total: int = 1, *, coefficient: bool = True) -> None:
         super().__init__()

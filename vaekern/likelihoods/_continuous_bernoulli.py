@@ -12,6 +12,8 @@ from vaekern.functional.bernoulli import bernoulli_call
 from vaekern.likelihoods._base import Likelihood
 from vaekern.likelihoods._draws import wide
 
+__all__ = ["ContinuousBernoulliLikelihood"]
+
 
 class ContinuousBernoulliLikelihood(Likelihood):
     """Intensities in [0, 1]; the decoder emits logits. See
@@ -20,6 +22,8 @@ class ContinuousBernoulliLikelihood(Likelihood):
     Args:
         uint8_range: how a uint8 ``x`` is read: ``"unit"`` or ``"binary"``.
     """
+
+    name = "continuous_bernoulli"
 
     def __init__(self, *, uint8_range: str = "unit") -> None:
         super().__init__()

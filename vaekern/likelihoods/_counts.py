@@ -13,9 +13,17 @@ from vaekern.functional.counts import negative_binomial_call, poisson_call, zero
 from vaekern.likelihoods._base import Likelihood, spread
 from vaekern.likelihoods._draws import negative_binomial_counts, poisson_counts, stored, wide
 
+__all__ = [
+    "NegativeBinomialLikelihood",
+    "PoissonLikelihood",
+    "ZeroInflatedNegativeBinomialLikelihood",
+]
+
 
 class PoissonLikelihood(Likelihood):
     """Poisson counts; the decoder emits log-rates. See :func:`vaekern.poisson_log_likelihood`."""
+
+    name = "poisson"
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         return poisson_call(single(decoder_output, "log-rates"), x, batch_dims)
@@ -27,7 +35,7 @@ class PoissonLikelihood(Likelihood):
     def sample(
         self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
     ) -> Tensor:
-        log_rate = single(decoder_output)
+        log_rate = single(decoder_output, "log-rates")
         return stored(poisson_counts(wide(log_rate).exp(), generator), log_rate.dtype)
 
 
@@ -43,6 +51,8 @@ class NegativeBinomialLikelihood(Likelihood):
             module; another tensor is copied, to a buffer.
         learned: make a parameter of a copy of ``log_dispersion``.
     """
+
+    name = "negative_binomial"
 
     def __init__(self, log_dispersion: Tensor | float = 0.0, *, learned: bool = False) -> None:
         super().__init__()
@@ -75,6 +85,8 @@ class ZeroInflatedNegativeBinomialLikelihood(Likelihood):
     Args:
         log_dispersion, learned: those of :class:`NegativeBinomialLikelihood`.
     """
+
+    name = "zero_inflated_negative_binomial"
 
     def __init__(self, log_dispersion: Tensor | float = 0.0, *, learned: bool = False) -> None:
         super().__init__()

@@ -15,6 +15,8 @@ from vaekern.functional.locations import laplace_call
 from vaekern.likelihoods._base import Likelihood, spread
 from vaekern.likelihoods._draws import stored, wide
 
+__all__ = ["BernoulliLikelihood", "GaussianLikelihood", "LaplaceLikelihood"]
+
 
 class BernoulliLikelihood(Likelihood):
     """Bernoulli pixels; the decoder emits logits. See :func:`vaekern.bernoulli_log_likelihood`.
@@ -22,6 +24,8 @@ class BernoulliLikelihood(Likelihood):
     Args:
         uint8_range: how a uint8 ``x`` is read: ``"unit"`` or ``"binary"``.
     """
+
+    name = "bernoulli"
 
     def __init__(self, *, uint8_range: str = "unit") -> None:
         super().__init__()
@@ -57,6 +61,8 @@ class GaussianLikelihood(Likelihood):
         logvar_clamp: bounds for the log-variance.
         uint8_range: how a uint8 ``x`` is read: ``"unit"``, ``"signed"`` or ``"binary"``.
     """
+
+    name = "gaussian"
 
     def __init__(
         self,
@@ -115,6 +121,8 @@ class LaplaceLikelihood(Likelihood):
         learned: make a parameter of a copy of ``log_scale``.
         uint8_range: how a uint8 ``x`` is read: ``"unit"``, ``"signed"`` or ``"binary"``.
     """
+
+    name = "laplace"
 
     def __init__(
         self,

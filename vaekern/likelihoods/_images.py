@@ -19,6 +19,8 @@ from vaekern.functional.images import (
 from vaekern.likelihoods._base import Likelihood, spread
 from vaekern.likelihoods._draws import wide
 
+__all__ = ["DiscretizedLogisticLikelihood", "LogisticMixtureLikelihood"]
+
 #: Beyond them the distribution is a point, or nothing within [-1, 1] is left of it.
 _LEAST_SCALE, _LARGEST_SCALE = 1e-12, 1e30
 
@@ -35,6 +37,8 @@ class DiscretizedLogisticLikelihood(Likelihood):
             ``Parameter`` is trained with the module; another tensor is copied, to a buffer.
         learned: make a parameter of a copy of ``log_scale``.
     """
+
+    name = "discretized_logistic"
 
     def __init__(self, log_scale: Tensor | float = 0.0, *, learned: bool = False) -> None:
         super().__init__()
@@ -66,6 +70,8 @@ class LogisticMixtureLikelihood(Likelihood):
     """Colour images of 256 levels; the decoder emits the parameters of a mixture for each pixel,
     [B, 10 K, *pixels]. See :func:`vaekern.logistic_mixture_log_likelihood`. Means and samples are
     levels rescaled to [-1, 1], [B, 3, *pixels]."""
+
+    name = "logistic_mixture"
 
     def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
         return logistic_mixture_log_likelihood(

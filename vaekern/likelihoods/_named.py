@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from torch import nn
 
 from vaekern._checks import SCALES
+from vaekern.likelihoods import (
+    _asymmetric_laplace,
+    _bernoulli_probs,
+    _classes,
+    _continuous_bernoulli,
+    _counts,
+    _elementwise,
+    _images,
+    _optimal_gaussian,
+    _student_t,
+)
 from vaekern.likelihoods._base import Likelihood
-from vaekern.likelihoods._classes import CategoricalLikelihood, MultinomialLikelihood
-from vaekern.likelihoods._continuous_bernoulli import ContinuousBernoulliLikelihood
-from vaekern.likelihoods._counts import NegativeBinomialLikelihood, PoissonLikelihood
-from vaekern.likelihoods._elementwise import (
-    BernoulliLikelihood,
-    GaussianLikelihood,
-    LaplaceLikelihood,
+from vaekern.likelihoods._elementwise import GaussianLikelihood
+
+_MODULES = (
+    _elementwise,
+    _bernoulli_probs,
+    _continuous_bernoulli,
+    _asymmetric_laplace,
+    _student_t,
+    _optimal_gaussian,
+    _images,
+    _classes,
+    _counts,
 )
 
-#: Likelihoods by name.
-NAMED: dict[str, Callable[[], Likelihood]] = {
-    "bernoulli": BernoulliLikelihood,
-    "continuous_bernoulli": ContinuousBernoulliLikelihood,
-    "gaussian": GaussianLikelihood,
-    "laplace": LaplaceLikelihood,
-    "categorical": CategoricalLikelihood,
-    "multinomial": MultinomialLikelihood,
-    "poisson": PoissonLikelihood,
-    "negative_binomial": NegativeBinomialLikelihood,
+#: Likelihoods by name. Each can be made without arguments.
+NAMED: dict[str, type[Likelihood]] = {
+    kind.name: kind
+    for module in _MODULES
+    for kind in [getattr(module, name) for name in module.__all__]
 }
 
 

@@ -14,6 +14,8 @@ from vaekern.functional.squared_error import squared_error
 from vaekern.likelihoods._base import Likelihood
 from vaekern.likelihoods._draws import stored
 
+__all__ = ["OptimalGaussianLikelihood"]
+
 
 class OptimalGaussianLikelihood(Likelihood):
     r"""Gaussian data of one variance, shared by all elements, that needs no learning: the optimal
@@ -43,6 +45,8 @@ class OptimalGaussianLikelihood(Likelihood):
     Raises:
         ValueError: ``momentum`` is not between 0 and 1.
     """
+
+    name = "optimal_gaussian"
 
     variance: Tensor
     num_batches_tracked: Tensor

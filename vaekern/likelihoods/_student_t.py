@@ -13,6 +13,8 @@ from vaekern.functional.locations import student_t_call
 from vaekern.likelihoods._base import Likelihood, spread
 from vaekern.likelihoods._draws import stored, wide
 
+__all__ = ["StudentTLikelihood"]
+
 
 class StudentTLikelihood(Likelihood):
     """Data with Student's t. See :func:`vaekern.student_t_log_likelihood`.
@@ -29,9 +31,11 @@ class StudentTLikelihood(Likelihood):
         uint8_range: how a uint8 ``x`` is read: ``"unit"``, ``"signed"`` or ``"binary"``.
     """
 
+    name = "student_t"
+
     def __init__(
         self,
-        df: Tensor | float,
+        df: Tensor | float = 4.0,
         log_scale: Tensor | float = 0.0,
         *,
         learned: bool = False,

@@ -47,9 +47,12 @@ class VAE(KnowsLatentShape):
         encoder: a module from x [B, ...] to the tuple (mu, logvar), both [B, *latent], or to what
             ``posterior`` takes.
         decoder: a module from z [B, *latent] to the likelihood's parameters.
-        likelihood: ``"bernoulli"``, ``"continuous_bernoulli"``, ``"gaussian"``, ``"laplace"``,
-            ``"categorical"``, ``"multinomial"``, ``"poisson"``, ``"negative_binomial"``, or a
-            module: see ``vaekern.likelihoods``.
+        likelihood: ``"bernoulli"``, ``"bernoulli_probs"``, ``"continuous_bernoulli"``,
+            ``"gaussian"`` (of unit variance unless the decoder emits one), ``"optimal_gaussian"``,
+            ``"laplace"``, ``"asymmetric_laplace"``, ``"student_t"``, ``"discretized_logistic"``,
+            ``"logistic_mixture"``, ``"categorical"``, ``"multinomial"``, ``"poisson"``,
+            ``"negative_binomial"``, ``"zero_inflated_negative_binomial"``, or a module with
+            ``log_prob(decoder_output, x, batch_dims=...)``; see ``vaekern.likelihoods``.
         beta: weight of the KL divergence in ``loss``: a number, a 0-d tensor, a ``Parameter``, or a
             module without arguments that returns one, as
             :class:`vaekern.objectives.KLWarmup`.

@@ -1,0 +1,44 @@
+"""Binary data of a decoder that ends in a sigmoid."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vaekern._modules.outputs import DecoderOutput, single
+from vaekern._ops.call import Call
+from vaekern.functional.bernoulli import bernoulli_probs_call
+from vaekern.likelihoods._base import Likelihood
+from vaekern.likelihoods._draws import wide
+
+__all__ = ["BernoulliProbsLikelihood"]
+
+
+class BernoulliProbsLikelihood(Likelihood):
+    """Bernoulli pixels; the decoder emits probabilities. See
+    :func:`vaekern.bernoulli_probs_log_likelihood`; one that can emit logits does better with
+    :class:`vaekern.BernoulliLikelihood`.
+
+    Args:
+        uint8_range: how a uint8 ``x`` is read: ``"unit"`` or ``"binary"``.
+    """
+
+    name = "bernoulli_probs"
+
+    def __init__(self, *, uint8_range: str = "unit") -> None:
+        super().__init__()
+        self.uint8_range = uint8_range
+
+    def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
+        probs = single(decoder_output, "probabilities")
+        return bernoulli_probs_call(probs, x, batch_dims, self.uint8_range)
+
+    def mean(self, decoder_output: DecoderOutput) -> Tensor:
+        return single(decoder_output, "probabilities")
+
+    @torch.no_grad()
+    def sample(
+        self, decoder_output: DecoderOutput, generator: torch.Generator | None = None
+    ) -> Tensor:
+        probs = single(decoder_output, "probabilities")
+        return torch.bernoulli(wide(probs), generator=generator).to(probs.dtype)
