@@ -64,6 +64,13 @@ def test_the_page_of_posteriors_and_priors_names_all(package: Any) -> None:
 
 
 def test_the_guide_s_example_is_the_code_of_the_library() -> None:
-    """The module at the end of "How to add a likelihood"."""
+    """Every block of "How to add a likelihood" stands in the file named before it."""
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert inspect.getsource(vk.LaplaceLikelihood) in guide
+    section = guide.partition("## How to add a likelihood")[2].partition("\n## ")[0]
+    blocks = list(re.finditer(r"```(?:cpp|python)\n(.*?)```", section, re.DOTALL))
+    assert len(blocks) >= 8
+    named: list[str] = []
+    for before, block in zip([None, *blocks], blocks, strict=False):
+        said = section[before.end() if before else 0 : block.start()]
+        named = re.findall(r"`((?:csrc|vaekern|tests)/[\w/]+\.\w+)`", said) or named
+        assert any(block[1] in (ROOT / file).read_text(encoding="utf-8") for file in named), named
