@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 import torch
+from operations.arguments import NUMBERS
 from operations.case import Case, label_of
-from operations.every import CASES
+from operations.every import CASES, DESCRIPTIONS, FUNCTIONS
 
 import vaekern as vk
+from vaekern._ops.table import OPS
 
 F32, F64, I64 = torch.float32, torch.float64, torch.int64
 
@@ -22,44 +25,50 @@ def t(*shape: int, dtype: torch.dtype = F32, device: str = "meta") -> torch.Tens
 
 
 MU = (4, 3)
-POSTERIOR = ("reparameterize", "gaussian_kl", "sample_with_kl")
-SAMPLERS = ("reparameterize", "sample_with_kl")
-PRIORED = ("gaussian_kl", "sample_with_kl")
-SCALED = (*POSTERIOR, "gaussian_log_likelihood")
-FIRST_TWO = {
-    **dict.fromkeys(POSTERIOR, ("mu", "logvar")),
-    "bernoulli_log_likelihood": ("logits", "x"),
-    "bernoulli_probs_log_likelihood": ("probs", "x"),
-    "continuous_bernoulli_log_likelihood": ("logits", "x"),
-    "gaussian_log_likelihood": ("mean", "x"),
-    "laplace_log_likelihood": ("loc", "x"),
-    "student_t_log_likelihood": ("loc", "x"),
-    "discretized_logistic_log_likelihood": ("loc", "x"),
-    "poisson_log_likelihood": ("log_rate", "x"),
-    "negative_binomial_log_likelihood": ("log_mean", "x"),
-    "zero_inflated_negative_binomial_log_likelihood": ("log_mean", "x"),
-}
-TARGETS = (
-    "bernoulli_log_likelihood",
-    "bernoulli_probs_log_likelihood",
-    "continuous_bernoulli_log_likelihood",
-    "gaussian_log_likelihood",
-    "laplace_log_likelihood",
-    "student_t_log_likelihood",
-    "discretized_logistic_log_likelihood",
-)
-RANGED = ("gaussian_log_likelihood", "laplace_log_likelihood", "student_t_log_likelihood")
-COUNTED = (
-    "poisson_log_likelihood",
-    "negative_binomial_log_likelihood",
-    "zero_inflated_negative_binomial_log_likelihood",
-)
+
+
+def _parameters(function: str) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(getattr(vk, function)).parameters)
+
+
+def _with(name: str, *, among: Iterable[str]) -> list[str]:
+    return [function for function in among if name in _parameters(function)]
+
+
+def _of_role(*roles: str) -> list[str]:
+    """Functions that have targets drawn so."""
+    return [
+        description.function
+        for op, description in DESCRIPTIONS.items()
+        if op not in ROWS
+        and {a.role for case in description.cases for a in case.arguments if a.name == "x"}
+        & {*roles}
+    ]
+
+
+#: Those of classes have errors of their own, in test_classes.py.
+ROWS = [op.name for op in OPS if op.kept]
+ELEMENTWISE = [function for function in FUNCTIONS if function not in ROWS]
+FIRST_TWO = {function: tuple(_parameters(function))[:2] for function in ELEMENTWISE}
+POSTERIOR = [function for function, (first, _) in FIRST_TWO.items() if first == "mu"]
+SAMPLERS = _with("seed", among=ELEMENTWISE)
+PRIORED = _with("prior_mu", among=ELEMENTWISE)
+SCALED = _with("scale", among=ELEMENTWISE)
+MASKABLE = _with("mask", among=ELEMENTWISE)
+LEVELS = _of_role("levels")
+TARGETS = [*_of_role("float"), *LEVELS]
+COUNTED = _of_role("count", "positive_count")
+RANGED = _with("uint8_range", among=TARGETS)
+#: Those of probabilities.
+UNIT = [function for function in RANGED if FIRST_TWO[function][0] in ("logits", "probs")]
 #: What else a function needs.
 OTHERS = {
-    "student_t_log_likelihood": {"log_scale": 0.0, "df": 3.0},
-    "discretized_logistic_log_likelihood": {"log_scale": 0.0},
-    "negative_binomial_log_likelihood": {"log_dispersion": 0.0},
-    "zero_inflated_negative_binomial_log_likelihood": {"log_dispersion": 0.0, "zero_logits": 0.0},
+    function: {
+        name: NUMBERS[name]
+        for name, parameter in list(_parameters(function).items())[2:]
+        if parameter.default is inspect.Parameter.empty
+    }
+    for function in ELEMENTWISE
 }
 
 Wrong = tuple[str, dict[str, Any], type[Exception], str, str, str]
@@ -93,13 +102,13 @@ def _wrong() -> list[Wrong]:
     for function in TARGETS:
         rows.append((function, {"x": t(*MU, dtype=I64)}, TypeError, "x", "int64", "uint8"))
         rows.append((function, {"x": 0.5}, TypeError, "x", "float", "tensor"))
-    for function in RANGED:
+    for function in [function for function in RANGED if function not in UNIT]:
         signed = {"x": t(*MU, dtype=torch.bool), "uint8_range": "signed"}
         rows += [
             (function, {"uint8_range": "count"}, ValueError, "uint8_range", "'count'", "'signed'"),
             (function, signed, TypeError, "x", "bool", "uint8 or floating point"),
         ]
-    for function in TARGETS[:3]:
+    for function in UNIT:
         rows.append((function, {"uint8_range": "signed"}, ValueError, "uint8_range", "'signed'",
                      "'binary'"))  # fmt: skip
     for function in COUNTED:
@@ -133,7 +142,7 @@ def _wrong() -> list[Wrong]:
     for function in PRIORED:
         for name in ("prior_mu", "prior_logvar"):
             rows += _wrong_broadcast(function, name)
-    for function in (*TARGETS, *COUNTED, "gaussian_kl"):
+    for function in MASKABLE:
         first, one = FIRST_TWO[function][0], t(*MU, dtype=torch.bool)
         rows += [
             (function, {"mask": t(*MU, dtype=torch.uint8)}, TypeError, "mask", "uint8", "bool"),
@@ -143,19 +152,22 @@ def _wrong() -> list[Wrong]:
             (function, {"mask": t(4, 1, dtype=torch.bool, device="cpu")}, ValueError, "mask",
              "cpu", "meta"),
         ]  # fmt: skip
-    rows += _wrong_broadcast("gaussian_log_likelihood", "logvar")
-    rows += _wrong_broadcast("laplace_log_likelihood", "log_scale")
-    discretized = "discretized_logistic_log_likelihood"
-    rows += _wrong_broadcast(discretized, "log_scale")
-    rows += [
-        (discretized, {"x": t(*MU, dtype=torch.bool)}, TypeError, "x", "bool", "uint8"),
-        (discretized, {"x": t(*MU).requires_grad_()}, ValueError, "x", "requires_grad", "levels"),
-    ]
-    for name in ("log_scale", "df"):
-        rows += _wrong_broadcast("student_t_log_likelihood", name)
-    rows += _wrong_broadcast("negative_binomial_log_likelihood", "log_dispersion")
-    for name in ("log_dispersion", "zero_logits"):
-        rows += _wrong_broadcast("zero_inflated_negative_binomial_log_likelihood", name)
+    for function in LEVELS:
+        rows += [
+            (function, {"x": t(*MU, dtype=torch.bool)}, TypeError, "x", "bool", "uint8"),
+            (function, {"x": t(*MU).requires_grad_()}, ValueError, "x", "requires_grad", "levels"),
+        ]
+    for function in ELEMENTWISE:
+        for name, parameter in _parameters(function).items():
+            if parameter.annotation == "Tensor | float":
+                rows += _wrong_broadcast(function, name)
+            if parameter.annotation == "float":  # a share, as a quantile is
+                rows += [
+                    (function, {name: "1"}, TypeError, name, "str", "number"),
+                    (function, {name: t()}, TypeError, name, "Tensor", "number"),
+                    (function, {name: 1.0}, ValueError, name, "1.0", "between 0 and 1"),
+                    (function, {name: -0.5}, ValueError, name, "-0.5", "between 0 and 1"),
+                ]
     return rows
 
 
@@ -187,7 +199,7 @@ def test_errors(
     wanted: str,
 ) -> None:
     first, second = FIRST_TWO[function]
-    arguments = {first: t(*MU), second: t(*MU), **OTHERS.get(function, {}), **instead}
+    arguments = {first: t(*MU), second: t(*MU), **OTHERS[function], **instead}
     with pytest.raises(error) as caught:
         getattr(vk, function)(**arguments)
     message = str(caught.value)

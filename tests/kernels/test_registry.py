@@ -19,7 +19,8 @@ from vaekern._checks import SCALES
 from vaekern._ops import table
 from vaekern._ops.elementwise import DATAPOINT, ELEMENT, Op
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+ROOT = Path(__file__).parents[2]
+OPERATIONS = ROOT / "docs" / "operations.md"
 
 
 def op_name(op: Op) -> str:
@@ -158,6 +159,19 @@ def test_it_is_in_the_table_of_operations(function: str) -> None:
     page = OPERATIONS.read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith("|")]
     assert any(re.search(rf"\b{function}\b", row) for row in rows)
+
+
+@pytest.mark.parametrize("page", ["docs/mathematics.md", "docs/api/functions.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_pages_name_it(function: str, page: str) -> None:
+    assert re.search(rf"\b{function}\b", (ROOT / page).read_text(encoding="utf-8"))
+
+
+@every_op
+def test_the_table_of_triton_s_resources_has_it(op: Op) -> None:
+    """CUDA's names classes of C++: the test that compares it with a build finds what it lacks."""
+    table_ = (ROOT / "tests" / "gpu" / "triton_resources.csv").read_text()
+    assert f"\n{op.name}.value," in table_, "python tests/gpu/triton_resources.py"
 
 
 def test_reference_has_the_public_signatures() -> None:
