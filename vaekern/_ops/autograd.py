@@ -39,11 +39,15 @@ class _Rules(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         op: Operation = ctx.op
+        saved = ctx.saved_tensors
+        quick = op.fast.backward(gradients, saved, ctx.needs_input_grad, ctx.attributes)
+        if quick is not None:
+            return quick
         gradients = gradients[: len(op.results)]
         found: Sequence[Tensor | None] = (None,) * len(op.inputs)
         if any([g is not None for g in gradients]):
             wanted = ctx.needs_input_grad[1 : 1 + len(op.inputs)]
-            *read, mask = ctx.saved_tensors
+            *read, mask = saved
             found = gradients_of_inputs(op, gradients, read, mask, wanted, ctx.attributes)
         return (None, *found, *op.mask_slot(None), *(None,) * len(ctx.attributes))
 
@@ -63,6 +67,10 @@ class Eager(_Rules):
         results = op.execute(*args)
         _Rules.save(ctx, op, args, results)
         return results
+
+
+#: ``Function.apply`` looks for functorch first, and unwraps its dead tensors: none are regular.
+apply_directly: Callable[..., Any] = super(Function, Eager).apply
 
 
 class Functional(_Rules):

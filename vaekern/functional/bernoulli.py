@@ -42,7 +42,8 @@ def bernoulli_log_likelihood(
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported (integer logits, say).
     """
-    return run(bernoulli_call(logits, x, batch_dims).masked(mask))
+    found = table.BERNOULLI.attempt(logits, x, mask, batch_dims)
+    return run(bernoulli_call(logits, x, batch_dims).masked(mask)) if found is None else found
 
 
 def continuous_bernoulli_log_likelihood(
@@ -65,6 +66,9 @@ def continuous_bernoulli_log_likelihood(
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported (integer logits, say).
     """
+    found = table.CONTINUOUS_BERNOULLI.attempt(logits, x, mask, batch_dims)
+    if found is not None:
+        return found
     call = bernoulli_call(logits, x, batch_dims, table.CONTINUOUS_BERNOULLI)
     return run(call.masked(mask))
 
@@ -98,6 +102,9 @@ def bernoulli_probs_log_likelihood(
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported.
     """
+    found = table.BERNOULLI_PROBS.attempt(probs, x, mask, batch_dims)
+    if found is not None:
+        return found
     check_float("probs", probs)
     check_target("x", x)
     check_like("x", x, "probs", probs)

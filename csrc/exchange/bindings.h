@@ -1,0 +1,97 @@
+// The fast path's Python face: plans as functions.
+#pragma once
+
+#include "call.h"
+
+namespace vk::exchange {
+
+constexpr const char* kPlan = "vaekern.plan";
+
+using Entry = py::object (*)(const Plan&, PyObject* const*, Py_ssize_t);
+
+// A function of a plan, without pybind11's search for the types of its arguments. What goes wrong
+// in it is irregular, too, but for errors that Python code called from it raised.
+template <Entry entry>
+PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
+  const auto* plan = static_cast<const Plan*>(PyCapsule_GetPointer(capsule, kPlan));
+  if (plan == nullptr) return nullptr;
+  try {
+    return entry(*plan, args, n).release().ptr();
+  } catch (py::error_already_set& error) {
+    error.restore();
+    return nullptr;
+  } catch (const std::exception&) {
+    PyErr_Clear();
+    Py_RETURN_NONE;
+  }
+}
+
+template <Entry entry>
+PyMethodDef definition(const char* name) {
+  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_entry<entry>)),
+          METH_FASTCALL, nullptr};
+}
+
+inline py::object function_of(const py::capsule& plan, PyMethodDef* definition) {
+  return py::reinterpret_steal<py::object>(PyCFunction_New(definition, plan.ptr()));
+}
+
+// (attempt, value, vjp, backward) of an operation.
+inline py::tuple functions_of_plan(py::object op, py::object apply, py::object draw,
+                                   const std::vector<std::string>& inputs,
+                                   std::vector<bool> by_datapoint, std::vector<int> vjp_inputs,
+                                   bool maskable, py::object uint8_range, const py::dict& kernels,
+                                   py::str backend) {
+  auto plan = std::make_unique<Plan>();
+  plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
+  for (const std::string& name : inputs) plan->inputs.push_back(rule_named(name));
+  plan->by_datapoint = std::move(by_datapoint), plan->vjp_inputs = std::move(vjp_inputs);
+  plan->maskable = maskable;
+  plan->ranged = uint8_range.is_none();
+  if (!plan->ranged && !bytes_range(uint8_range.ptr(), plan->bytes_as)) {
+    throw py::value_error("no such uint8_range");
+  }
+  for (const auto& [scale, numbers] : kernels) {
+    const auto found = numbers.cast<std::vector<int>>();
+    plan->scales.emplace_back(py::str(scale), Kernels{found.at(0), found.at(1), found.at(2)});
+  }
+  plan->backend = std::move(backend);
+  static PyMethodDef definitions[] = {definition<attempt>("attempt"), definition<value>("value"),
+                                      definition<vjp>("vjp"), definition<backward>("backward")};
+  const py::capsule capsule(plan.release(), kPlan,
+                            [](void* plan) { delete static_cast<Plan*>(plan); });
+  return py::make_tuple(
+      function_of(capsule, &definitions[0]), function_of(capsule, &definitions[1]),
+      function_of(capsule, &definitions[2]), function_of(capsule, &definitions[3]));
+}
+
+// Whether torch's table of functions is one that is known here.
+inline bool use_torch(py::object capsule, py::object tensor, py::object parameter,
+                      py::tuple watchers, py::object forward_ad, py::object is_grad_enabled,
+                      py::object is_neg, py::object threads_for) {
+  Torch& torch = Torch::instance();
+  torch.api = api_in(capsule.ptr());
+  torch.tensor = reinterpret_cast<PyTypeObject*>(tensor.release().ptr());
+  torch.parameter = reinterpret_cast<PyTypeObject*>(parameter.release().ptr());
+  torch.watchers = std::move(watchers);
+  torch.forward_ad = std::move(forward_ad);
+  torch.is_grad_enabled = std::move(is_grad_enabled);
+  torch.is_neg = std::move(is_neg);
+  torch.threads_for = std::move(threads_for);
+  torch.enabled = torch.api != nullptr;
+  return torch.enabled;
+}
+
+inline void bind(py::module_& m, RunLaunch run) {
+  run_launch() = run;
+  m.def("use_torch", &use_torch);
+  m.def("functions_of_plan", &functions_of_plan);
+  m.def("allow_fast_path", [](bool allowed) {
+    Torch& torch = Torch::instance();
+    const bool before = torch.enabled;
+    torch.enabled = allowed && torch.api != nullptr;
+    return before;
+  });
+}
+
+}  // namespace vk::exchange
