@@ -140,3 +140,13 @@ def functions_of_plan(
     """``attempt``, ``value``, ``vjp`` and ``backward`` of an operation: see
     ``csrc/exchange/call.h``. ``kernels`` has, by scale, the numbers of ``value``, ``vjp`` and
     ``value_and_vjp``, -1 where there is none."""
+
+def functions_of_loss(
+    likelihood: Callable[..., Any],
+    divergence: Callable[..., Any],
+    owner: object,
+    apply: Callable[..., object],
+    /,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``attempt`` and ``run`` of a loss, of a function of each of its two operations: see
+    ``csrc/exchange/one_pass.h``."""

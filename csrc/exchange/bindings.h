@@ -1,22 +1,32 @@
 // The fast path's Python face: plans as functions.
 #pragma once
 
-#include "call.h"
+#include "one_pass.h"
 
 namespace vk::exchange {
 
-constexpr const char* kPlan = "vaekern.plan";
+template <class Owner>
+using Entry = py::object (*)(const Owner&, PyObject* const*, Py_ssize_t);
 
-using Entry = py::object (*)(const Plan&, PyObject* const*, Py_ssize_t);
+template <class Owner>
+constexpr const char* name_of();
+template <>
+constexpr const char* name_of<Plan>() {
+  return "vaekern.plan";
+}
+template <>
+constexpr const char* name_of<Loss>() {
+  return "vaekern.loss";
+}
 
 // A function of a plan, without pybind11's search for the types of its arguments. What goes wrong
 // in it is irregular, too, but for errors that Python code called from it raised.
-template <Entry entry>
+template <class Owner, Entry<Owner> entry>
 PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
-  const auto* plan = static_cast<const Plan*>(PyCapsule_GetPointer(capsule, kPlan));
-  if (plan == nullptr) return nullptr;
+  const auto* owner = static_cast<const Owner*>(PyCapsule_GetPointer(capsule, name_of<Owner>()));
+  if (owner == nullptr) return nullptr;
   try {
-    return entry(*plan, args, n).release().ptr();
+    return entry(*owner, args, n).release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();
     return nullptr;
@@ -26,14 +36,15 @@ PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
   }
 }
 
-template <Entry entry>
+template <class Owner, Entry<Owner> entry>
 PyMethodDef definition(const char* name) {
-  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_entry<entry>)),
+  return {name,
+          reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_entry<Owner, entry>)),
           METH_FASTCALL, nullptr};
 }
 
-inline py::object function_of(const py::capsule& plan, PyMethodDef* definition) {
-  return py::reinterpret_steal<py::object>(PyCFunction_New(definition, plan.ptr()));
+inline py::object function_of(const py::capsule& owner, PyMethodDef* definition) {
+  return py::reinterpret_steal<py::object>(PyCFunction_New(definition, owner.ptr()));
 }
 
 // (attempt, value, vjp, backward) of an operation.
@@ -56,13 +67,36 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::object d
     plan->scales.emplace_back(py::str(scale), Kernels{found.at(0), found.at(1), found.at(2)});
   }
   plan->backend = std::move(backend);
-  static PyMethodDef definitions[] = {definition<attempt>("attempt"), definition<value>("value"),
-                                      definition<vjp>("vjp"), definition<backward>("backward")};
-  const py::capsule capsule(plan.release(), kPlan,
+  static PyMethodDef definitions[] = {
+      definition<Plan, attempt>("attempt"), definition<Plan, value>("value"),
+      definition<Plan, vjp>("vjp"), definition<Plan, backward>("backward")};
+  const py::capsule capsule(plan.release(), name_of<Plan>(),
                             [](void* plan) { delete static_cast<Plan*>(plan); });
   return py::make_tuple(
       function_of(capsule, &definitions[0]), function_of(capsule, &definitions[1]),
       function_of(capsule, &definitions[2]), function_of(capsule, &definitions[3]));
+}
+
+inline const Plan* plan_of(const py::object& function) {
+  const py::object capsule = function.attr("__self__");
+  const auto* plan = static_cast<const Plan*>(PyCapsule_GetPointer(capsule.ptr(), name_of<Plan>()));
+  if (plan == nullptr) throw py::error_already_set();
+  return plan;
+}
+
+// (attempt, run) of a loss, of a function of each of its two plans.
+inline py::tuple functions_of_loss(py::object likelihood, py::object divergence, py::object owner,
+                                   py::object apply) {
+  auto loss = std::make_unique<Loss>();
+  loss->likelihood = plan_of(likelihood), loss->divergence = plan_of(divergence);
+  loss->kept = py::make_tuple(likelihood, divergence);
+  loss->owner = std::move(owner), loss->apply = std::move(apply);
+  static PyMethodDef definitions[] = {definition<Loss, attempt_loss>("attempt"),
+                                      definition<Loss, run_loss>("run")};
+  const py::capsule capsule(loss.release(), name_of<Loss>(),
+                            [](void* loss) { delete static_cast<Loss*>(loss); });
+  return py::make_tuple(function_of(capsule, &definitions[0]),
+                        function_of(capsule, &definitions[1]));
 }
 
 // Whether torch's table of functions is one that is known here.
@@ -86,6 +120,7 @@ inline void bind(py::module_& m, RunLaunch run) {
   run_launch() = run;
   m.def("use_torch", &use_torch);
   m.def("functions_of_plan", &functions_of_plan);
+  m.def("functions_of_loss", &functions_of_loss);
   m.def("allow_fast_path", [](bool allowed) {
     Torch& torch = Torch::instance();
     const bool before = torch.enabled;

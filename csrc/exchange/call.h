@@ -169,14 +169,13 @@ struct Call {
       if (plan.inputs[k].noise) {
         made[k] = plan.draw(py::handle(first().object), py::none());
       } else {
-        NewTensor number = new_tensor(torch, nullptr, 0, dtype, false);
-        if (!number.object) return false;
         const double value = PyFloat_AsDouble(args[k]);
-        if (PyErr_Occurred()) return false;
-        if (dtype == DType::f64)
-          *static_cast<double*>(number.data) = value;
-        else
-          *static_cast<float*>(number.data) = static_cast<float>(value);
+        if (PyErr_Occurred()) {
+          PyErr_Clear();
+          return false;
+        }
+        NewTensor number = new_number(torch, value, dtype);
+        if (!number.object) return false;
         made[k] = std::move(number.object);
       }
       if (!exchange::read(torch, made[k].ptr(), inputs[k])) return false;

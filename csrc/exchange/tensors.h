@@ -108,4 +108,15 @@ inline NewTensor new_tensor(const Torch& torch, const int64_t* shape, int ndim, 
   return made;
 }
 
+// Without dimensions.
+inline NewTensor new_number(const Torch& torch, double value, DType dtype) {
+  NewTensor made = new_tensor(torch, nullptr, 0, dtype, false);
+  if (!made.object) return made;
+  if (dtype == DType::f64)
+    *static_cast<double*>(made.data) = value;
+  else
+    *static_cast<float*>(made.data) = static_cast<float>(value);
+  return made;
+}
+
 }  // namespace vk::exchange

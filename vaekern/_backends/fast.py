@@ -98,6 +98,18 @@ def plan_of(
     )
 
 
+def loss_of(
+    likelihood: Plan, divergence: Plan, owner: Any, apply: Callable[..., Any]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``attempt`` and ``run`` of a loss: see ``csrc/exchange/one_pass.h``. ``apply(owner, ...)``
+    makes its node of the autograd graph."""
+    if NO_PLAN in (likelihood, divergence):
+        return _nothing, _nothing
+    assert core is not None
+    attempt, run = core.functions_of_loss(likelihood.attempt, divergence.attempt, owner, apply)
+    return attempt, run
+
+
 @contextlib.contextmanager
 def allowed(whether: bool) -> Iterator[None]:
     """Turns the fast path off inside, process-wide, or leaves it as it is."""

@@ -116,14 +116,17 @@ class _OnePass(StoredGradients):
     ) -> Tensor:
         name = backend_for(tensors[0].device.type)
         numbers = not any([isinstance(weight, Tensor) for weight in weights])
-        total = _on_the_host if name == "cpu" and numbers else _on_the_device
-        result, gradients = total(backend_named(name), calls, weights, reduce)
+        backend = backend_named(name)
+        if name == "cpu" and numbers:
+            result, gradients = on_the_host(backend, calls, weights)
+        else:
+            result, gradients = _on_the_device(backend, calls, weights, reduce)
         _OnePass.save(ctx, composed, tensors, gradients)
         return result
 
 
-def _on_the_host(
-    backend: Backend, calls: Sequence[Call], weights: Sequence[Any], _reduce: Any
+def on_the_host(
+    backend: Backend, calls: Sequence[Call], weights: Sequence[Any]
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Each call's sum over all datapoints, read at once."""
     total, dtype, gradients = 0.0, torch.float32, []

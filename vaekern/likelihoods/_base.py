@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vaekern._backends.plain import per_datapoint
 from vaekern._checks import check_mask
 from vaekern._ops.call import Call, run
+from vaekern._ops.elementwise import Op
 
 DecoderOutput: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 
@@ -20,6 +21,14 @@ class Likelihood(nn.Module):
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call | None:
         """The fused operation that computes :meth:`log_prob`, if there is one."""
+        return None
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int
+    ) -> tuple[Op, tuple[Any, ...]] | None:
+        """The operation of :meth:`call` and its arguments, which nobody has checked: for the fast
+        path. Of this package's own classes alone, since whoever overrides :meth:`call` may mean
+        something else."""
         return None
 
     def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
