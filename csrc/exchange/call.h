@@ -18,6 +18,7 @@ inline void run(const Torch& torch, Launch& launch) {
   constexpr int64_t kSmall = 16384;
   const int64_t numel = launch.rows * launch.cols;
   launch.threads = threads_for(torch, numel);
+  launch.simplify();
   if (numel < kSmall) return run_launch()(launch);
   py::gil_scoped_release release;
   run_launch()(launch);
