@@ -23,6 +23,9 @@ _backward_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
 profiler_active = torch._C._autograd._profiler_enabled
 
 
+#: What ``torch.jit.trace`` records into, None where it does not.
+tracing_state = torch._C._get_tracing_state
+
 #: torch's table of functions by which extensions read and make tensors, None before torch 2.10.
 exchange_api = getattr(Tensor, "__dlpack_c_exchange_api__", None)
 
@@ -32,7 +35,7 @@ watchers = (
     transforms_active,
     _len_dispatch_modes,
     torch._C._len_torch_function_stack,
-    torch._C._get_tracing_state,
+    tracing_state,
     profiler_active,
 )
 

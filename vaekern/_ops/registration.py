@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import has_torch_function
 
 from vaekern._backends.launch import is_plain
 from vaekern._ops.autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._ops.base import Operation
-from vaekern._torch import below_autograd, forward_mode_active, transforms_active
+from vaekern._torch import below_autograd, forward_mode_active, tracing_state, transforms_active
 
 _library = torch.library.Library("vaekern", "DEF")
 
@@ -68,14 +69,15 @@ class RegisteredOp(Operation):
 
     def __call__(self, *args: Any) -> Any:
         """The results, differentiable in every way torch knows."""
-        found = self.op(*args) if torch.compiler.is_compiling() else self.differentiable(*args)
+        seen = _is_seen() or has_torch_function(args)
+        found = self.op(*args) if seen else self.differentiable(*args)
         if not self.kept:
             return found
         return found[0] if len(self.results) == 1 else found[: len(self.results)]
 
     def vjp(self, *args: Any) -> list[Tensor]:
         """The wanted gradients of ``vjp_inputs``, themselves differentiable."""
-        if torch.compiler.is_compiling():
+        if _is_seen():
             return self.vjp_op(*args)
         return self.differentiable_vjp(*args)
 
@@ -137,6 +139,11 @@ class RegisteredOp(Operation):
     @abstractmethod
     def _fake_vjp(self, *args: Any) -> list[Tensor]:
         """What ``_vjp_kernel`` gives, without the numbers."""
+
+
+def _is_seen() -> bool:
+    """Whether somebody records operations, as torch's dispatcher sees them."""
+    return torch.compiler.is_compiling() or tracing_state() is not None
 
 
 def _wants_derivative(args: Sequence[Any]) -> bool:
