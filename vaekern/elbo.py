@@ -145,6 +145,44 @@ def _attempt(
     return loss.attempt(arguments, divergence, beta, reduction)
 
 
+def loss_and_terms(
+    likelihood: Likelihood,
+    decoder_output: DecoderOutput,
+    x: Tensor,
+    mu: Tensor,
+    logvar: Tensor,
+    beta: Tensor | float,
+    scale: str,
+    logvar_clamp: Clamp | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean of beta * kl - log_likelihood over datapoints, log_likelihood and kl, each
+    differentiable, to a standard normal prior. A backward from the loss takes the one pass."""
+    divergence = kl_call(mu, logvar, None, None, scale, logvar_clamp, 1)
+    call = likelihood.call(decoder_output, x, 1)
+
+    def reduce(log_likelihood: Tensor, kl: Tensor) -> Tensor:
+        return reduce_elbo(log_likelihood, kl, beta, "mean")
+
+    def with_loss(log_likelihood: Tensor, kl: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return reduce(log_likelihood, kl), log_likelihood, kl
+
+    if call is None:
+        return with_loss(likelihood.log_prob(decoder_output, x), run(divergence))
+    n = len(call.inputs)
+
+    def composed(*tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return with_loss(run(call.of(*tensors[:n])), run(divergence.of(*tensors[n:])))
+
+    calls, kl_weight = (call, divergence), _weight(beta, mu.device)
+    if kl_weight is None or mu.shape[0] != x.shape[0] or not one_pass.applies(calls):
+        return composed(*call.inputs, *divergence.inputs)
+    share = 1.0 / x.shape[0]
+    loss, log_likelihood, kl = one_pass.loss_and_values(
+        calls, (-share, share * kl_weight), reduce, composed
+    )
+    return loss, log_likelihood, kl
+
+
 def reduce_elbo(
     log_likelihood: Tensor,
     kl: Tensor,

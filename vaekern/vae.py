@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from vaekern._ops import one_pass
 from vaekern._ops.call import Clamp
-from vaekern.elbo import reduce_elbo
+from vaekern.elbo import loss_and_terms, reduce_elbo
 from vaekern.likelihoods import DecoderOutput, Likelihood, likelihood_named
 from vaekern.objectives.bounds import importance_weighted_bound
 from vaekern.objectives.estimators import log_joint_of, posterior_log_weights
@@ -138,6 +139,24 @@ class VAE(nn.Module):
             eps, seed, generator: the noise, as in :func:`vaekern.reparameterize`.
         """
         posterior = self.infer(x)
+        if (
+            self.prior is None
+            and type(posterior) is DiagonalGaussian
+            and one_pass.applies_to([posterior.tensors])
+        ):
+            z = posterior.rsample(eps, seed, generator)
+            decoder_output = self.decoder(z)
+            loss, log_likelihood, kl = loss_and_terms(
+                self.likelihood,
+                decoder_output,
+                x,
+                posterior.mu,
+                posterior.logvar,
+                self.beta,
+                posterior.scale,
+                posterior.logvar_clamp,
+            )
+            return VAEOutput(loss, log_likelihood, kl, z, posterior, decoder_output)
         z, kl = posterior.sample_with_kl(self.prior, eps, seed, generator)
         decoder_output = self.decoder(z)
         log_likelihood = self.likelihood.log_prob(decoder_output, x)
