@@ -136,8 +136,8 @@ def functions_of_plan(
     kernels: dict[str, list[int]],
     backend: str,
     /,
-) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
-    """``attempt``, ``value``, ``vjp`` and ``backward`` of an operation: see
+) -> tuple[Callable[..., Any], ...]:
+    """``attempt``, ``value``, ``vjp``, ``backward`` and ``both`` of an operation: see
     ``csrc/exchange/call.h``. ``kernels`` has, by scale, the numbers of ``value``, ``vjp`` and
     ``value_and_vjp``, -1 where there is none."""
 

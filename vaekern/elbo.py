@@ -142,7 +142,13 @@ def _attempt(
         return None
     op, arguments = unchecked
     loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
-    return loss.attempt(arguments, divergence, beta, reduction)
+    found = loss.attempt(arguments, divergence, beta, reduction)
+    if found is not None or torch.is_grad_enabled():
+        return found
+    log_likelihood, kl = op.attempt(*arguments), table.STANDARD_KL.attempt(*divergence)
+    if log_likelihood is None or kl is None or log_likelihood.shape != kl.shape:
+        return None
+    return reduce_elbo(log_likelihood, kl, beta, reduction)
 
 
 def loss_and_terms(

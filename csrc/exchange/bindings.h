@@ -47,7 +47,7 @@ inline py::object function_of(const py::capsule& owner, PyMethodDef* definition)
   return py::reinterpret_steal<py::object>(PyCFunction_New(definition, owner.ptr()));
 }
 
-// (attempt, value, vjp, backward) of an operation.
+// (attempt, value, vjp, backward, both) of an operation.
 inline py::tuple functions_of_plan(py::object op, py::object apply, py::object draw,
                                    const std::vector<std::string>& inputs,
                                    std::vector<bool> by_datapoint, std::vector<int> vjp_inputs,
@@ -69,12 +69,15 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::object d
   plan->backend = std::move(backend);
   static PyMethodDef definitions[] = {
       definition<Plan, attempt>("attempt"), definition<Plan, value>("value"),
-      definition<Plan, vjp>("vjp"), definition<Plan, backward>("backward")};
+      definition<Plan, vjp>("vjp"), definition<Plan, backward>("backward"),
+      definition<Plan, both>("both")};
   const py::capsule capsule(plan.release(), name_of<Plan>(),
                             [](void* plan) { delete static_cast<Plan*>(plan); });
-  return py::make_tuple(
-      function_of(capsule, &definitions[0]), function_of(capsule, &definitions[1]),
-      function_of(capsule, &definitions[2]), function_of(capsule, &definitions[3]));
+  py::tuple functions(std::size(definitions));
+  for (size_t k = 0; k < functions.size(); ++k) {
+    functions[k] = function_of(capsule, &definitions[k]);
+  }
+  return functions;
 }
 
 inline const Plan* plan_of(const py::object& function) {

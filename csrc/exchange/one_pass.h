@@ -62,9 +62,9 @@ inline py::object attempt_loss(const Loss& loss, PyObject* const* args, Py_ssize
   return py::reinterpret_steal<py::object>(found);
 }
 
-// The sum of a call's values over all datapoints; the gradients of what wants one, times a weight.
-inline bool value_and_gradients(const Call& call, double weight, double& value,
-                                py::tuple& gradients, size_t at) {
+// Fills `value`, and found[at] ... with the gradients of what wants one, times a weight.
+inline bool value_and_gradients(const Call& call, double weight, const Output& value,
+                                py::tuple& found, size_t at) {
   const Plan& plan = call.plan;
   const Operand& first = call.first();
   const int n_inputs = plan.n_inputs(), batch_dims = static_cast<int>(call.attributes.batch_dims);
@@ -73,23 +73,41 @@ inline bool value_and_gradients(const Call& call, double weight, double& value,
   launch.n_inputs = launch.n_outputs = 1 + n_inputs;
   launch.inputs[0].kind = Input::Kind::constant;
   launch.inputs[0].constant = weight;
-  launch.outputs[0] = first.ndim() == 0 ? of_elements(&value, DType::f64, 1)
-                                        : of_all(&value, DType::f64, first, batch_dims);
+  launch.outputs[0] = value;
   for (int k = 0; k < n_inputs; ++k) {
     const Operand& input = call.inputs[k];
     if (!describe(input, first, call.attributes.bytes_as, launch.inputs[1 + k])) return false;
     launch.outputs[1 + k] = discarded();
-    gradients[at + k] = py::none();
+    found[at + k] = py::none();
     if (!wants_gradient(call.torch, input.object)) continue;
     NewTensor made = new_tensor(call.torch, input.view.shape, input.ndim(), input.dtype, true);
     if (!made.object) return false;
     launch.outputs[1 + k] = input.has_shape_of(first)
                                 ? of_elements(made.data, input.dtype, first.numel())
                                 : of_all(made.data, input.dtype, first, batch_dims);
-    gradients[at + k] = std::move(made.object);
+    found[at + k] = std::move(made.object);
   }
   run(call.torch, launch);
   return true;
+}
+
+// (weight, arguments of `value`) -> the value of each datapoint, then each input's gradient, times
+// the weight, or None.
+inline py::object both(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
+  Call call(plan);
+  if (n < 1 || !PyFloat_CheckExact(args[0]) || !call.quiet()) return py::none();
+  if (!call.read(args + 1, n - 1, false)) return py::none();
+  if (call.attributes.kernels->value_and_vjp < 0) return py::none();
+  const Operand& first = call.first();
+  const int batch_dims = static_cast<int>(call.attributes.batch_dims);
+  NewTensor value = new_tensor(call.torch, first.view.shape, batch_dims, call.wide(), false);
+  if (!value.object) return py::none();
+  py::tuple found(1 + plan.n_inputs());
+  const Output per_datapoint = of_datapoints(value.data, call.wide(), first.numel(0, batch_dims));
+  const double weight = PyFloat_AS_DOUBLE(args[0]);
+  if (!value_and_gradients(call, weight, per_datapoint, found, 1)) return py::none();
+  found[0] = std::move(value.object);
+  return std::move(found);
 }
 
 // (attributes of both calls, beta, mean, their tensors) -> the loss, then each tensor's gradient.
@@ -119,7 +137,10 @@ inline py::object run_loss(const Loss& loss, PyObject* const* args, Py_ssize_t n
   for (int c = 0; c < 2; ++c) {
     double value = 0.0;
     const size_t at = 1 + (c == 0 ? 0 : n_tensors[0]);
-    if (!value_and_gradients(calls[c], weights[c], value, found, at)) return py::none();
+    const Operand& first = calls[c].first();
+    const Output sum = first.ndim() == 0 ? of_elements(&value, DType::f64, 1)
+                                         : of_all(&value, DType::f64, first, batch_dims);
+    if (!value_and_gradients(calls[c], weights[c], sum, found, at)) return py::none();
     const volatile double weighted = weights[c] * value;  // rounded, as in Python
     total += weighted;
   }

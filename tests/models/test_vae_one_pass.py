@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import vaekern as vk
+from vaekern._backends import fast
 from vaekern._ops import one_pass
 
 B, PIXELS, LATENT = 6, 12, 3
@@ -76,6 +77,33 @@ def test_as_composed(options: dict[str, Any], what: str, passes: list[bool]) -> 
             continue
         torch.testing.assert_close(a, c)
         torch.testing.assert_close(b, c)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_losses_without_gradients_are_bitwise_the_same(reduction: str) -> None:
+    logits, x = torch.randn(B, PIXELS), torch.rand(B, PIXELS)
+    mu, logvar = torch.randn(B, LATENT), torch.randn(B, LATENT)
+    got = vk.elbo_loss(logits, x, mu, logvar, beta=0.3, reduction=reduction)
+    with torch.no_grad():
+        again = vk.elbo_loss(logits, x, mu, logvar, beta=0.3, reduction=reduction)
+    with fast.allowed(False):
+        want = vk.elbo_loss(logits, x, mu, logvar, beta=0.3, reduction=reduction)
+    assert torch.equal(got, want)
+    assert torch.equal(again, want)
+
+
+def test_bitwise_the_same_without_the_fast_path() -> None:
+    model, x = _model(), torch.rand(B, PIXELS)
+
+    def run() -> list[Tensor]:
+        out = model(x, seed=3)
+        gradients = torch.autograd.grad(out.loss, list(model.parameters()))
+        return [out.loss, out.log_likelihood, out.kl, out.z, *gradients]
+
+    ours = run()
+    with fast.allowed(False):
+        theirs = run()
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_twice_differentiable() -> None:

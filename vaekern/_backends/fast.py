@@ -39,6 +39,7 @@ class Plan(NamedTuple):
     value: Callable[..., Any]
     vjp: Callable[..., Any]
     backward: Callable[..., Any]
+    both: Callable[..., Any]
 
 
 def _nothing(*_: Any) -> None:
@@ -46,7 +47,7 @@ def _nothing(*_: Any) -> None:
 
 
 #: Of operations without a fast path.
-NO_PLAN = Plan(_nothing, _nothing, _nothing, _nothing)
+NO_PLAN = Plan(_nothing, _nothing, _nothing, _nothing, _nothing)
 
 usable = (
     core is not None

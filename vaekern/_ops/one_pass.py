@@ -189,6 +189,12 @@ def _per_datapoint(
     gradients: list[Tensor | None] = []
     for call, weight in zip(calls, weights, strict=True):
         first, batch_dims = call.inputs[0], call.attributes[0]
+        found = _by_the_extension(call, weight)
+        if found is not None:
+            value, *own = found
+            values.append(value)
+            gradients += own
+            continue
         wide = accumulation_dtype(call.inputs)
         value = first.new_empty(first.shape[:batch_dims], dtype=wide)
         upstream = weight.to(wide) if isinstance(weight, Tensor) else weight
@@ -197,6 +203,18 @@ def _per_datapoint(
         gradients += _value_and_gradients(backend, call, upstream, PerDatapoint(value))
         values.append(value)
     return values, gradients
+
+
+def _by_the_extension(call: Call, weight: Tensor | float) -> Sequence[Any] | None:
+    """The value per datapoint and the gradients; None where anything is irregular."""
+    if call.mask is not None:
+        return None
+    no_mask = call.op.mask_slot(None)
+    name = backend_for(call.inputs[0].device.type)
+    found: Sequence[Any] | None = call.op.fast.both(
+        weight, *call.inputs, *no_mask, *call.attributes, name
+    )
+    return found
 
 
 def _value_and_gradients(
