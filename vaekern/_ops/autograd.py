@@ -69,8 +69,23 @@ class Eager(_Rules):
         return results
 
 
+class Regular(_Rules):
+    """By the fast path: no transform or forward-mode derivative is active, nothing is kept for the
+    vjp, and there is no mask."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Operation, *args: Any) -> Any:
+        results = op.fast.value(*args)
+        if results is None:  # what was regular is not so any more: memory has run out, say
+            results = op.execute(*args)
+        ctx.op, ctx.attributes = op, args[len(op.inputs) + op.maskable :]
+        ctx.save_for_backward(*[args[k] for k in op.vjp_inputs], None)
+        ctx.set_materialize_grads(False)
+        return results
+
+
 #: ``Function.apply`` looks for functorch first, and unwraps its dead tensors: none are regular.
-apply_directly: Callable[..., Any] = super(Function, Eager).apply
+apply_regular: Callable[..., Any] = super(Function, Regular).apply
 
 
 class Functional(_Rules):

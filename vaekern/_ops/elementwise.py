@@ -24,7 +24,7 @@ from vaekern._backends.launch import (
     launch,
 )
 from vaekern._checks import SCALES
-from vaekern._ops.autograd import apply_directly
+from vaekern._ops.autograd import apply_regular
 from vaekern._ops.base import DATAPOINT, ELEMENT
 from vaekern._ops.registration import RegisteredOp
 from vaekern._ops.seed import drawn_seed
@@ -83,7 +83,7 @@ class Op(RegisteredOp):
         )
         self.fast = fast.plan_of(
             self,
-            apply_directly,
+            apply_regular,
             drawn_seed,
             takes,
             [kind is DATAPOINT for kind in results],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, distributed
 
+_DISTRIBUTED = distributed.is_available()
 _INT64 = torch.iinfo(torch.int64)
 
 
@@ -21,7 +22,7 @@ def drawn_seed(like: Tensor, generator: torch.Generator | None) -> Tensor:
 def _of_this_rank(seed: Tensor) -> Tensor:
     """Another seed on each rank of a distributed run but the first: torch's generators are commonly
     seeded alike, and ranks that shared their noise would do so silently."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not (_DISTRIBUTED and distributed.is_initialized()):
         return seed
     rank = distributed.get_rank()
     if rank == 0:
