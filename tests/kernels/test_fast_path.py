@@ -4,6 +4,7 @@ left alone."""
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -280,6 +281,24 @@ def test_errors_of_code_that_it_calls_are_raised() -> None:
         pytest.raises(KeyError, match="packing"),
     ):
         vk.gaussian_kl(mu, torch.zeros(3, 4))
+
+
+def test_torch_without_the_interface() -> None:
+    """As before torch 2.10: everything by way of Python."""
+    code = (
+        "import torch\n"
+        "torch.Tensor.__dlpack_c_exchange_api__ = None\n"
+        "import vaekern as vk\n"
+        "from vaekern._backends import fast\n"
+        "assert not fast.usable\n"
+        "mu = torch.zeros(2, 3, requires_grad=True)\n"
+        "z = vk.reparameterize(mu, torch.zeros(2, 3), seed=1)\n"
+        "loss = vk.elbo_loss(z, torch.ones(2, 3), mu, torch.zeros(2, 3))\n"
+        "loss.backward()\n"
+        "print(mu.grad.abs().sum().item() > 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout.strip(), done.returncode) == ("True", 0), done.stderr
 
 
 # --- memory and threads ---------------------------------------------------------------------------
