@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     own = suite("train", _train, "training steps of whole models, and the loss's share of them")
     _choice(own, "models", list(MODELS))
     _choice(own, "candidates", list(train.CANDIDATES))
-    own.add_argument("--batch-size", type=int, help="default: the model's")
+    own.add_argument("--batch-size", type=int, nargs="+", help="default: the model's")
     _effort_options(own, 30.0)
 
     own = suite("last_layer", _last_layer, "a linear layer with many outputs and their likelihood")

@@ -1,5 +1,7 @@
 // The extension module: hands launches to the backends.
 
+#include "exchange/bindings.h"
+
 #include "cpu/dispatch.h"
 #include "cpu/dlpack.h"
 #include "launch_reader.h"
@@ -79,8 +81,9 @@ PYBIND11_MODULE(_core, m) {
   m.def("isa", [] { return active_backend->isa; });
   m.def("philox_words", &philox_words);
   m.def("pooled", [](std::vector<int64_t> shape, int dtype) {
-    return cpu::pooled_tensor(std::move(shape), static_cast<DType>(dtype));
+    return cpu::pooled_capsule(std::move(shape), static_cast<DType>(dtype));
   });
+  exchange::bind(m, [](Launch& launch) { active_backend->run(launch); });
   m.def("keep_at_most", [](size_t bytes) { cpu::BufferPool::instance().set_limit(bytes); });
   m.def("kept", [] { return cpu::BufferPool::instance().kept(); });
 #if defined(_OPENMP)

@@ -81,6 +81,15 @@ struct Launch {
   Input inputs[kMaxOperands];
   Output outputs[kMaxOperands];
   int threads = 1;
+
+  // Sums of one element each are those elements: nothing has to be added up, or kept till then.
+  void simplify() {
+    for (int k = 0; cols == 1 && k < n_outputs; ++k) {
+      Output& output = outputs[k];
+      const bool one_each = output.numel == rows && output.rows.is_dense();
+      if (output.kind == Output::Kind::row_sum && one_each) output.kind = Output::Kind::elements;
+    }
+  }
 };
 
 // What a backend offers under one kernel number.

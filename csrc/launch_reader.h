@@ -103,6 +103,7 @@ inline Launch read_launch(const KernelInfo* kernels, int n_kernels, int kernel, 
   for (int k = 0; k < info.n_outputs; ++k) {
     launch.outputs[k] = read_output(outputs[k], shape, row_dims);
   }
+  launch.simplify();
   return launch;
 }
 

@@ -115,3 +115,47 @@ def keep_at_most(bytes: int, /) -> None:
 
 def kept() -> int:
     """How many bytes the pool keeps at the moment."""
+
+def use_torch(
+    exchange_api: object,
+    tensor: type,
+    parameter: type,
+    watchers: tuple[Callable[[], object], ...],
+    forward_ad: object,
+    is_grad_enabled: Callable[[], bool],
+    is_neg: Callable[..., bool],
+    threads_for: Callable[[int], int],
+    /,
+) -> bool:
+    """Hands over what the fast path asks torch for, once. Whether there is one: whether the capsule
+    holds a table of functions that is known here. It is then allowed."""
+
+def allow_fast_path(allowed: bool, /) -> bool:
+    """Whether it was before."""
+
+def functions_of_plan(
+    op: object,
+    apply: Callable[..., object],
+    draw: Callable[..., object],
+    inputs: Sequence[str],
+    by_datapoint: Sequence[bool],
+    vjp_inputs: Sequence[int],
+    maskable: bool,
+    uint8_range: str | None,
+    kernels: dict[str, list[int]],
+    backend: str,
+    /,
+) -> tuple[Callable[..., Any], ...]:
+    """``attempt``, ``value``, ``vjp``, ``backward`` and ``both`` of an operation: see
+    ``csrc/exchange/call.h``. ``kernels`` has, by scale, the numbers of ``value``, ``vjp`` and
+    ``value_and_vjp``, -1 where there is none."""
+
+def functions_of_loss(
+    likelihood: Callable[..., Any],
+    divergence: Callable[..., Any],
+    owner: object,
+    apply: Callable[..., object],
+    /,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``attempt`` and ``run`` of a loss, of a function of each of its two operations: see
+    ``csrc/exchange/one_pass.h``."""

@@ -29,6 +29,23 @@ _backward_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
 profiler_active = torch._C._autograd._profiler_enabled
 
 
+#: What ``torch.jit.trace`` records into, None where it does not.
+tracing_state = torch._C._get_tracing_state
+
+#: torch's table of functions by which extensions read and make tensors, None before torch 2.10.
+exchange_api = getattr(Tensor, "__dlpack_c_exchange_api__", None)
+
+#: Each answers false (0, None) where nobody watches operations: no transform, mode, tracer or
+#: profiler.
+watchers = (
+    transforms_active,
+    _len_dispatch_modes,
+    torch._C._len_torch_function_stack,
+    tracing_state,
+    profiler_active,
+)
+
+
 def forward_mode_active() -> bool:
     """Whether dual numbers may be around (``torch.autograd.forward_ad``)."""
     return forward_ad._current_level >= 0

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from vaekern._backends.launch import is_plain
 from vaekern._checks import number_or_scalar
-from vaekern._ops import one_pass
+from vaekern._ops import one_pass, table
 from vaekern._ops.call import Call, Clamp, check_values, run
+from vaekern._ops.quick_loss import quick_loss
 from vaekern._torch import forward_mode_active
 from vaekern._validation import switch
 from vaekern.functional.gaussian import kl_call
@@ -94,6 +95,13 @@ def elbo_loss(
         ValueError: shapes, devices or datapoint counts differ, or a name is unknown.
         TypeError: a dtype is not supported, or the decoder emits something else.
     """
+    plain = logvar_clamp is None and free_bits is None and capacity is None and mask is None
+    unwatched = not torch.compiler.is_compiling() and not switch.enabled
+    if plain and weights is None and unwatched:
+        of_kl = mu, logvar, None, batch_dims, scale
+        quick = _attempt(decoder_output, x, of_kl, likelihood, beta, reduction)
+        if quick is not None:
+            return quick
     if reduction not in _REDUCTIONS:
         raise ValueError(f"reduction: expected one of {_REDUCTIONS}, got {reduction!r}")
     number_or_scalar("beta", beta)
@@ -132,6 +140,72 @@ def elbo_loss(
     if capacity is not None:
         kl = (kl - number_or_scalar("capacity", capacity)).abs()
     return reduce_elbo(log_likelihood, kl, beta, reduction, weights)
+
+
+def _attempt(
+    decoder_output: DecoderOutput,
+    x: Tensor,
+    divergence: tuple[Any, ...],
+    likelihood: str | Likelihood,
+    beta: Tensor | float,
+    reduction: str,
+) -> Tensor | None:
+    """By the fast path: None where anything is irregular."""
+    if reduction not in ("mean", "sum") or type(beta) not in (float, int):
+        return None
+    module, batch_dims = shared_likelihood(likelihood, divergence[4]), divergence[3]
+    own = isinstance(module, Likelihood)
+    unchecked = module.unchecked(decoder_output, x, batch_dims) if own else None
+    if unchecked is None:
+        return None
+    op, arguments = unchecked
+    loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
+    found = loss.attempt(arguments, divergence, beta, reduction)
+    if found is not None or torch.is_grad_enabled():
+        return found
+    log_likelihood, kl = op.attempt(*arguments), table.STANDARD_KL.attempt(*divergence)
+    if log_likelihood is None or kl is None or log_likelihood.shape != kl.shape:
+        return None
+    return reduce_elbo(log_likelihood, kl, beta, reduction)
+
+
+def loss_and_terms(
+    likelihood: Likelihood,
+    decoder_output: DecoderOutput,
+    x: Tensor,
+    mu: Tensor,
+    logvar: Tensor,
+    beta: Tensor | float,
+    scale: str,
+    logvar_clamp: Clamp | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean of beta * kl - log_likelihood over datapoints, log_likelihood and kl, each
+    differentiable, to a standard normal prior. A backward from the loss takes the one pass."""
+    divergence = kl_call(mu, logvar, None, None, scale, logvar_clamp, 1)
+    fuses = isinstance(likelihood, Likelihood) and likelihood.fuses
+    call = likelihood.call(decoder_output, x, 1) if fuses else None
+
+    def reduce(log_likelihood: Tensor, kl: Tensor) -> Tensor:
+        return reduce_elbo(log_likelihood, kl, beta, "mean")
+
+    def with_loss(log_likelihood: Tensor, kl: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return reduce(log_likelihood, kl), log_likelihood, kl
+
+    if call is None:
+        return with_loss(log_prob_of(likelihood, decoder_output, x), run(divergence))
+    n = len(call.inputs)
+
+    def composed(*tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return with_loss(run(call.of(*tensors[:n])), run(divergence.of(*tensors[n:])))
+
+    calls, kl_weight = (call, divergence), _weight(beta, mu.device)
+    if kl_weight is None or mu.shape[0] != x.shape[0] or not one_pass.applies(calls):
+        return composed(*call.inputs, *divergence.inputs)
+    share = 1.0 / x.shape[0]
+    loss, log_likelihood, kl = one_pass.loss_and_values(
+        calls, (-share, share * kl_weight), reduce, composed
+    )
+    return loss, log_likelihood, kl
 
 
 def reduce_elbo(

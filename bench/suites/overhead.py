@@ -1,5 +1,6 @@
 """What a public call costs where arithmetic costs little: microseconds per call, on tensors of 4
-elements, where next to nothing but the way to the kernel and back is left, and on those of W1."""
+elements, where next to nothing but the way to the kernel and back is left, on a little more, and on
+those of W1."""
 
 from __future__ import annotations
 
@@ -15,10 +16,10 @@ from bench.problems.families import OPS
 from bench.problems.providers import Provider
 from bench.problems.workloads import WORKLOADS, Problem, Workload
 
-CALLS = ("elbo_loss", *OPS)
+CALLS = ("bernoulli_elbo", "elbo_loss", *OPS)  # the first: a sample and the loss
 
 _W1 = WORKLOADS["W1"]
-_SIZES = {"tiny": ((1, 4), (1, 4)), "W1": (_W1.latent, _W1.data)}
+_SIZES = {"tiny": ((1, 4), (1, 4)), "small": ((2, 4), (2, 8)), "W1": (_W1.latent, _W1.data)}
 _PARTS = ("no grad", "forward", "backward", "both")
 
 

@@ -4,11 +4,12 @@ and optimizer."""
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import vaekern as vk
 from bench.harness.measure import Effort
@@ -57,9 +58,29 @@ def _compiled(forward: _Forward) -> _Forward:
     return torch.compile(forward, dynamic=False, options={"fallback_random": True})
 
 
+class _Encoder(nn.Module):
+    def __init__(self, networks: Networks) -> None:
+        super().__init__()
+        self.networks = networks
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.networks.encode(x)
+
+
+@functools.cache
+def _model_of(networks: Networks) -> vk.VAE:
+    return vk.VAE(_Encoder(networks), networks.decoder)
+
+
+def _by_model(networks: Networks, x: Tensor) -> Tensor:
+    loss: Tensor = _model_of(networks)(x).loss
+    return loss
+
+
 CANDIDATES = {name: _forward(loss) for name, loss in _LOSSES.items()} | {
     f"compile-{name}": _compiled(_forward(_LOSSES[name])) for name in ("eager", OURS)
 }
+CANDIDATES[f"{OURS}.VAE"] = _by_model
 
 
 class _Training:
@@ -98,15 +119,17 @@ class _Training:
 def run(
     models: Sequence[str],
     candidates: Sequence[str],
-    batch_size: int | None,
+    batch_sizes: Sequence[int] | None,
     effort: Effort,
     results: Results,
 ) -> None:
     _check_losses()
     for name in models:
         model = MODELS[name]
-        _run(model, candidates, batch_size or model.batch_size, effort, results)
-        torch.compiler.reset()
+        for batch_size in batch_sizes or [model.batch_size]:
+            _run(model, candidates, batch_size, effort, results)
+            torch.compiler.reset()
+            _model_of.cache_clear()
 
 
 def _run(

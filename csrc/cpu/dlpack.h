@@ -12,7 +12,6 @@
 
 namespace vk::cpu {
 
-// DLPack's version 0 ABI, as every consumer still takes it.
 struct DlTensor {
   void* data;
   struct {
@@ -27,23 +26,33 @@ struct DlTensor {
   uint64_t byte_offset;
 };
 
+// DLPack's version 0 ABI, as every consumer still takes it.
 struct DlManagedTensor {
   DlTensor tensor;
   void* context;
   void (*deleter)(DlManagedTensor*);
 };
 
-// A pool's block with the description that is handed out.
+// Of floating-point dtypes.
+inline uint8_t code_of(DType dtype) { return dtype == DType::bf16 ? 4 : 2; }
+inline uint8_t bits_of(DType dtype) {
+  return dtype == DType::f64 ? 64 : dtype == DType::f32 ? 32 : 16;
+}
+
+// A pool's block with the description that is handed out: a DlManagedTensor, or another version's.
+template <class Managed>
 struct PooledTensor {
-  PooledTensor(std::vector<int64_t> sizes, uint8_t code, uint8_t bits)
-      : shape(std::move(sizes)), buffer(bytes(shape, bits)) {
-    managed.tensor = {
-        buffer.data(), {kCpu, 0}, static_cast<int32_t>(shape.size()), {code, bits, 1}, shape.data(),
-        nullptr,       0};
+  PooledTensor(std::vector<int64_t> sizes, DType dtype)
+      : shape(std::move(sizes)), buffer(bytes(shape, bits_of(dtype))), managed{} {
+    managed.tensor = {buffer.data(),
+                      {kCpu, 0},
+                      static_cast<int32_t>(shape.size()),
+                      {code_of(dtype), bits_of(dtype), 1},
+                      shape.data(),
+                      nullptr,
+                      0};
     managed.context = this;
-    managed.deleter = [](DlManagedTensor* self) {
-      delete static_cast<PooledTensor*>(self->context);
-    };
+    managed.deleter = [](Managed* self) { delete static_cast<PooledTensor*>(self->context); };
   }
 
   static size_t bytes(const std::vector<int64_t>& shape, uint8_t bits) {
@@ -55,23 +64,28 @@ struct PooledTensor {
   static constexpr int32_t kCpu = 1;
   std::vector<int64_t> shape;
   Buffer buffer;
-  DlManagedTensor managed;
+  Managed managed;
 };
 
+// Whoever takes it calls its deleter.
+template <class Managed>
+Managed* pooled_tensor(std::vector<int64_t> shape, DType dtype) {
+  return &(new PooledTensor<Managed>(std::move(shape), dtype))->managed;
+}
+
 // A capsule for a consumer, which renames it; one that nobody consumed frees the memory itself.
-inline pybind11::object pooled_tensor(std::vector<int64_t> shape, DType dtype) {
+inline pybind11::object pooled_capsule(std::vector<int64_t> shape, DType dtype) {
   constexpr const char* kName = "dltensor";
-  constexpr uint8_t kFloat = 2, kBfloat = 4;
-  const uint8_t code = dtype == DType::bf16 ? kBfloat : kFloat;
-  const uint8_t bits = dtype == DType::f64 ? 64 : dtype == DType::f32 ? 32 : 16;
-  auto tensor = std::make_unique<PooledTensor>(std::move(shape), code, bits);
-  PyObject* capsule = PyCapsule_New(&tensor->managed, kName, [](PyObject* self) {
+  DlManagedTensor* managed = pooled_tensor<DlManagedTensor>(std::move(shape), dtype);
+  PyObject* capsule = PyCapsule_New(managed, kName, [](PyObject* self) {
     if (!PyCapsule_IsValid(self, kName)) return;
     auto* unused = static_cast<DlManagedTensor*>(PyCapsule_GetPointer(self, kName));
     unused->deleter(unused);
   });
-  if (capsule == nullptr) throw pybind11::error_already_set();
-  tensor.release();
+  if (capsule == nullptr) {
+    managed->deleter(managed);
+    throw pybind11::error_already_set();
+  }
   return pybind11::reinterpret_steal<pybind11::object>(capsule);
 }
 

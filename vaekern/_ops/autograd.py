@@ -39,11 +39,15 @@ class _Rules(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         op: Operation = ctx.op
+        saved = ctx.saved_tensors
+        quick = op.fast.backward(gradients, saved, ctx.needs_input_grad, ctx.attributes)
+        if quick is not None:
+            return quick
         gradients = gradients[: len(op.results)]
         found: Sequence[Tensor | None] = (None,) * len(op.inputs)
         if any([g is not None for g in gradients]):
             wanted = ctx.needs_input_grad[1 : 1 + len(op.inputs)]
-            *read, mask = ctx.saved_tensors
+            *read, mask = saved
             found = gradients_of_inputs(op, gradients, read, mask, wanted, ctx.attributes)
         return (None, *found, *op.mask_slot(None), *(None,) * len(ctx.attributes))
 
@@ -63,6 +67,25 @@ class Eager(_Rules):
         results = op.execute(*args)
         _Rules.save(ctx, op, args, results)
         return results
+
+
+class Regular(_Rules):
+    """By the fast path: no transform or forward-mode derivative is active, nothing is kept for the
+    vjp, and there is no mask."""
+
+    @staticmethod
+    def forward(ctx: Any, op: Operation, *args: Any) -> Any:
+        results = op.fast.value(*args)
+        if results is None:  # what was regular is not so any more: memory has run out, say
+            results = op.execute(*args)
+        ctx.op, ctx.attributes = op, args[len(op.inputs) + op.maskable :]
+        ctx.save_for_backward(*[args[k] for k in op.vjp_inputs], None)
+        ctx.set_materialize_grads(False)
+        return results
+
+
+#: ``Function.apply`` looks for functorch first, and unwraps its dead tensors: none are regular.
+apply_regular: Callable[..., Any] = super(Function, Regular).apply
 
 
 class Functional(_Rules):

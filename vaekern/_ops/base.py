@@ -10,6 +10,8 @@ from typing import Any
 
 from torch import Tensor
 
+from vaekern._backends.fast import NO_PLAN, Plan
+
 #: What a result is: one number per element, or per datapoint.
 ELEMENT, DATAPOINT = "element", "datapoint"
 
@@ -51,6 +53,9 @@ class Operation(ABC):
         self.draws_noise = "noise" in self.inputs
 
     # --- calling ------------------------------------------------------------------------------
+
+    #: Its functions in the extension, which give None where they do nothing.
+    fast: Plan = NO_PLAN
 
     #: The registered torch ops, the operation's own and its vjp's.
     op: Any

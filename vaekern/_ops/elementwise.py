@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from vaekern._backends import plain
+from vaekern._backends import fast, plain
 from vaekern._backends.choice import backend_named
 from vaekern._backends.launch import (
     Bytes,
@@ -23,8 +23,11 @@ from vaekern._backends.launch import (
     empty_contiguous,
     launch,
 )
+from vaekern._checks import SCALES
+from vaekern._ops.autograd import apply_regular
 from vaekern._ops.base import DATAPOINT, ELEMENT
 from vaekern._ops.registration import RegisteredOp
+from vaekern._ops.seed import drawn_seed
 
 Empty: TypeAlias = Callable[[Tensor, torch.dtype], Tensor]
 
@@ -39,7 +42,8 @@ class Op(RegisteredOp):
     row of the first input, that the vjp reads too; nobody else sees them (``rows.py``).
     ``plain`` is the same function in torch operations, without those. ``uint8_range`` is how uint8
     inputs are read, see ``_backends/launch.py``; None leaves it to the call. ``broadcasts`` is
-    whether the inputs do so to the shape of the first.
+    whether the inputs do so to the shape of the first. ``takes`` says what each input regularly is,
+    for the fast path (``_backends/fast.py``); without it there is none.
     After the inputs, where an element is one of the first input and all results are sums of them,
     comes a mask or None: a bool tensor with as many dimensions as the first input, which says whose
     elements count; where numbers of rows are kept, whose rows. Then the attributes:
@@ -64,6 +68,7 @@ class Op(RegisteredOp):
         kept: Sequence[str] = (),
         numbers: Sequence[str] = (),
         told: Callable[..., Sequence[float]] = lambda *numbers: numbers,
+        takes: Sequence[str] = (),
     ) -> None:
         self.plain = plain
         self.scaled = scaled
@@ -82,6 +87,14 @@ class Op(RegisteredOp):
             vjp_inputs=vjp_inputs,
             kept=kept,
             maskable=self.broadcasts and summed,
+        )
+        self.fast = fast.plan_of(
+            self,
+            apply_regular,
+            drawn_seed,
+            takes,
+            [kind is DATAPOINT for kind in results],
+            SCALES if scaled else ("",),
         )
 
     def on_plain_torch(

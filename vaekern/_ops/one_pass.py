@@ -76,28 +76,44 @@ def loss(
     return result
 
 
+def loss_and_values(
+    calls: Sequence[Call],
+    weights: Sequence[Tensor | float],
+    reduce: Callable[..., Tensor],
+    composed: Callable[..., tuple[Tensor, ...]],
+) -> tuple[Tensor, ...]:
+    """:func:`loss`, then each call's value per datapoint; ``composed(*tensors)`` computes them all.
+    A backward that starts from values recomputes."""
+    tensors = [tensor for call in calls for tensor in call.inputs]
+    result: tuple[Tensor, ...] = _OnePassWithValues.apply(
+        calls, weights, reduce, composed, *tensors
+    )
+    return result
+
+
 class StoredGradients(Function):
     """The backward, for forwards with four arguments before the tensors."""
 
     @staticmethod
     def save(
         ctx: Any,
-        composed: Callable[..., Tensor],
+        composed: Callable[..., Any],
         tensors: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
     ) -> None:
         """``composed(*tensors)`` is the result, ``gradients`` its gradients where wanted."""
         ctx.composed, ctx.n = composed, len(tensors)
         ctx.backend = backend_for(tensors[0].device)
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*tensors, *gradients)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Any:
+    def backward(ctx: Any, g: Tensor | None, *of_values: Tensor | None) -> Any:
         saved = ctx.saved_tensors
         tensors, gradients = saved[: ctx.n], saved[ctx.n :]
         nothing = (None,) * 4
-        if torch.is_grad_enabled():
-            return (*nothing, *_recompute(ctx, g, tensors))
+        if torch.is_grad_enabled() or g is None or of_values.count(None) < len(of_values):
+            return (*nothing, *_recompute(ctx, (g, *of_values), tensors))
         if backward_keeps_graph():
             return (*nothing, *[None if d is None else d * g for d in gradients])
         backend_named(ctx.backend).scale([d for d in gradients if d is not None], g)
@@ -116,14 +132,33 @@ class _OnePass(StoredGradients):
     ) -> Tensor:
         name = backend_for(tensors[0].device)
         numbers = not any([isinstance(weight, Tensor) for weight in weights])
-        total = _on_the_host if name == "cpu" and numbers else _on_the_device
-        result, gradients = total(backend_named(name), calls, weights, reduce)
+        backend = backend_named(name)
+        if name == "cpu" and numbers:
+            result, gradients = on_the_host(backend, calls, weights)
+        else:
+            result, gradients = _on_the_device(backend, calls, weights, reduce)
         _OnePass.save(ctx, composed, tensors, gradients)
         return result
 
 
-def _on_the_host(
-    backend: Backend, calls: Sequence[Call], weights: Sequence[Any], _reduce: Any
+class _OnePassWithValues(StoredGradients):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        calls: Sequence[Call],
+        weights: Sequence[Tensor | float],
+        reduce: Callable[..., Tensor],
+        composed: Callable[..., tuple[Tensor, ...]],
+        *tensors: Tensor,
+    ) -> tuple[Tensor, ...]:
+        backend = backend_named(backend_for(tensors[0].device))
+        values, gradients = _per_datapoint(backend, calls, weights)
+        _OnePassWithValues.save(ctx, composed, tensors, gradients)
+        return reduce(*values), *values
+
+
+def on_the_host(
+    backend: Backend, calls: Sequence[Call], weights: Sequence[Any]
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Each call's sum over all datapoints, read at once."""
     total, dtype, gradients = 0.0, torch.float32, []
@@ -142,10 +177,24 @@ def _on_the_device(
     reduce: Callable[..., Tensor],
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Each call's value per datapoint, reduced by further kernels: nothing waits."""
+    values, gradients = _per_datapoint(backend, calls, weights)
+    return reduce(*values), gradients
+
+
+def _per_datapoint(
+    backend: Backend, calls: Sequence[Call], weights: Sequence[Tensor | float]
+) -> tuple[list[Tensor], list[Tensor | None]]:
     upstream: Tensor | PerDatapoint | float
-    values, gradients = [], []
+    values: list[Tensor] = []
+    gradients: list[Tensor | None] = []
     for call, weight in zip(calls, weights, strict=True):
         first, batch_dims = call.inputs[0], call.attributes[0]
+        found = _by_the_extension(call, weight)
+        if found is not None:
+            value, *own = found
+            values.append(value)
+            gradients += own
+            continue
         wide = accumulation_dtype(call.inputs)
         value = first.new_empty(first.shape[:batch_dims], dtype=wide)
         upstream = weight.to(wide) if isinstance(weight, Tensor) else weight
@@ -153,7 +202,19 @@ def _on_the_device(
             upstream = PerDatapoint(upstream)
         gradients += _value_and_gradients(backend, call, upstream, PerDatapoint(value))
         values.append(value)
-    return reduce(*values), gradients
+    return values, gradients
+
+
+def _by_the_extension(call: Call, weight: Tensor | float) -> Sequence[Any] | None:
+    """The value per datapoint and the gradients; None where anything is irregular."""
+    if call.mask is not None:
+        return None
+    no_mask = call.op.mask_slot(None)
+    name = backend_for(call.inputs[0].device)
+    found: Sequence[Any] | None = call.op.fast.both(
+        weight, *call.inputs, *no_mask, *call.attributes, name
+    )
+    return found
 
 
 def _value_and_gradients(
@@ -172,12 +233,23 @@ def _value_and_gradients(
     return found
 
 
-def _recompute(ctx: Any, g: Tensor, tensors: Sequence[Tensor]) -> list[Tensor | None]:
+def _recompute(
+    ctx: Any, upstream: Sequence[Tensor | None], tensors: Sequence[Tensor]
+) -> list[Tensor | None]:
     """Differentiable gradients, through views: one input may have been computed from another."""
-    own = [t.view_as(t) for t in tensors]
     wanted = [k for k, needs in enumerate(ctx.needs_input_grad[4:]) if needs]
-    loss = ctx.composed(*own)
-    found = torch.autograd.grad(loss, [own[k] for k in wanted], g, create_graph=True)
+    with torch.enable_grad():
+        own = [t.view_as(t) for t in tensors]
+        results = ctx.composed(*own)
+    results = results if isinstance(results, tuple) else (results,)
+    reached = [k for k, g in enumerate(upstream) if g is not None]
+    found = torch.autograd.grad(
+        [results[k] for k in reached],
+        [own[k] for k in wanted],
+        [upstream[k] for k in reached],
+        create_graph=torch.is_grad_enabled(),
+        allow_unused=True,
+    )
     result: list[Tensor | None] = [None] * len(tensors)
     for k, gradient in zip(wanted, found, strict=True):
         result[k] = gradient

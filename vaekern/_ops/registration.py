@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import has_torch_function
 
 from vaekern._backends.launch import is_plain
 from vaekern._ops.autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._ops.base import Operation
-from vaekern._torch import below_autograd, forward_mode_active, transforms_active
+from vaekern._torch import below_autograd, forward_mode_active, tracing_state, transforms_active
+from vaekern._validation import switch
 
 _library = torch.library.Library("vaekern", "DEF")
 
@@ -45,7 +47,7 @@ class RegisteredOp(Operation):
         self.op = _define(
             f"{name}({', '.join(tensors + mask)}, {attributes}) -> "
             + (f"({returns})" if n_returned > 1 else returns),
-            kernel=self._kernel,
+            kernel=self._run,
             fake=self._fake,
             autograd=self.differentiable,
         )
@@ -54,23 +56,31 @@ class RegisteredOp(Operation):
         vjp_tensors += [f"Tensor {name}" for name in kept] + mask
         self.vjp_op = _define(
             f"{name}_vjp({', '.join(vjp_tensors)}, bool[] wanted, {attributes}) -> Tensor[]",
-            kernel=self._vjp_kernel,
+            kernel=self._run_vjp,
             fake=self._fake_vjp,
             autograd=self.differentiable_vjp,
         )
 
     # --- calling ------------------------------------------------------------------------------
 
+    def attempt(self, *args: Any) -> Any:
+        """What ``__call__`` gives, of arguments that nobody has checked, without the backend; None
+        where anything is irregular. A source of noise may be None: a seed is drawn."""
+        if torch.compiler.is_compiling() or switch.enabled:
+            return None
+        return self.fast.attempt(*args)
+
     def __call__(self, *args: Any) -> Any:
         """The results, differentiable in every way torch knows."""
-        found = self.op(*args) if torch.compiler.is_compiling() else self.differentiable(*args)
+        seen = _is_seen() or has_torch_function(args)
+        found = self.op(*args) if seen else self.differentiable(*args)
         if not self.kept:
             return found
         return found[0] if len(self.results) == 1 else found[: len(self.results)]
 
     def vjp(self, *args: Any) -> list[Tensor]:
         """The wanted gradients of ``vjp_inputs``, themselves differentiable."""
-        if torch.compiler.is_compiling():
+        if _is_seen():
             return self.vjp_op(*args)
         return self.differentiable_vjp(*args)
 
@@ -89,16 +99,31 @@ class RegisteredOp(Operation):
 
     def execute(self, *args: Any) -> Any:
         """The results without a derivative: the kernel itself where it may read the memory."""
+        found = self.fast.value(*args)
+        if found is not None:
+            return found
         if is_plain(args):
             return self._kernel(*args)
         with below_autograd():
             return self.op(*args)
 
     def execute_vjp(self, *args: Any) -> list[Tensor]:
+        found: list[Tensor] | None = self.fast.vjp(*args)
+        if found is not None:
+            return found
         if is_plain(args):
             return self._vjp_kernel(*args)
         with below_autograd():
             return self.vjp_op(*args)
+
+    def _run(self, *args: Any) -> Any:
+        """What the dispatcher calls for CPU and CUDA tensors."""
+        found = self.fast.value(*args)
+        return self._kernel(*args) if found is None else found
+
+    def _run_vjp(self, *args: Any) -> list[Tensor]:
+        found: list[Tensor] | None = self.fast.vjp(*args)
+        return self._vjp_kernel(*args) if found is None else found
 
     # --- kernels ------------------------------------------------------------------------------
 
@@ -117,6 +142,11 @@ class RegisteredOp(Operation):
     @abstractmethod
     def _fake_vjp(self, *args: Any) -> list[Tensor]:
         """What ``_vjp_kernel`` gives, without the numbers."""
+
+
+def _is_seen() -> bool:
+    """Whether somebody records operations, as torch's dispatcher sees them."""
+    return torch.compiler.is_compiling() or tracing_state() is not None
 
 
 def _wants_derivative(args: Sequence[Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from vaekern._backends import plain
+from vaekern._backends.fast import COUNTS, FLOAT, LEVELS, NOISE, SPREAD, TARGET
 from vaekern._ops.base import DATAPOINT, ELEMENT
 from vaekern._ops.elementwise import Op
 from vaekern._ops.mixture import MixtureOp
@@ -13,6 +14,7 @@ from vaekern._ops.rows import CategoricalOp, MultinomialOp
 BERNOULLI = Op(
     plain.bernoulli_log_likelihood,
     inputs=("logits", "x"),
+    takes=(FLOAT, TARGET),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
@@ -20,6 +22,7 @@ BERNOULLI = Op(
 BERNOULLI_PROBS = Op(
     plain.bernoulli_probs_log_likelihood,
     inputs=("probs", "x"),
+    takes=(FLOAT, TARGET),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
@@ -27,6 +30,7 @@ BERNOULLI_PROBS = Op(
 CONTINUOUS_BERNOULLI = Op(
     plain.continuous_bernoulli_log_likelihood,
     inputs=("logits", "x"),
+    takes=(FLOAT, TARGET),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
@@ -34,12 +38,14 @@ CONTINUOUS_BERNOULLI = Op(
 GAUSSIAN = Op(
     plain.gaussian_log_likelihood,
     inputs=("mean", "logvar", "x"),
+    takes=(FLOAT, SPREAD, TARGET),
     results=(DATAPOINT,),
     uint8_range=None,
 )
 LAPLACE = Op(
     plain.laplace_log_likelihood,
     inputs=("loc", "log_scale", "x"),
+    takes=(FLOAT, SPREAD, TARGET),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
@@ -61,6 +67,7 @@ ASYMMETRIC_LAPLACE = Op(
 STUDENT_T = Op(
     plain.student_t_log_likelihood,
     inputs=("loc", "log_scale", "df", "x"),
+    takes=(FLOAT, SPREAD, SPREAD, TARGET),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
@@ -68,6 +75,7 @@ STUDENT_T = Op(
 DISCRETIZED_LOGISTIC = Op(
     plain.discretized_logistic_log_likelihood,
     inputs=("loc", "log_scale", "x"),
+    takes=(FLOAT, SPREAD, LEVELS),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range="signed",
@@ -89,6 +97,7 @@ MULTINOMIAL = MultinomialOp(
 POISSON = Op(
     plain.poisson_log_likelihood,
     inputs=("log_rate", "x"),
+    takes=(FLOAT, COUNTS),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range="count",
@@ -96,6 +105,7 @@ POISSON = Op(
 NEGATIVE_BINOMIAL = Op(
     plain.negative_binomial_log_likelihood,
     inputs=("log_mean", "log_dispersion", "x"),
+    takes=(FLOAT, SPREAD, COUNTS),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range="count",
@@ -103,6 +113,7 @@ NEGATIVE_BINOMIAL = Op(
 ZERO_INFLATED_NEGATIVE_BINOMIAL = Op(
     plain.zero_inflated_negative_binomial_log_likelihood,
     inputs=("log_mean", "log_dispersion", "zero_logits", "x"),
+    takes=(FLOAT, SPREAD, SPREAD, COUNTS),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range="count",
@@ -110,27 +121,32 @@ ZERO_INFLATED_NEGATIVE_BINOMIAL = Op(
 STANDARD_KL = Op(
     plain.standard_kl,
     inputs=("mu", "logvar"),
+    takes=(FLOAT, FLOAT),
     results=(DATAPOINT,),
 )
 GAUSSIAN_KL = Op(
     plain.gaussian_kl,
     inputs=("mu", "logvar", "prior_mu", "prior_logvar"),
+    takes=(FLOAT, FLOAT, SPREAD, SPREAD),
     results=(DATAPOINT,),
 )
 REPARAMETERIZE = Op(
     plain.reparameterize,
     inputs=("mu", "logvar", "noise"),
+    takes=(FLOAT, FLOAT, NOISE),
     results=(ELEMENT,),
     vjp_inputs=(1, 2),  # the gradient of mu is that of z
 )
 SAMPLE_WITH_STANDARD_KL = Op(
     plain.sample_with_standard_kl,
     inputs=("mu", "logvar", "noise"),
+    takes=(FLOAT, FLOAT, NOISE),
     results=(ELEMENT, DATAPOINT),
 )
 SAMPLE_WITH_GAUSSIAN_KL = Op(
     plain.sample_with_gaussian_kl,
     inputs=("mu", "logvar", "prior_mu", "prior_logvar", "noise"),
+    takes=(FLOAT, FLOAT, SPREAD, SPREAD, NOISE),
     results=(ELEMENT, DATAPOINT),
 )
 

@@ -51,6 +51,9 @@ def bernoulli_log_likelihood(
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported (integer logits, say).
     """
+    found = table.BERNOULLI.attempt(logits, x, mask, batch_dims, uint8_range)
+    if found is not None:
+        return found
     return run(bernoulli_call(logits, x, batch_dims, uint8_range).masked(mask))
 
 
@@ -79,7 +82,11 @@ def continuous_bernoulli_log_likelihood(
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported (integer logits, say).
     """
-    call = bernoulli_call(logits, x, batch_dims, uint8_range, table.CONTINUOUS_BERNOULLI)
+    op = table.CONTINUOUS_BERNOULLI
+    found = op.attempt(logits, x, mask, batch_dims, uint8_range)
+    if found is not None:
+        return found
+    call = bernoulli_call(logits, x, batch_dims, uint8_range, op)
     return run(call.masked(mask))
 
 
@@ -118,6 +125,9 @@ def bernoulli_probs_log_likelihood(
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported.
     """
+    found = table.BERNOULLI_PROBS.attempt(probs, x, mask, batch_dims, uint8_range)
+    if found is not None:
+        return found
     return run(bernoulli_probs_call(probs, x, batch_dims, uint8_range).masked(mask))
 
 

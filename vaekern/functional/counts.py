@@ -44,7 +44,8 @@ def poisson_log_likelihood(
         ValueError: shapes or devices differ.
         TypeError: a dtype is not supported.
     """
-    return run(poisson_call(log_rate, x, batch_dims).masked(mask))
+    found = table.POISSON.attempt(log_rate, x, mask, batch_dims)
+    return run(poisson_call(log_rate, x, batch_dims).masked(mask)) if found is None else found
 
 
 def negative_binomial_log_likelihood(
@@ -80,6 +81,9 @@ def negative_binomial_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
+    found = table.NEGATIVE_BINOMIAL.attempt(log_mean, log_dispersion, x, mask, batch_dims)
+    if found is not None:
+        return found
     return run(negative_binomial_call(log_mean, x, log_dispersion, batch_dims).masked(mask))
 
 
@@ -119,6 +123,10 @@ def zero_inflated_negative_binomial_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
+    op = table.ZERO_INFLATED_NEGATIVE_BINOMIAL
+    found = op.attempt(log_mean, log_dispersion, zero_logits, x, mask, batch_dims)
+    if found is not None:
+        return found
     call = zero_inflated_call(log_mean, x, log_dispersion, zero_logits, batch_dims)
     return run(call.masked(mask))
 

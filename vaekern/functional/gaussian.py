@@ -63,6 +63,10 @@ def reparameterize(
         ValueError: shapes or devices differ, or more than one source of noise is given.
         TypeError: an argument is no floating-point tensor.
     """
+    if seed is None and generator is None and logvar_clamp is None:
+        found = table.REPARAMETERIZE.attempt(mu, logvar, eps, batch_dims, scale)
+        if found is not None:
+            return found
     logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
     noise = resolve_noise("mu", mu, eps, seed, generator)
     return run(Call(table.REPARAMETERIZE, mu, logvar, noise, batch_dims, scale))
@@ -109,6 +113,14 @@ def gaussian_kl(
         ValueError: shapes or devices do not fit.
         TypeError: an argument is no floating-point tensor or number.
     """
+    if logvar_clamp is None:
+        if prior_mu is None and prior_logvar is None:
+            found = table.STANDARD_KL.attempt(mu, logvar, mask, batch_dims, scale)
+        else:
+            prior = prior_mu, prior_logvar
+            found = table.GAUSSIAN_KL.attempt(mu, logvar, *prior, mask, batch_dims, scale)
+        if found is not None:
+            return found
     call = kl_call(mu, logvar, prior_mu, prior_logvar, scale, logvar_clamp, batch_dims)
     return run(call.masked(mask))
 
@@ -132,6 +144,15 @@ def sample_with_kl(
     Returns:
         z, the shape of ``mu``, and the KL divergence, the shape ``mu.shape[:batch_dims]``.
     """
+    if seed is None and generator is None and logvar_clamp is None:
+        if prior_mu is None and prior_logvar is None:
+            found = table.SAMPLE_WITH_STANDARD_KL.attempt(mu, logvar, eps, batch_dims, scale)
+        else:
+            prior = prior_mu, prior_logvar
+            op = table.SAMPLE_WITH_GAUSSIAN_KL
+            found = op.attempt(mu, logvar, *prior, eps, batch_dims, scale)
+        if found is not None:
+            return found
     logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
     noise = resolve_noise("mu", mu, eps, seed, generator)
     if prior_mu is None and prior_logvar is None:
@@ -182,6 +203,10 @@ def gaussian_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
+    if logvar_clamp is None:
+        found = table.GAUSSIAN.attempt(mean, logvar, x, mask, batch_dims, scale, uint8_range)
+        if found is not None:
+            return found
     call = gaussian_call(mean, x, logvar, scale, logvar_clamp, batch_dims, uint8_range)
     return run(call.masked(mask))
 

@@ -57,6 +57,9 @@ def discretized_logistic_log_likelihood(
         ValueError: shapes or devices do not fit, or ``x`` requires a gradient.
         TypeError: a dtype is not supported.
     """
+    found = table.DISCRETIZED_LOGISTIC.attempt(loc, log_scale, x, mask, batch_dims)
+    if found is not None:
+        return found
     return run(discretized_logistic_call(loc, x, log_scale, batch_dims).masked(mask))
 
 

@@ -52,6 +52,9 @@ def laplace_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
+    found = table.LAPLACE.attempt(loc, log_scale, x, mask, batch_dims, uint8_range)
+    if found is not None:
+        return found
     return run(laplace_call(loc, x, log_scale, batch_dims, uint8_range).masked(mask))
 
 
@@ -133,6 +136,9 @@ def student_t_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
+    found = table.STUDENT_T.attempt(loc, log_scale, df, x, mask, batch_dims, uint8_range)
+    if found is not None:
+        return found
     return run(student_t_call(loc, x, log_scale, df, batch_dims, uint8_range).masked(mask))
 
 

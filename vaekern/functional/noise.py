@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from vaekern._checks import check_float, check_like
-
-_INT64 = torch.iinfo(torch.int64)
+from vaekern._ops.seed import as_int64, drawn_seed
 
 
 def resolve_noise(
@@ -19,35 +18,13 @@ def resolve_noise(
 ) -> Tensor:
     """``eps`` itself, or an int64[2] seed on the device of ``like``."""
     if eps is None and seed is None:
-        # Drawn on the device, by an op that CUDA graphs, torch.compile and checkpoint replay. The
-        # keyword is always given: without it Inductor would put its own generator in.
-        drawn = torch.randint(
-            _INT64.min, _INT64.max, (2,), device=like.device, dtype=torch.int64, generator=generator
-        )
-        return drawn if generator is not None else _of_this_rank(drawn)
+        return drawn_seed(like, generator)
     _at_most_one(eps=eps, seed=seed, generator=generator)
     if eps is not None:
         check_float("eps", eps)
         check_like("eps", eps, like_name, like)
         return eps
     return _from_user(seed, like)
-
-
-def _of_this_rank(seed: Tensor) -> Tensor:
-    """Another seed on each rank of a distributed run but the first: torch's generators are commonly
-    seeded alike, and ranks that shared their noise would do so silently."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return seed
-    rank = distributed.get_rank()
-    if rank == 0:
-        return seed
-    spread = rank * 0x9E3779B97F4A7C15 % 2**64  # odd: no two ranks alike
-    return seed ^ _as_int64(spread)
-
-
-def _as_int64(number: int) -> int:
-    """The same 64 bits."""
-    return number - 2**64 if number > _INT64.max else number
 
 
 def _at_most_one(**given: object) -> None:
@@ -74,5 +51,5 @@ def _from_user(seed: int | Tensor | None, like: Tensor) -> Tensor:
         raise ValueError(f"seed: expected 0 to 2**64 - 1, got {seed}")
     # Filled on the device: a copy from the host would wait for the GPU.
     words = torch.zeros(2, dtype=torch.int64, device=like.device)
-    words[:1].fill_(_as_int64(seed))
+    words[:1].fill_(as_int64(seed))
     return words

@@ -13,6 +13,7 @@ from vaekern._checks import check_mask, check_per_datapoint
 from vaekern._modules.outputs import DecoderOutput
 from vaekern._modules.state import described_state
 from vaekern._ops.call import Call, run
+from vaekern._ops.elementwise import Op
 
 
 class Likelihood(nn.Module):
@@ -54,6 +55,14 @@ class Likelihood(nn.Module):
         if call is None or not (everything or call.op.maskable):
             return None
         return call.masked(mask).of_datapoints(present)
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int
+    ) -> tuple[Op, tuple[Any, ...]] | None:
+        """The operation of :meth:`call` and its arguments, which nobody has checked: for the fast
+        path. Of this package's own classes alone, since whoever overrides :meth:`call` may mean
+        something else."""
+        return None
 
     def log_prob(self, decoder_output: DecoderOutput, x: Tensor, *, batch_dims: int = 1) -> Tensor:
         """log p(x | decoder output) per datapoint, in nats: the shape ``x.shape[:batch_dims]``."""

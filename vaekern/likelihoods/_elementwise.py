@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from vaekern._checks import check_scale
 from vaekern._modules.outputs import DecoderOutput, single, with_own
 from vaekern._modules.state import hold
+from vaekern._ops import table
 from vaekern._ops.call import Call, Clamp
+from vaekern._ops.elementwise import Op
 from vaekern.functional.bernoulli import bernoulli_call
 from vaekern.functional.gaussian import gaussian_call, reparameterize
 from vaekern.functional.locations import laplace_call
@@ -33,6 +37,13 @@ class BernoulliLikelihood(Likelihood):
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         return bernoulli_call(single(decoder_output), x, batch_dims, self.uint8_range)
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int
+    ) -> tuple[Op, tuple[Any, ...]] | None:
+        if type(self) is not BernoulliLikelihood:
+            return None
+        return table.BERNOULLI, (decoder_output, x, None, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return torch.sigmoid(single(decoder_output))
@@ -87,6 +98,16 @@ class GaussianLikelihood(Likelihood):
             mean, x, logvar, self.scale, self.logvar_clamp, batch_dims, self.uint8_range
         )
 
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int
+    ) -> tuple[Op, tuple[Any, ...]] | None:
+        if type(self) is not GaussianLikelihood or self.logvar_clamp is not None:
+            return None
+        mean, logvar = decoder_output, self.logvar
+        if type(mean) is tuple and len(mean) == 2:
+            mean, logvar = mean
+        return table.GAUSSIAN, (mean, logvar, x, None, batch_dims, self.scale, self.uint8_range)
+
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return self._split(decoder_output)[0]
 
@@ -139,6 +160,16 @@ class LaplaceLikelihood(Likelihood):
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         loc, log_scale = self._split(decoder_output)
         return laplace_call(loc, x, log_scale, batch_dims, self.uint8_range)
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int
+    ) -> tuple[Op, tuple[Any, ...]] | None:
+        if type(self) is not LaplaceLikelihood:
+            return None
+        loc, log_scale = decoder_output, self.log_scale
+        if type(loc) is tuple and len(loc) == 2:
+            loc, log_scale = loc
+        return table.LAPLACE, (loc, log_scale, x, None, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return self._split(decoder_output)[0]

@@ -25,6 +25,7 @@ from vaekern.posteriors.encoding import (
     posterior_of_output,
 )
 from vaekern.priors import ConditionalPrior, Prior
+from vaekern.vae import one_pass
 from vaekern.vae.kl_weight import check_beta, weight_now
 from vaekern.vae.latent_shape import KnowsLatentShape
 from vaekern.vae.output import VAEOutput, as_diagonal
@@ -172,6 +173,13 @@ class VAE(KnowsLatentShape):
                 Free bits for parts of z need a posterior and a prior of independent elements.
         """
         posterior, prior = self.infer(x, condition), self.prior_given(condition)
+        plain = all([option is None for option in (mask, weights, free_bits, capacity)])
+        if plain and one_pass.is_open(posterior, prior):
+            z = posterior.rsample(eps, seed, generator)
+            decoder_output = self.decoder(z, *as_arguments(condition))
+            beta = weight_now(self.beta)
+            terms = one_pass.terms(self.likelihood, posterior, decoder_output, x, beta)
+            return VAEOutput(*terms, z, posterior, decoder_output)
         z, kl = posterior.sample_with_kl(prior, eps, seed, generator)
         decoder_output = self.decoder(z, *as_arguments(condition))
         log_likelihood = log_prob_of(self.likelihood, decoder_output, x, mask=mask)

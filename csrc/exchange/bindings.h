@@ -1,0 +1,135 @@
+// The fast path's Python face: plans as functions.
+#pragma once
+
+#include "one_pass.h"
+
+namespace vk::exchange {
+
+template <class Owner>
+using Entry = py::object (*)(const Owner&, PyObject* const*, Py_ssize_t);
+
+template <class Owner>
+constexpr const char* name_of();
+template <>
+constexpr const char* name_of<Plan>() {
+  return "vaekern.plan";
+}
+template <>
+constexpr const char* name_of<Loss>() {
+  return "vaekern.loss";
+}
+
+// A function of a plan, without pybind11's search for the types of its arguments. What goes wrong
+// in it is irregular, too, but for errors that Python code called from it raised.
+template <class Owner, Entry<Owner> entry>
+PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
+  const auto* owner = static_cast<const Owner*>(PyCapsule_GetPointer(capsule, name_of<Owner>()));
+  if (owner == nullptr) return nullptr;
+  try {
+    return entry(*owner, args, n).release().ptr();
+  } catch (py::error_already_set& error) {
+    error.restore();
+    return nullptr;
+  } catch (const std::exception&) {
+    PyErr_Clear();
+    Py_RETURN_NONE;
+  }
+}
+
+template <class Owner, Entry<Owner> entry>
+PyMethodDef definition(const char* name) {
+  return {name,
+          reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_entry<Owner, entry>)),
+          METH_FASTCALL, nullptr};
+}
+
+inline py::object function_of(const py::capsule& owner, PyMethodDef* definition) {
+  return py::reinterpret_steal<py::object>(PyCFunction_New(definition, owner.ptr()));
+}
+
+// (attempt, value, vjp, backward, both) of an operation.
+inline py::tuple functions_of_plan(py::object op, py::object apply, py::object draw,
+                                   const std::vector<std::string>& inputs,
+                                   std::vector<bool> by_datapoint, std::vector<int> vjp_inputs,
+                                   bool maskable, py::object uint8_range, const py::dict& kernels,
+                                   py::str backend) {
+  auto plan = std::make_unique<Plan>();
+  plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
+  for (const std::string& name : inputs) plan->inputs.push_back(rule_named(name));
+  plan->by_datapoint = std::move(by_datapoint), plan->vjp_inputs = std::move(vjp_inputs);
+  plan->maskable = maskable;
+  plan->ranged = uint8_range.is_none();
+  if (!plan->ranged && !bytes_range(uint8_range.ptr(), plan->bytes_as)) {
+    throw py::value_error("no such uint8_range");
+  }
+  for (const auto& [scale, numbers] : kernels) {
+    const auto [value, vjp, both, factor] = numbers.cast<std::tuple<int, int, int, float>>();
+    plan->scales.emplace_back(py::str(scale), Kernels{value, vjp, both, factor});
+  }
+  plan->backend = std::move(backend);
+  static PyMethodDef definitions[] = {
+      definition<Plan, attempt>("attempt"), definition<Plan, value>("value"),
+      definition<Plan, vjp>("vjp"), definition<Plan, backward>("backward"),
+      definition<Plan, both>("both")};
+  const py::capsule capsule(plan.release(), name_of<Plan>(),
+                            [](void* plan) { delete static_cast<Plan*>(plan); });
+  py::tuple functions(std::size(definitions));
+  for (size_t k = 0; k < functions.size(); ++k) {
+    functions[k] = function_of(capsule, &definitions[k]);
+  }
+  return functions;
+}
+
+inline const Plan* plan_of(const py::object& function) {
+  const py::object capsule = function.attr("__self__");
+  const auto* plan = static_cast<const Plan*>(PyCapsule_GetPointer(capsule.ptr(), name_of<Plan>()));
+  if (plan == nullptr) throw py::error_already_set();
+  return plan;
+}
+
+// (attempt, run) of a loss, of a function of each of its two plans.
+inline py::tuple functions_of_loss(py::object likelihood, py::object divergence, py::object owner,
+                                   py::object apply) {
+  auto loss = std::make_unique<Loss>();
+  loss->likelihood = plan_of(likelihood), loss->divergence = plan_of(divergence);
+  loss->kept = py::make_tuple(likelihood, divergence);
+  loss->owner = std::move(owner), loss->apply = std::move(apply);
+  static PyMethodDef definitions[] = {definition<Loss, attempt_loss>("attempt"),
+                                      definition<Loss, run_loss>("run")};
+  const py::capsule capsule(loss.release(), name_of<Loss>(),
+                            [](void* loss) { delete static_cast<Loss*>(loss); });
+  return py::make_tuple(function_of(capsule, &definitions[0]),
+                        function_of(capsule, &definitions[1]));
+}
+
+// Whether torch's table of functions is one that is known here.
+inline bool use_torch(py::object capsule, py::object tensor, py::object parameter,
+                      py::tuple watchers, py::object forward_ad, py::object is_grad_enabled,
+                      py::object is_neg, py::object threads_for) {
+  Torch& torch = Torch::instance();
+  torch.api = api_in(capsule.ptr());
+  torch.tensor = reinterpret_cast<PyTypeObject*>(tensor.release().ptr());
+  torch.parameter = reinterpret_cast<PyTypeObject*>(parameter.release().ptr());
+  torch.watchers = std::move(watchers);
+  torch.forward_ad = std::move(forward_ad);
+  torch.is_grad_enabled = std::move(is_grad_enabled);
+  torch.is_neg = std::move(is_neg);
+  torch.threads_for = std::move(threads_for);
+  torch.enabled = torch.api != nullptr;
+  return torch.enabled;
+}
+
+inline void bind(py::module_& m, RunLaunch run) {
+  run_launch() = run;
+  m.def("use_torch", &use_torch);
+  m.def("functions_of_plan", &functions_of_plan);
+  m.def("functions_of_loss", &functions_of_loss);
+  m.def("allow_fast_path", [](bool allowed) {
+    Torch& torch = Torch::instance();
+    const bool before = torch.enabled;
+    torch.enabled = allowed && torch.api != nullptr;
+    return before;
+  });
+}
+
+}  // namespace vk::exchange

@@ -1,0 +1,122 @@
+// Reads torch tensors, and makes new ones.
+#pragma once
+
+#include "torch.h"
+
+namespace vk::exchange {
+
+constexpr int32_t kCpuDevice = 1;
+
+struct Operand {
+  PyObject* object = nullptr;  // borrowed
+  cpu::DlTensor view;
+  DType dtype = DType::f32;
+  bool is_seed = false;  // int64[2]
+
+  int ndim() const { return view.ndim; }
+  int64_t size(int d) const { return view.shape[d]; }
+  const void* data() const { return static_cast<const char*>(view.data) + view.byte_offset; }
+
+  int64_t numel(int first = 0, int last = -1) const {
+    int64_t n = 1;
+    for (int d = first; d < (last < 0 ? ndim() : last); ++d) n *= size(d);
+    return n;
+  }
+
+  bool has_shape_of(const Operand& other) const { return has_sizes(other, other.ndim()); }
+
+  // Whether the shape is another's first dimensions.
+  bool has_sizes(const Operand& other, int dims) const {
+    if (ndim() != dims) return false;
+    for (int d = 0; d < dims; ++d) {
+      if (size(d) != other.size(d)) return false;
+    }
+    return true;
+  }
+};
+
+// Of floating-point numbers, bytes and booleans.
+inline bool dtype_of(const cpu::DlTensor& view, DType& dtype) {
+  enum { kUint = 1, kFloat = 2, kBfloat = 4, kBool = 6 };
+  switch (view.dtype.code * 256 + view.dtype.bits) {
+    case kFloat * 256 + 32: dtype = DType::f32; return true;
+    case kFloat * 256 + 64: dtype = DType::f64; return true;
+    case kFloat * 256 + 16: dtype = DType::f16; return true;
+    case kBfloat * 256 + 16: dtype = DType::bf16; return true;
+    case kUint * 256 + 8: dtype = DType::u8; return true;
+    case kBool * 256 + 8: dtype = DType::boolean; return true;
+    default: return false;
+  }
+}
+
+inline bool is_float(DType dtype) { return dtype <= DType::f16; }
+
+inline bool is_int64_pair(const cpu::DlTensor& view) {
+  return view.dtype.code == 0 && view.dtype.bits == 64 && view.ndim == 1 && view.shape[0] == 2 &&
+         (view.strides == nullptr || view.strides[0] == 1);
+}
+
+// False, without an exception, for all but ordinary dense CPU tensors whose memory is what it says.
+inline bool read(const Torch& torch, PyObject* object, Operand& operand) {
+  if (!torch.is_tensor(object)) return false;
+  operand.object = object;
+  if (torch.api->describe(object, &operand.view) != 0) {
+    PyErr_Clear();
+    return false;
+  }
+  const cpu::DlTensor& view = operand.view;
+  if (view.device.type != kCpuDevice || view.data == nullptr || view.dtype.lanes != 1) return false;
+  operand.is_seed = is_int64_pair(view);
+  if (!operand.is_seed && !dtype_of(view, operand.dtype)) return false;
+  return !truth(PyObject_CallOneArg(torch.is_neg.ptr(), object), true);
+}
+
+inline void set_error(void*, const char*, const char* message) {
+  PyErr_SetString(PyExc_RuntimeError, message);
+}
+
+struct NewTensor {
+  py::object object;
+  void* data = nullptr;
+};
+
+// Contiguous, on the CPU. Large ones, if they may be `pooled`, come from the pool (cpu/buffers.h).
+// Nothing where there is no memory.
+inline NewTensor new_tensor(const Torch& torch, const int64_t* shape, int ndim, DType dtype,
+                            bool pooled) {
+  constexpr int64_t kPooled = 2 << 20;  // see _backends/cpu.py
+  int64_t bytes = cpu::bits_of(dtype) / 8;
+  for (int d = 0; d < ndim; ++d) bytes *= shape[d];
+  ManagedTensor* managed = nullptr;
+  if (pooled && bytes >= kPooled) {
+    managed = cpu::pooled_tensor<ManagedTensor>({shape, shape + ndim}, dtype);
+    managed->version = {1, 0};
+    managed->flags = 0;
+  } else {
+    cpu::DlTensor prototype{};
+    prototype.device = {kCpuDevice, 0};
+    prototype.ndim = ndim;
+    prototype.dtype = {cpu::code_of(dtype), cpu::bits_of(dtype), 1};
+    prototype.shape = const_cast<int64_t*>(shape);
+    if (torch.api->allocate(&prototype, &managed, nullptr, set_error) != 0) return {};
+  }
+  NewTensor made;
+  made.data = static_cast<char*>(managed->tensor.data) + managed->tensor.byte_offset;
+  void* object = nullptr;
+  if (torch.api->to_object(managed, &object) != 0) return {};
+  made.object = py::reinterpret_steal<py::object>(static_cast<PyObject*>(object));
+  return made;
+}
+
+// Without dimensions.
+inline NewTensor new_number(const Torch& torch, double value, DType dtype) {
+  NewTensor made = new_tensor(torch, nullptr, 0, dtype, false);
+  if (!made.object) return made;
+  if (dtype == DType::f64)
+    *static_cast<double*>(made.data) = value;
+  else
+    *static_cast<float*>(made.data) = static_cast<float>(value);
+  return made;
+}
+
+}  // namespace vk::exchange

@@ -1,0 +1,69 @@
+// What the fast path needs of torch: handed over once by Python, asked at every call.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "../launch.h"
+#include "api.h"
+
+namespace vk::exchange {
+
+namespace py = pybind11;
+
+struct Torch {
+  const Api* api = nullptr;
+  PyTypeObject *tensor = nullptr, *parameter = nullptr;
+  py::tuple watchers;  // functions that answer false (0, None) where nobody watches operations
+  py::object forward_ad, is_grad_enabled, is_neg, threads_for;
+  py::str level{"_current_level"}, requires_grad{"requires_grad"};
+  bool enabled = false;
+
+  // Never destroyed: the interpreter may be gone by then.
+  static Torch& instance() {
+    static Torch* torch = new Torch;
+    return *torch;
+  }
+
+  bool is_tensor(PyObject* object) const {
+    return Py_TYPE(object) == tensor || Py_TYPE(object) == parameter;
+  }
+};
+
+// The answer of a function or an attribute; what raises counts as `otherwise`.
+inline bool truth(PyObject* stolen, bool otherwise) {
+  const int answer = stolen == nullptr ? -1 : PyObject_IsTrue(stolen);
+  Py_XDECREF(stolen);
+  if (answer >= 0) return answer > 0;
+  PyErr_Clear();
+  return otherwise;
+}
+
+// Whether a kernel may be launched without asking torch's dispatcher: no transform, mode, tracer,
+// profiler or forward-mode derivative is active.
+inline bool nobody_watches(const Torch& torch) {
+  for (const py::handle watcher : torch.watchers) {
+    if (truth(PyObject_CallNoArgs(watcher.ptr()), true)) return false;
+  }
+  PyObject* level = PyObject_GetAttr(torch.forward_ad.ptr(), torch.level.ptr());
+  const long depth = level == nullptr ? 0 : PyLong_AsLong(level);
+  Py_XDECREF(level);
+  if (PyErr_Occurred()) PyErr_Clear();
+  return depth < 0;
+}
+
+inline bool grad_enabled(const Torch& torch) {
+  return truth(PyObject_CallNoArgs(torch.is_grad_enabled.ptr()), true);
+}
+
+inline bool wants_gradient(const Torch& torch, PyObject* tensor) {
+  return truth(PyObject_GetAttr(tensor, torch.requires_grad.ptr()), true);
+}
+
+inline int threads_for(const Torch& torch, int64_t numel) {
+  constexpr int64_t kLeast = 2 * 16384;  // see _backends/cpu.py
+  if (numel < kLeast) return 1;
+  const py::object answer = torch.threads_for(numel);
+  return answer.cast<int>();
+}
+
+}  // namespace vk::exchange

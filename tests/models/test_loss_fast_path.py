@@ -1,0 +1,151 @@
+"""The loss by the fast path and by the one in Python: the same, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import vaekern as vk
+from vaekern._backends import fast
+from vaekern._ops.quick_loss import QuickLoss
+
+pytestmark = pytest.mark.skipif(not fast.usable, reason="no fast path with this torch or build")
+
+SHAPE, LATENT = (5, 3, 4, 2), (5, 6)
+
+
+def _leaf(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64).to(dtype).requires_grad_()
+
+
+def _decoded(kind: str, dtype: torch.dtype) -> tuple[Any, list[Tensor]]:
+    mean = _leaf(*SHAPE, dtype=dtype)
+    if kind == "alone":
+        return mean, [mean]
+    spread = _leaf(*{"scalar": (), "channel": (3,), "full": SHAPE}[kind], dtype=dtype)
+    return (mean, spread), [mean, spread]
+
+
+def _learned() -> vk.likelihoods.GaussianLikelihood:
+    return vk.likelihoods.GaussianLikelihood(-0.4, learned=True, scale="log_std")
+
+
+class _Own(vk.likelihoods.BernoulliLikelihood):
+    """Of another temperature."""
+
+    def call(self, decoder_output: Any, x: Tensor, batch_dims: int) -> Any:
+        return super().call(2.0 * decoder_output, x, batch_dims)
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each attempt succeeded."""
+    seen: list[bool] = []
+    original = QuickLoss.attempt
+
+    def recording(self: QuickLoss, *args: Any) -> Tensor | None:
+        found = original(self, *args)
+        seen.append(found is not None)
+        return found
+
+    monkeypatch.setattr(QuickLoss, "attempt", recording)
+    return seen
+
+
+REGULAR = [
+    ("bernoulli", "alone"),
+    ("gaussian", "alone"),
+    ("gaussian", "scalar"),
+    ("gaussian", "full"),
+    ("laplace", "alone"),
+    ("learned", "alone"),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize(("likelihood", "kind"), REGULAR)
+def test_bitwise_the_same_without_it(
+    likelihood: str, kind: str, reduction: str, dtype: torch.dtype, taken: list[bool]
+) -> None:
+    decoded, leaves = _decoded(kind, dtype)
+    module: Any = _learned() if likelihood == "learned" else likelihood
+    x, mu, logvar = torch.rand(SHAPE).to(dtype), _leaf(*LATENT, dtype=dtype), _leaf(*LATENT)
+    leaves = [*leaves, mu, logvar, *(module.parameters() if likelihood == "learned" else ())]
+
+    def run(factor: float) -> list[Tensor]:
+        loss = vk.elbo_loss(decoded, x, mu, logvar, module, 0.7, reduction)
+        again = torch.autograd.grad(factor * loss, leaves, retain_graph=True)
+        differentiable = torch.autograd.grad(loss, leaves, create_graph=True)
+        second = torch.autograd.grad(sum(d.float().sum() for d in differentiable), [logvar])
+        last = torch.autograd.grad(factor * loss, leaves)
+        return [loss, *again, *differentiable, *second, *last]
+
+    for factor in (1.0, 2.5):
+        ours = run(factor)
+        assert taken.pop()
+        with fast.allowed(False):
+            theirs = run(factor)
+        assert not taken.pop()
+        assert type(ours[0].grad_fn).__name__ == type(theirs[0].grad_fn).__name__
+        for a, b in zip(ours, theirs, strict=True):
+            assert a.dtype == b.dtype
+            assert torch.equal(a, b)
+
+
+def test_irregular_losses_are_left_to_python(taken: list[bool]) -> None:
+    logits, x = _leaf(*SHAPE), torch.rand(SHAPE)
+    mu, logvar = _leaf(*LATENT), _leaf(*LATENT)
+    per_channel = (logits, _leaf(3))
+    for decoded, kind in ((per_channel, "gaussian"), (logits.half(), "bernoulli")):
+        vk.elbo_loss(decoded, x, mu, logvar, kind)
+        assert taken.pop() is False
+    with torch.no_grad():
+        vk.elbo_loss(logits, x, mu, logvar)
+    assert taken.pop() is False
+    for beta in (torch.tensor(0.5), torch.tensor(0.5, requires_grad=True)):
+        vk.elbo_loss(logits, x, mu, logvar, beta=beta)
+    vk.elbo_loss(logits, x, mu, logvar, mask=x > 0.5)
+    vk.elbo_loss(logits, x, mu, logvar, reduction="none")
+    vk.elbo_loss(logits, x, mu, logvar, free_bits=0.1)
+    assert taken == []
+
+
+def test_what_a_subclass_overrides_counts(taken: list[bool]) -> None:
+    logits, x = _leaf(*SHAPE), torch.rand(SHAPE)
+    mu, logvar = _leaf(*LATENT), _leaf(*LATENT)
+    got = vk.elbo_loss(logits, x, mu, logvar, _Own())
+    assert torch.equal(got, vk.elbo_loss(2.0 * logits, x, mu, logvar))
+    assert taken == [True]  # the latter's
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"reduction": "median"}, "reduction: "),
+        ({"beta": "1"}, "beta: "),
+        ({"likelihood": "poison"}, "likelihood: "),
+        ({"beta": "1", "likelihood": "poison"}, "beta: "),
+        ({"mu": torch.zeros(4, 6), "logvar": torch.zeros(4, 6)}, "mu: expected the datapoints"),
+        ({"mu": torch.zeros(5, 7)}, "logvar: "),
+        ({"x": torch.zeros(5, 3, 4)}, "x: "),
+        ({"batch_dims": 7}, "batch_dims: "),
+        ({"scale": "variance"}, "scale: "),
+    ],
+)
+def test_errors_are_those_of_python(bad: dict[str, Any], message: str) -> None:
+    arguments = {
+        "decoder_output": _leaf(*SHAPE),
+        "x": torch.rand(SHAPE),
+        "mu": _leaf(*LATENT),
+        "logvar": _leaf(*LATENT),
+    }
+    with pytest.raises((ValueError, TypeError)) as ours:
+        vk.elbo_loss(**{**arguments, **bad})
+    with fast.allowed(False), pytest.raises((ValueError, TypeError)) as theirs:
+        vk.elbo_loss(**{**arguments, **bad})
+    assert str(ours.value) == str(theirs.value)
+    assert str(ours.value).startswith(message)

@@ -1,0 +1,125 @@
+"""The fast path of the CPU kernels: one call into the extension, which reads and makes torch
+tensors through DLPack's C exchange API (torch 2.10 and later).
+
+It is optimistic and has no semantics of its own: where anything at all is irregular (a subclass, a
+mode, a shape that broadcasts, an argument that is wrong) it does nothing and returns None, and the
+path in Python, with its checks and messages, takes over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from vaekern._backends.cpu import threads_for
+from vaekern._backends.native import KERNELS, core
+from vaekern._torch import exchange_api, watchers
+
+#: What an input may be: floating point; that, bytes or booleans; levels that get no gradient;
+#: counts; a number or a tensor without dimensions, too; noise or its seed.
+FLOAT, TARGET, LEVELS, COUNTS, SPREAD, NOISE = (
+    "float",
+    "target",
+    "levels",
+    "counts",
+    "spread",
+    "noise",
+)
+
+
+class Plan(NamedTuple):
+    """An operation's functions in the extension: see ``csrc/exchange/call.h``."""
+
+    attempt: Callable[..., Any]
+    value: Callable[..., Any]
+    vjp: Callable[..., Any]
+    backward: Callable[..., Any]
+    both: Callable[..., Any]
+
+
+def _nothing(*_: Any) -> None:
+    return None
+
+
+#: Of operations without a fast path.
+NO_PLAN = Plan(_nothing, _nothing, _nothing, _nothing, _nothing)
+
+usable = (
+    core is not None
+    and exchange_api is not None
+    and core.use_torch(
+        exchange_api,
+        Tensor,
+        torch.nn.Parameter,
+        watchers,
+        forward_ad,
+        torch.is_grad_enabled,
+        Tensor.is_neg,
+        threads_for,
+    )
+)
+
+
+def plan_of(
+    op: Any,
+    apply: Callable[..., Any],
+    draw: Callable[..., Tensor],
+    takes: Sequence[str],
+    by_datapoint: Sequence[bool],
+    scales: Sequence[str],
+) -> Plan:
+    """Of an operation whose inputs are what it ``takes``. ``apply(op, *arguments)`` makes a node of
+    the autograd graph, ``draw(like, None)`` the seed of a call without one."""
+    if not usable or not takes:
+        return NO_PLAN
+    assert core is not None
+    variants = "value", "vjp", "value_and_vjp"
+    kernels = {
+        scale: [KERNELS.get((op.name, scale, variant), -1) for variant in variants]
+        for scale in scales
+    }
+    return Plan(
+        *core.functions_of_plan(
+            op,
+            apply,
+            draw,
+            takes,
+            by_datapoint,
+            op.vjp_inputs,
+            op.maskable,
+            op.uint8_range,
+            kernels,
+            "cpu",
+        )
+    )
+
+
+def loss_of(
+    likelihood: Plan, divergence: Plan, owner: Any, apply: Callable[..., Any]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``attempt`` and ``run`` of a loss: see ``csrc/exchange/one_pass.h``. ``apply(owner, ...)``
+    makes its node of the autograd graph."""
+    if NO_PLAN in (likelihood, divergence):
+        return _nothing, _nothing
+    assert core is not None
+    attempt, run = core.functions_of_loss(likelihood.attempt, divergence.attempt, owner, apply)
+    return attempt, run
+
+
+@contextlib.contextmanager
+def allowed(whether: bool) -> Iterator[None]:
+    """Turns the fast path off inside, process-wide, or leaves it as it is."""
+    if whether or not usable:
+        yield
+        return
+    assert core is not None
+    before = core.allow_fast_path(False)
+    try:
+        yield
+    finally:
+        core.allow_fast_path(before)

@@ -1,0 +1,36 @@
+"""Seeds of the noise that kernels generate, drawn from torch's generators."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, distributed
+
+_DISTRIBUTED = distributed.is_available()
+_INT64 = torch.iinfo(torch.int64)
+
+
+def drawn_seed(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """An int64[2] seed on the device of ``like``."""
+    # Drawn on the device, by an op that CUDA graphs, torch.compile and checkpoint replay. The
+    # keyword is always given: without it Inductor would put its own generator in.
+    drawn = torch.randint(
+        _INT64.min, _INT64.max, (2,), device=like.device, dtype=torch.int64, generator=generator
+    )
+    return drawn if generator is not None else _of_this_rank(drawn)
+
+
+def _of_this_rank(seed: Tensor) -> Tensor:
+    """Another seed on each rank of a distributed run but the first: torch's generators are commonly
+    seeded alike, and ranks that shared their noise would do so silently."""
+    if not (_DISTRIBUTED and distributed.is_initialized()):
+        return seed
+    rank = distributed.get_rank()
+    if rank == 0:
+        return seed
+    spread = rank * 0x9E3779B97F4A7C15 % 2**64  # odd: no two ranks alike
+    return seed ^ as_int64(spread)
+
+
+def as_int64(number: int) -> int:
+    """The same 64 bits."""
+    return number - 2**64 if number > _INT64.max else number
