@@ -1,6 +1,7 @@
 // The fast path's Python face: plans as functions.
 #pragma once
 
+#include "gradients.h"
 #include "one_pass.h"
 
 namespace vk::exchange {

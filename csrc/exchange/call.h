@@ -24,8 +24,7 @@ inline void run(const Torch& torch, Launch& launch) {
   run_launch()(launch);
 }
 
-// --- describing a launch
-// ---------------------------------------------------------------------------
+// --- describing a launch ------------------------------------------------------------------------
 
 inline bool describe(const Operand& operand, const Operand& first, DType bytes_as, Input& input) {
   input.data = operand.data();
@@ -86,8 +85,7 @@ inline Launch over(const Operand& first, int64_t batch_dims, int kernel) {
   return launch;
 }
 
-// --- a call
-// ----------------------------------------------------------------------------------------
+// --- a call -------------------------------------------------------------------------------------
 
 struct Call {
   const Plan& plan;
@@ -185,8 +183,7 @@ struct Call {
   }
 };
 
-// --- values
-// ----------------------------------------------------------------------------------------
+// --- values -------------------------------------------------------------------------------------
 
 inline py::object one_or_more(std::vector<py::object>& found) {
   if (found.size() == 1) return std::move(found[0]);
@@ -244,138 +241,6 @@ inline py::object attempt(const Plan& plan, PyObject* const* args, Py_ssize_t n)
                           (of_node.size() - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
   if (found == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(found);
-}
-
-// --- gradients
-// -------------------------------------------------------------------------------------
-
-// Upstream gradients (None: nothing reaches a result), the tensors that the vjp reads, and which of
-// their gradients are wanted.
-struct VjpCall {
-  const Plan& plan;
-  const Torch& torch;
-  Operand upstream[kMaxOperands], read_[kMaxOperands];
-  bool wanted[kMaxOperands] = {};
-  Attributes attributes;
-
-  explicit VjpCall(const Plan& plan) : plan(plan), torch(Torch::instance()) {}
-
-  int n_read() const { return static_cast<int>(plan.vjp_inputs.size()); }
-  const Operand& first() const { return read_[0]; }
-
-  bool quiet() const { return torch.enabled && nobody_watches(torch); }
-
-  bool read(PyObject* const* gradients, PyObject* const* tensors) {
-    for (int k = 0; k < n_read(); ++k) {
-      if (!exchange::read(torch, tensors[k], read_[k])) return false;
-    }
-    const int batch_dims = static_cast<int>(attributes.batch_dims);
-    if (batch_dims > first().ndim() || first().numel() == 0 || first().is_seed) return false;
-    for (int k = 1; k < n_read(); ++k) {
-      const Rule& rule = plan.inputs[plan.vjp_inputs[k]];
-      const bool fits = read_[k].is_seed ? rule.noise
-                                         : read_[k].has_shape_of(first()) ||
-                                               (rule.spreads && read_[k].ndim() == 0);
-      if (!fits) return false;
-    }
-    bool any = false;
-    for (int k = 0; k < plan.n_results(); ++k) {
-      if (gradients[k] == Py_None) continue;
-      any = true;
-      if (!exchange::read(torch, gradients[k], upstream[k]) || !is_float(upstream[k].dtype) ||
-          upstream[k].is_seed) {
-        return false;
-      }
-      const int dims = plan.by_datapoint[k] ? batch_dims : first().ndim();
-      if (!upstream[k].has_sizes(first(), dims)) return false;
-    }
-    return any;
-  }
-
-  // Fills found[k] for each wanted gradient.
-  bool run(py::object* found) const {
-    const int batch_dims = static_cast<int>(attributes.batch_dims), n_g = plan.n_results();
-    Launch launch = over(first(), batch_dims, attributes.kernels->vjp);
-    launch.n_inputs = n_g + n_read(), launch.n_outputs = n_read();
-    for (int k = 0; k < launch.n_inputs; ++k) {
-      const Operand& operand = k < n_g ? upstream[k] : read_[k - n_g];
-      if (operand.object == nullptr) {
-        launch.inputs[k].kind = Input::Kind::constant;
-        continue;
-      }
-      if (!describe(operand, first(), attributes.bytes_as, launch.inputs[k])) return false;
-      if (!operand.is_seed && operand.dtype == DType::f64) launch.compute = DType::f64;
-    }
-    for (int k = 0; k < n_read(); ++k) {
-      launch.outputs[k] = discarded();
-      if (!wanted[k]) continue;
-      const Operand& like = read_[k];
-      if (like.is_seed || !is_float(like.dtype)) return false;
-      NewTensor made = new_tensor(torch, like.view.shape, like.ndim(), like.dtype, true);
-      if (!made.object) return false;
-      launch.outputs[k] = like.has_shape_of(first())
-                              ? of_elements(made.data, like.dtype, first().numel())
-                              : of_all(made.data, like.dtype, first(), batch_dims);
-      found[k] = std::move(made.object);
-    }
-    exchange::run(torch, launch);
-    return true;
-  }
-};
-
-// What the registered op of the vjp computes: gradients, tensors, None for the mask, which are
-// wanted, attributes.
-inline py::object vjp(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
-  VjpCall call(plan);
-  const int n_g = plan.n_results(), n_tensors = n_g + call.n_read(),
-            before = n_tensors + plan.maskable;
-  if (n < before + 1 || !call.quiet()) return py::none();
-  if (plan.maskable && args[n_tensors] != Py_None) return py::none();
-  PyObject* wanted = args[before];
-  if (!PyList_Check(wanted) || PyList_GET_SIZE(wanted) != call.n_read()) return py::none();
-  for (int k = 0; k < call.n_read(); ++k) call.wanted[k] = PyList_GET_ITEM(wanted, k) == Py_True;
-  if (!call.attributes.read(plan, args + before + 1, n - before - 1, true)) return py::none();
-  py::object found[kMaxOperands];
-  if (!call.read(args, args + n_g) || !call.run(found)) return py::none();
-  py::list gradients;
-  for (int k = 0; k < call.n_read(); ++k) {
-    if (call.wanted[k]) gradients.append(found[k]);
-  }
-  return std::move(gradients);
-}
-
-// What a node of the autograd graph returns, of (upstream gradients, saved tensors, what needs a
-// gradient, attributes): one for each argument of `apply`.
-inline py::object backward(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
-  VjpCall call(plan);
-  for (int k = 0; k < n; ++k) {
-    if (!PyTuple_CheckExact(args[k])) return py::none();
-  }
-  PyObject *gradients = args[0], *saved = args[1], *needs = args[2], *attributes = args[3];
-  const int n_inputs = plan.n_inputs(), n_read = call.n_read();
-  if (n != 4 || PyTuple_GET_SIZE(gradients) != plan.n_results() ||
-      PyTuple_GET_SIZE(saved) != n_read + 1 || PyTuple_GET_ITEM(saved, n_read) != Py_None) {
-    return py::none();
-  }
-  if (!call.quiet() || grad_enabled(call.torch)) return py::none();
-  const Py_ssize_t n_attributes = PyTuple_GET_SIZE(attributes);
-  if (!call.attributes.read(plan, &PyTuple_GET_ITEM(attributes, 0), n_attributes, true))
-    return py::none();
-  const auto needed = [needs](int input) { return PyTuple_GET_ITEM(needs, 1 + input) == Py_True; };
-  bool any = false;
-  for (int k = 0; k < n_read; ++k) any |= call.wanted[k] = needed(plan.vjp_inputs[k]);
-  py::object found[kMaxOperands];
-  if (!call.read(&PyTuple_GET_ITEM(gradients, 0), &PyTuple_GET_ITEM(saved, 0))) return py::none();
-  if (any && !call.run(found)) return py::none();
-  py::tuple all(1 + n_inputs + plan.maskable + n_attributes);
-  for (size_t k = 0; k < all.size(); ++k) all[k] = py::none();
-  for (int k = 0; k < n_inputs; ++k) {  // of those that the vjp does not read: the first result's
-    if (needed(k)) all[1 + k] = py::handle(PyTuple_GET_ITEM(gradients, 0));
-  }
-  for (int k = 0; k < n_read; ++k) {
-    if (call.wanted[k]) all[1 + plan.vjp_inputs[k]] = std::move(found[k]);
-  }
-  return std::move(all);
 }
 
 }  // namespace vk::exchange
