@@ -142,13 +142,13 @@ def functions_of_plan(
     vjp_inputs: Sequence[int],
     maskable: bool,
     uint8_range: str | None,
-    kernels: dict[str, list[int]],
+    kernels: dict[str, tuple[int, int, int, float]],
     backend: str,
     /,
 ) -> tuple[Callable[..., Any], ...]:
     """``attempt``, ``value``, ``vjp``, ``backward`` and ``both`` of an operation: see
     ``csrc/exchange/call.h``. ``kernels`` has, by scale, the numbers of ``value``, ``vjp`` and
-    ``value_and_vjp``, -1 where there is none."""
+    ``value_and_vjp``, -1 where there is none, and the factor that launches hand them."""
 
 def functions_of_loss(
     likelihood: Callable[..., Any],

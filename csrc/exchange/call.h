@@ -77,9 +77,10 @@ inline Output of_all(void* data, DType dtype, const Operand& first, int64_t batc
   return output;
 }
 
-inline Launch over(const Operand& first, int64_t batch_dims, int kernel) {
+inline Launch over(const Operand& first, int64_t batch_dims, int kernel, float factor) {
   Launch launch;
   launch.kernel = kernel;
+  launch.factor = factor;
   launch.rows = first.numel(0, static_cast<int>(batch_dims));
   launch.cols = first.numel(static_cast<int>(batch_dims));
   return launch;
@@ -196,7 +197,8 @@ inline py::object value_of(const Call& call) {
   const Plan& plan = call.plan;
   const Operand& first = call.first();
   const int batch_dims = static_cast<int>(call.attributes.batch_dims);
-  Launch launch = over(first, batch_dims, call.attributes.kernels->value);
+  const Kernels& kernels = *call.attributes.kernels;
+  Launch launch = over(first, batch_dims, kernels.value, kernels.factor);
   launch.compute = call.wide();
   launch.n_inputs = plan.n_inputs(), launch.n_outputs = plan.n_results();
   for (int k = 0; k < plan.n_inputs(); ++k) {

@@ -52,7 +52,8 @@ struct VjpCall {
   // Fills found[k] for each wanted gradient.
   bool run(py::object* found) const {
     const int batch_dims = static_cast<int>(attributes.batch_dims), n_g = plan.n_results();
-    Launch launch = over(first(), batch_dims, attributes.kernels->vjp);
+    const Kernels& kernels = *attributes.kernels;
+    Launch launch = over(first(), batch_dims, kernels.vjp, kernels.factor);
     launch.n_inputs = n_g + n_read(), launch.n_outputs = n_read();
     for (int k = 0; k < launch.n_inputs; ++k) {
       const Operand& operand = k < n_g ? upstream[k] : read_[k - n_g];

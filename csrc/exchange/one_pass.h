@@ -68,7 +68,8 @@ inline bool value_and_gradients(const Call& call, double weight, const Output& v
   const Plan& plan = call.plan;
   const Operand& first = call.first();
   const int n_inputs = plan.n_inputs(), batch_dims = static_cast<int>(call.attributes.batch_dims);
-  Launch launch = over(first, batch_dims, call.attributes.kernels->value_and_vjp);
+  const Kernels& kernels = *call.attributes.kernels;
+  Launch launch = over(first, batch_dims, kernels.value_and_vjp, kernels.factor);
   launch.compute = call.wide();
   launch.n_inputs = launch.n_outputs = 1 + n_inputs;
   launch.inputs[0].kind = Input::Kind::constant;

@@ -78,11 +78,7 @@ def plan_of(
     if not usable or not takes:
         return NO_PLAN
     assert core is not None
-    variants = "value", "vjp", "value_and_vjp"
-    kernels = {
-        scale: [KERNELS.get((op.name, scale, variant), -1) for variant in variants]
-        for scale in scales
-    }
+    kernels = {scale: _kernels_of(op.name, scale) for scale in scales}
     return Plan(
         *core.functions_of_plan(
             op,
@@ -97,6 +93,14 @@ def plan_of(
             "cpu",
         )
     )
+
+
+def _kernels_of(name: str, scale: str) -> tuple[int, int, int, float]:
+    """The numbers of a scale's kernels, -1 for none, and the factor that their launches take."""
+    missing = -1, 1.0
+    found = [KERNELS.get((name, scale, v), missing) for v in ("value", "vjp", "value_and_vjp")]
+    (value, factor), (vjp, _), (both, _) = found
+    return value, vjp, both, factor
 
 
 def loss_of(
