@@ -201,6 +201,9 @@ def loss_and_terms(
     calls, kl_weight = (call, divergence), _weight(beta, mu.device)
     if kl_weight is None or mu.shape[0] != x.shape[0] or not one_pass.applies(calls):
         return composed(*call.inputs, *divergence.inputs)
+    if switch.enabled:
+        check_values(call)
+        check_values(divergence)
     share = 1.0 / x.shape[0]
     loss, log_likelihood, kl = one_pass.loss_and_values(
         calls, (-share, share * kl_weight), reduce, composed

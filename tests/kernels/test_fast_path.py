@@ -129,9 +129,9 @@ def _attempt(*args: Any) -> Any:
 def test_regular_calls_take_it() -> None:
     logits = torch.randn(3, 4)
     for tensor in (logits, torch.nn.Parameter(logits), logits.t().contiguous().t(), logits.half()):
-        assert _attempt(tensor, X, None, 1) is not None
+        assert _attempt(tensor, X, None, 1, "unit") is not None
     with torch.no_grad(), torch.inference_mode():
-        assert _attempt(logits, X, None, 1) is not None
+        assert _attempt(logits, X, None, 1, "unit") is not None
     assert table.REPARAMETERIZE.attempt(logits, X, None, 1, "log_std") is not None
     assert table.GAUSSIAN.attempt(logits, 0.5, X, None, 1, "logvar", "unit") is not None
 
@@ -216,15 +216,15 @@ def _watchers() -> dict[str, Callable[[], Any]]:
 def test_it_is_not_taken_where_somebody_watches(who: str) -> None:
     logits = torch.randn(3, 4)
     with _watchers()[who]():
-        assert _attempt(logits, X, None, 1) is None
-    assert _attempt(logits, X, None, 1) is not None
+        assert _attempt(logits, X, None, 1, "unit") is None
+    assert _attempt(logits, X, None, 1, "unit") is not None
 
 
 def test_it_is_not_taken_in_transforms() -> None:
     seen: list[Any] = []
 
     def probe(logits: Tensor) -> Tensor:
-        seen.append(_attempt(logits, X, None, 1))
+        seen.append(_attempt(logits, X, None, 1, "unit"))
         return logits.sum()
 
     torch.func.grad(probe)(torch.randn(3, 4))
@@ -319,7 +319,7 @@ def step() -> Iterator[Callable[[], None]]:
         torch.autograd.grad([loss, z, kl, ll], leaves, [None, z, None, None])
         with torch.no_grad():
             vk.sample_with_kl(mu, logvar)
-            _attempt(logits, x[:1], None, 1)
+            _attempt(logits, x[:1], None, 1, "unit")
 
     yield run
     gc.collect()
