@@ -5,12 +5,13 @@ All exist and behave alike from torch 2.6 to 2.15; ``tests/torch/test_compat.py`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.overrides import has_torch_function
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -22,6 +23,8 @@ transforms_active = torch._C._are_functorch_transforms_active
 
 _len_dispatch_modes = torch._C._len_torch_dispatch_stack
 _backward_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
+_tracing_state: Callable[[], Any] = torch._C._get_tracing_state
+_set_tracing_state = torch._C._set_tracing_state  # type: ignore[attr-defined]
 
 
 #: Whether the profiler is recording operations.
@@ -36,6 +39,25 @@ def forward_mode_active() -> bool:
 def dispatch_modes_active() -> bool:
     """Whether a ``TorchDispatchMode`` (fake tensors, tracing, counters) sees every operation."""
     return _len_dispatch_modes() > 0
+
+
+def functions_watched(args: Sequence[Any]) -> bool:
+    """Whether somebody sees operations before the autograd does, and must be shown the registered
+    one: ``torch.jit.trace``, a mode or a tensor that has a ``__torch_function__``."""
+    return _tracing_state() is not None or has_torch_function(args)
+
+
+def shape_to_compare(tensor: Tensor) -> torch.Size:
+    """The shape, as plain numbers. While ``torch.jit.trace`` records, sizes are tensors, and torch
+    warns wherever a decision is made of one."""
+    state = _tracing_state()
+    if state is None:
+        return tensor.shape
+    _set_tracing_state(None)
+    try:
+        return tensor.shape
+    finally:
+        _set_tracing_state(state)
 
 
 def autocast_enabled(tensor: Tensor) -> bool:

@@ -18,7 +18,12 @@ from torch import Tensor
 from vaekern._backends.launch import is_plain
 from vaekern._ops.autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._ops.base import Operation
-from vaekern._torch import below_autograd, forward_mode_active, transforms_active
+from vaekern._torch import (
+    below_autograd,
+    forward_mode_active,
+    functions_watched,
+    transforms_active,
+)
 
 _library = torch.library.Library("vaekern", "DEF")
 
@@ -63,14 +68,14 @@ class RegisteredOp(Operation):
 
     def __call__(self, *args: Any) -> Any:
         """The results, differentiable in every way torch knows."""
-        found = self.op(*args) if torch.compiler.is_compiling() else self.differentiable(*args)
+        found = self.op(*args) if _must_be_seen(args) else self.differentiable(*args)
         if not self.kept:
             return found
         return found[0] if len(self.results) == 1 else found[: len(self.results)]
 
     def vjp(self, *args: Any) -> list[Tensor]:
         """The wanted gradients of ``vjp_inputs``, themselves differentiable."""
-        if torch.compiler.is_compiling():
+        if _must_be_seen(args):
             return self.vjp_op(*args)
         return self.differentiable_vjp(*args)
 
@@ -117,6 +122,11 @@ class RegisteredOp(Operation):
     @abstractmethod
     def _fake_vjp(self, *args: Any) -> list[Tensor]:
         """What ``_vjp_kernel`` gives, without the numbers."""
+
+
+def _must_be_seen(args: Sequence[Any]) -> bool:
+    """Whether the op itself is called, for a compiler or whoever else watches."""
+    return torch.compiler.is_compiling() or functions_watched(args)
 
 
 def _wants_derivative(args: Sequence[Any]) -> bool:

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from vaekern._torch import autocast_enabled, dispatch_modes_active, transforms_active
+from vaekern._backends.launch import is_plain
+from vaekern._torch import autocast_enabled, transforms_active
 from vaekern.compat._noise import NoiseSource, check_source
 from vaekern.compat._tensors import broadcast, formula_dtype
 from vaekern.functional import bernoulli_probs_log_likelihood, gaussian_kl
@@ -55,8 +56,9 @@ def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Ten
 
 def _check_probabilities(log_likelihood: Tensor) -> None:
     """By the NaN that they become; where the memory is at hand."""
-    hidden = torch.compiler.is_compiling() or transforms_active() or dispatch_modes_active()
-    if log_likelihood.is_cpu and not hidden and math.isnan(log_likelihood.item()):
+    if torch.compiler.is_compiling() or transforms_active() or not log_likelihood.is_cpu:
+        return
+    if is_plain((log_likelihood,), profiled=True) and math.isnan(log_likelihood.item()):
         raise RuntimeError("recon_x: expected probabilities between 0 and 1, got others (or x NaN)")
 
 

@@ -11,6 +11,7 @@ from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import per_datapoint
 from vaekern._checks import check_mask
 from vaekern._ops.call import Call, run
+from vaekern._torch import shape_to_compare
 
 DecoderOutput: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
 
@@ -63,7 +64,7 @@ class Likelihood(nn.Module):
         check_mask("mask", mask, "x", x)
         inside = x.masked_fill(~mask, 0)  # no NaN is left to reach a gradient
         elements = self.log_prob(decoder_output, inside, batch_dims=x.dim())
-        if elements.shape != x.shape:
+        if shape_to_compare(elements) != shape_to_compare(x):
             raise ValueError(
                 f"mask: expected a likelihood with one term for each of the {tuple(x.shape)} "
                 f"elements of x, got {tuple(elements.shape)}"
