@@ -54,13 +54,14 @@ class OobleckDiagonalGaussianDistribution:
 
     def sample(self, generator: Generators = None) -> Tensor:
         """A sample; of a list of generators, one draws each datapoint's noise."""
-        mean = self.mean.to(formula_dtype(self.mean))
+        dtype = formula_dtype(self.mean)
+        mean = self.mean.to(dtype)
         if self.noise == "fused":
             mean, std = broadcast(mean, self._wide_std)
-            return fused_sample(mean, std, generator, scale="std")
+            return fused_sample(mean, std, generator, scale="std").to(dtype)
         eps = randn(mean.shape, generator, mean.device, self.parameters.dtype)
         mean, std, eps = broadcast(mean, self._wide_std, eps)
-        return reparameterize(mean, std, eps, scale="std")
+        return reparameterize(mean, std, eps, scale="std").to(dtype)
 
     def kl(self, other: Any = None) -> Tensor:
         r"""What diffusers calls the KL divergence to N(0, 1), or to ``other``: summed over
