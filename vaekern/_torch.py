@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.distributions import kl
 from torch.overrides import has_torch_function
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
@@ -58,6 +59,20 @@ def shape_to_compare(tensor: Tensor) -> torch.Size:
         return tensor.shape
     finally:
         _set_tracing_state(state)
+
+
+#: What torch registers for the divergence of two Normals.
+kl_of_normals = kl._kl_normal_normal
+
+
+def registered_kl(p: type, q: type) -> Any:
+    """What computes divergences of these two families: ``torch.distributions.register_kl`` may have
+    been given another function. Remembered where torch remembers it."""
+    try:
+        return kl._KL_MEMOIZE[p, q]
+    except KeyError:
+        found = kl._KL_MEMOIZE[p, q] = kl._dispatch_kl(p, q)
+        return found
 
 
 def autocast_enabled(tensor: Tensor) -> bool:
