@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from distributed_worker import make_batch, make_model
 from linear_layers import EACH_FUNCTION
 from operations.every import ONE_PER_OP
 from torch import Tensor
@@ -333,3 +334,28 @@ def test_onnx_is_told_of_the_op(case: Any) -> None:
         torch.onnx.export(
             _Module(case.__call__), tuple(case.make((3, 4))), io.BytesIO(), dynamo=False
         )
+
+
+class _Losses(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = make_model()
+
+    def forward(self, x: Tensor, seed: Tensor) -> Tensor:
+        return self.model(x, seed=seed).loss
+
+
+def test_a_whole_model_is_traced_for_any_batch() -> None:
+    """Warnings of torch's tracer are errors here."""
+    losses, (x, _), seed = _Losses(), make_batch(), torch.tensor([3, 4])
+    traced = torch.jit.trace(losses, (x, seed), check_trace=False)
+    parameters = list(losses.parameters())
+    for batch in (x, x[:5]):
+        got, want = traced(batch, seed), losses(batch, seed)
+        torch.testing.assert_close(got, want)
+        for a, b in zip(
+            torch.autograd.grad(got, parameters),
+            torch.autograd.grad(want, parameters),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b)
