@@ -1,5 +1,7 @@
 """Fused kernels for training variational autoencoders in PyTorch."""
 
+import torch.fx
+
 from vaekern import (
     elbo,
     functional,
@@ -38,3 +40,7 @@ __all__ += functional.__all__
 __all__ += last_layer.__all__
 __all__ += likelihoods.__all__
 __all__ += tril.__all__
+
+# For torch.fx.symbolic_trace each is a leaf, as torch's own functions are.
+for _function in (*elbo.__all__, *functional.__all__, *last_layer.__all__, *tril.__all__):
+    torch.fx.wrap(_function)

@@ -8,6 +8,8 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
+from vaekern._torch import shape_to_compare
+
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 _TARGETS = (*_FLOATS, torch.uint8, torch.bool)
 _LEVELS = (*_FLOATS, torch.uint8)
@@ -89,7 +91,7 @@ def _complain(name: str, tensor: object, dtypes: tuple[torch.dtype, ...]) -> NoR
 
 def check_like(name: str, tensor: Tensor, other_name: str, other: Tensor) -> None:
     """The same shape and device: nothing broadcasts by accident."""
-    if tensor.shape != other.shape:
+    if shape_to_compare(tensor) != shape_to_compare(other):
         raise ValueError(
             f"{name}: expected the shape of {other_name}, {tuple(other.shape)}, "
             f"got {tuple(tensor.shape)}"
@@ -137,21 +139,22 @@ def broadcastable(
         return other.new_full((), value, dtype=dtype)
     check_float(name, value)
     check_device(name, value, other_name, other)
-    if value.shape == other.shape or value.dim() == 0:
+    shape, full = shape_to_compare(value), shape_to_compare(other)
+    if shape == full or value.dim() == 0:
         return value
-    event = other.shape[batch_dims:]
+    event = full[batch_dims:]
     if per_channel and value.dim() == 1 and len(event) > 1:
-        if value.shape[0] == event[0]:
+        if shape[0] == event[0]:
             return value.reshape(-1, *(1,) * (len(event) - 1))
     elif value.dim() in (len(event), other.dim()):
-        trailing = other.shape[other.dim() - value.dim() :]
-        if all([own in (1, wanted) for own, wanted in zip(value.shape, trailing, strict=True)]):
+        trailing = full[other.dim() - value.dim() :]
+        if all([own in (1, wanted) for own, wanted in zip(shape, trailing, strict=True)]):
             return value
     channels = f", a vector of {event[0]} (per channel)" if per_channel and event else ""
     raise ValueError(
         f"{name}: expected a number, a scalar tensor, the shape of {other_name} "
-        f"{tuple(other.shape)}, its event shape {tuple(event)}{channels}, or either with 1 for "
-        f"the dimensions it is shared over; got {tuple(value.shape)}"
+        f"{tuple(full)}, its event shape {tuple(event)}{channels}, or either with 1 for "
+        f"the dimensions it is shared over; got {tuple(shape)}"
     )
 
 
@@ -159,7 +162,8 @@ def check_mask(name: str, mask: object, other_name: str, other: Tensor) -> None:
     if not isinstance(mask, Tensor) or not _is_of(mask, (torch.bool,)):
         _complain(name, mask, (torch.bool,))
     check_device(name, mask, other_name, other)
-    fits = [own in (1, wanted) for own, wanted in zip(mask.shape, other.shape, strict=False)]
+    sizes = zip(shape_to_compare(mask), shape_to_compare(other), strict=False)
+    fits = [own in (1, wanted) for own, wanted in sizes]
     if mask.dim() != other.dim() or not all(fits):
         raise ValueError(
             f"{name}: expected the shape of {other_name}, {tuple(other.shape)}, or 1 for "

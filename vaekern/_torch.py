@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.distributions import kl
+from torch.overrides import has_torch_function
 from torch.utils import _pytree as pytree
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
@@ -23,6 +25,7 @@ transforms_active = torch._C._are_functorch_transforms_active
 
 _len_dispatch_modes = torch._C._len_torch_dispatch_stack
 _backward_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
+_set_tracing_state = torch._C._set_tracing_state  # type: ignore[attr-defined]
 
 
 #: Whether the profiler is recording operations.
@@ -30,7 +33,7 @@ profiler_active = torch._C._autograd._profiler_enabled
 
 
 #: What ``torch.jit.trace`` records into, None where it does not.
-tracing_state = torch._C._get_tracing_state
+tracing_state: Callable[[], Any] = torch._C._get_tracing_state
 
 #: torch's table of functions by which extensions read and make tensors, None before torch 2.10.
 exchange_api = getattr(Tensor, "__dlpack_c_exchange_api__", None)
@@ -54,6 +57,39 @@ def forward_mode_active() -> bool:
 def dispatch_modes_active() -> bool:
     """Whether a ``TorchDispatchMode`` (fake tensors, tracing, counters) sees every operation."""
     return _len_dispatch_modes() > 0
+
+
+def functions_watched(args: Sequence[Any]) -> bool:
+    """Whether somebody sees operations before the autograd does, and must be shown the registered
+    one: ``torch.jit.trace``, a mode or a tensor that has a ``__torch_function__``."""
+    return tracing_state() is not None or has_torch_function(args)
+
+
+def shape_to_compare(tensor: Tensor) -> torch.Size:
+    """The shape, as plain numbers. While ``torch.jit.trace`` records, sizes are tensors, and torch
+    warns wherever a decision is made of one."""
+    state = tracing_state()
+    if state is None:
+        return tensor.shape
+    _set_tracing_state(None)
+    try:
+        return tensor.shape
+    finally:
+        _set_tracing_state(state)
+
+
+#: What torch registers for the divergence of two Normals.
+kl_of_normals = kl._kl_normal_normal
+
+
+def registered_kl(p: type, q: type) -> Any:
+    """What computes divergences of these two families: ``torch.distributions.register_kl`` may have
+    been given another function. Remembered where torch remembers it."""
+    try:
+        return kl._KL_MEMOIZE[p, q]
+    except KeyError:
+        found = kl._KL_MEMOIZE[p, q] = kl._dispatch_kl(p, q)
+        return found
 
 
 def autocast_enabled(tensor: Tensor) -> bool:

@@ -12,7 +12,7 @@ from vaekern._checks import number_or_scalar
 from vaekern._ops import one_pass, table
 from vaekern._ops.call import Call, Clamp, check_values, run
 from vaekern._ops.quick_loss import quick_loss
-from vaekern._torch import forward_mode_active
+from vaekern._torch import forward_mode_active, shape_to_compare
 from vaekern._validation import switch
 from vaekern.functional.gaussian import kl_call
 from vaekern.likelihoods import DecoderOutput, Likelihood, shared_likelihood
@@ -114,7 +114,7 @@ def elbo_loss(
         if isinstance(module, Likelihood)
         else None
     )
-    if x.shape[:batch_dims] != mu.shape[:batch_dims]:
+    if shape_to_compare(x)[:batch_dims] != shape_to_compare(mu)[:batch_dims]:
         raise ValueError(
             f"mu: expected the datapoints of x, {tuple(x.shape[:batch_dims])}, "
             f"got {tuple(mu.shape[:batch_dims])}"
@@ -245,7 +245,9 @@ def _without(absent: Tensor, given: Any) -> Any:
     if type(given) is tuple:
         return tuple([_without(absent, t) for t in given])
     dims = absent.dim()
-    if not isinstance(given, Tensor) or given.shape[:dims] != absent.shape:
+    if not isinstance(given, Tensor):
+        return given
+    if shape_to_compare(given)[:dims] != shape_to_compare(absent):
         return given
     return given.masked_fill(absent.reshape(*absent.shape, *(1,) * (given.dim() - dims)), 0)
 

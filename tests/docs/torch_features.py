@@ -10,7 +10,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "torch_features.md"
 
 _INTEGRATION, _GRADIENTS = "test_torch_integration.py", "test_gradients.py"
 _HERE, _RANKS = "test_torch_features.py", "test_distributed.py"
-_LAYER = "test_linear_in_torch.py"
+_LAYER, _WATCHERS = "test_linear_in_torch.py", "test_watchers.py"
 _MODEL, _MODELS = "test_model_in_torch.py", "test_model_ranks.py"
 
 
@@ -50,6 +50,19 @@ FEATURES = (
         "any batch size; saved and loaded, of `vk.VAE` too. Pass the seed as an input",
         (f"{_HERE}::test_exported_for_any_batch_saved_and_loaded",
          f"{_MODEL}::test_a_model_is_exported", f"{_MODEL}::test_an_exported_model_is_saved"),
+    ),
+    Feature(
+        "`torch.jit.trace`, `make_fx`, `torch.fx`",
+        "graphs hold the registered op, `torch.fx.symbolic_trace` functions called as `vk.name`; "
+        "functions are not scripted, `torch.ops.vaekern` is",
+        (f"{_WATCHERS}::test_watched", f"{_WATCHERS}::test_backward_watched",
+         f"{_WATCHERS}::test_symbolically_traced", f"{_WATCHERS}::test_scripted"),
+    ),
+    Feature(
+        "modes, profilers and counters",
+        "`__torch_function__`, `__torch_dispatch__`, `torch.device` as a context, "
+        "`torch.profiler` and `FlopCounterMode` see the registered op",
+        (f"{_WATCHERS}::test_watched",),
     ),
     Feature(
         "AOTInductor",
@@ -157,8 +170,8 @@ FEATURES = (
     ),
     Feature(
         "subclasses of `Tensor`",
-        "results are of the subclass",
-        (f"{_HERE}::test_subclasses_stay_what_they_are",),
+        "results are of the subclass; one with a `__torch_function__` is asked",
+        (f"{_HERE}::test_subclasses_stay_what_they_are", f"{_WATCHERS}::test_watched"),
     ),
     Feature(
         "sparse and nested tensors",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from vaekern.compat import torch_distributions
+from vaekern import functional
+from vaekern.compat import _log_probs, torch_distributions
 
 
 @pytest.fixture
@@ -16,8 +17,8 @@ def kernels_called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the functions of vaekern that stand in for torch.distributions in the test."""
     names: list[str] = []
 
-    def recorded(name: str) -> Callable[..., Tensor]:
-        original = getattr(torch_distributions, name)
+    def recorded(module: Any, name: str) -> Callable[..., Tensor]:
+        original = getattr(module, name)
 
         def recording(*args: Any, **options: Any) -> Tensor:
             names.append(name)
@@ -25,6 +26,8 @@ def kernels_called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return recording
 
-    for name in ("bernoulli_log_likelihood", "gaussian_kl", "gaussian_log_likelihood"):
-        monkeypatch.setattr(torch_distributions, name, recorded(name))
+    for module, ending in ((torch_distributions, "_kl"), (_log_probs, "_log_likelihood")):
+        for name in vars(module):
+            if name in functional.__all__ and name.endswith(ending):
+                monkeypatch.setattr(module, name, recorded(module, name))
     return names

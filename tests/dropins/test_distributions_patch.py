@@ -9,9 +9,10 @@ import pytest
 import torch
 from agreement import normal
 from torch import Tensor
-from torch.distributions import Bernoulli, Independent, Laplace, Normal, Poisson
+from torch.distributions import Bernoulli, Gumbel, Independent, Normal, Poisson, kl, register_kl
 
 from vaekern.compat import distributions
+from vaekern.compat._log_probs import FAMILIES
 from vaekern.compat.torch_distributions import log_prob
 
 LOSS = """
@@ -59,7 +60,7 @@ def test_somebodys_loss(script: types.ModuleType, kernels_called: list[str]) -> 
 
 
 def state(script: types.ModuleType) -> list[object]:
-    methods = [family.__dict__["log_prob"] for family in (Normal, Bernoulli, Independent)]
+    methods = [family.__dict__["log_prob"] for family in (*FAMILIES, Independent)]
     functions = [torch.distributions.kl_divergence, torch.distributions.kl.kl_divergence]
     return [*methods, *functions, script.kl]
 
@@ -80,7 +81,7 @@ def test_undone(script: types.ModuleType) -> None:
 
 
 def test_the_rest_is_torchs(kernels_called: list[str]) -> None:
-    p, q = Laplace(torch.zeros(3), 1.0), Laplace(torch.ones(3), 2.0)
+    p, q = Gumbel(torch.zeros(3), 1.0), Gumbel(torch.ones(3), 2.0)
     want = [torch.distributions.kl_divergence(p, q), p.log_prob(torch.ones(3))]
     with distributions():
         got = [torch.distributions.kl_divergence(p, q), p.log_prob(torch.ones(3))]
@@ -92,14 +93,14 @@ def test_the_rest_is_torchs(kernels_called: list[str]) -> None:
 
 def test_explicit_functions_inside() -> None:
     """No endless recursion for what both leave to torch."""
-    normal_0, laplace, ones = (
+    normal_0, gumbel, ones = (
         Normal(torch.zeros(3), 1.0),
-        Laplace(torch.zeros(3), 1.0),
+        Gumbel(torch.zeros(3), 1.0),
         torch.ones(3),
     )
-    want = [laplace.log_prob(ones), normal_0.log_prob(ones)]
+    want = [gumbel.log_prob(ones), normal_0.log_prob(ones)]
     with distributions():
-        got = [log_prob(laplace, ones), log_prob(normal_0, ones)]
+        got = [log_prob(gumbel, ones), log_prob(normal_0, ones)]
     torch.testing.assert_close(got, want)
 
 
@@ -120,3 +121,42 @@ def test_compiled_inside() -> None:
     torch.testing.assert_close(inside, want)
     torch.testing.assert_close(torch.autograd.grad(inside, mu), torch.autograd.grad(want, mu))
     torch.testing.assert_close(compiled(mu, std), want)
+
+
+# --- divergences that somebody registered -------------------------------------------------------
+
+
+class Tempered(Normal):
+    """Of the same density as a Normal."""
+
+
+@pytest.fixture
+def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kl, "_KL_REGISTRY", dict(kl._KL_REGISTRY))
+    monkeypatch.setattr(kl, "_KL_MEMOIZE", {})
+    register_kl(Tempered, Normal)(lambda p, q: torch.full(p.batch_shape, 42.0))
+
+
+@pytest.mark.usefixtures("_registered")
+@pytest.mark.parametrize("summed", [0, 1])
+def test_registered_for_a_subclass(summed: int, kernels_called: list[str]) -> None:
+    zeros, ones = torch.zeros(2), torch.ones(2)
+    tempered, normal_0 = Tempered(zeros, ones), Normal(zeros, ones)
+    if summed:
+        tempered, normal_0 = Independent(tempered, 1), Independent(normal_0, 1)
+    want = torch.distributions.kl_divergence(tempered, normal_0)
+    assert want.max() >= 42.0
+    with distributions():
+        assert torch.equal(torch.distributions.kl_divergence(tempered, normal_0), want)
+        assert not kernels_called
+        assert torch.distributions.kl_divergence(normal_0, tempered).max() == 0.0
+        assert kernels_called == ["gaussian_kl"]  # nobody registered this one
+
+
+@pytest.mark.usefixtures("_registered")
+def test_registered_in_the_place_of_torchs(kernels_called: list[str]) -> None:
+    register_kl(Normal, Normal)(lambda p, q: torch.full(p.batch_shape, 7.0))
+    normal_0 = Normal(torch.zeros(2), torch.ones(2))
+    with distributions():
+        assert torch.distributions.kl_divergence(normal_0, normal_0).max() == 7.0
+    assert not kernels_called

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from agreement import DTYPES, check_agreement, normal, results_and_gradients
+from agreement import DTYPES, Function, check_agreement, normal, results_and_gradients
 from torch import Tensor
 
 theirs = pytest.importorskip(
@@ -15,7 +15,7 @@ theirs = pytest.importorskip(
 
 import vaekern as vk  # noqa: E402 - after the skip
 from vaekern.compat import OobleckDiagonalGaussianDistribution as Ours  # noqa: E402
-from vaekern.compat import _warnings, patch_diffusers  # noqa: E402
+from vaekern.compat import _warnings, oobleck, patch_diffusers  # noqa: E402
 
 Original = theirs.OobleckDiagonalGaussianDistribution
 BOTH = (Ours, Original)
@@ -97,6 +97,28 @@ def test_same_seed_same_sample(deterministic: bool) -> None:
             torch.testing.assert_close(a, b)
     got, want = (of_class(normal(*SHAPE), True).kl() for of_class in BOTH)
     assert torch.equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, *DTYPES])
+@pytest.mark.parametrize("noise", ["torch", "fused"])
+def test_samples_have_the_dtype_of_the_parameters(noise: str, dtype: torch.dtype) -> None:
+    parameters = normal(*SHAPE).to(dtype)
+    sample = type("Drawn", (Ours,), {"noise": noise})(parameters).sample()
+    assert sample.dtype is Original(parameters).sample().dtype is dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, *DTYPES])
+def test_samples_of_each_dtype(dtype: torch.dtype) -> None:
+    """The same noise; there, every operation rounds."""
+    eps = normal(3, 4, 5, seed=1).to(dtype)
+
+    def sample_of(of_class: type) -> Function:
+        return lambda p: of_class(p).sample()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(oobleck, "randn", lambda *options: eps.to(options[-1]))
+        patch.setattr(theirs, "randn_tensor", lambda *_, **options: eps.to(options["dtype"]))
+        check_agreement(sample_of(Ours), sample_of(Original), [normal(*SHAPE)], dtype)
 
 
 def test_fused_noise() -> None:

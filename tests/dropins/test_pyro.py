@@ -87,3 +87,65 @@ def test_steps_with_a_loss_of_its_own() -> None:
     got = trained(autoencoder, x, fused_loss)
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def gradient_of_score(elbo: type) -> torch.Tensor:
+    """Of a guide without reparameterization, which differentiates log-probabilities."""
+    data = torch.tensor([-0.5, 2.0])
+
+    def model() -> None:
+        with pyro.plate("particles", 50, dim=-2), pyro.plate("data", 2, dim=-1):
+            component = pyro.sample("component", dist.Bernoulli(0.5))
+            pyro.sample("x", dist.Normal(2 * component - 1, 1.0), obs=data)
+
+    def guide() -> None:
+        share = pyro.param("share", torch.tensor([0.3, 0.6]))
+        with pyro.plate("particles", 50, dim=-2), pyro.plate("data", 2, dim=-1):
+            pyro.sample("component", dist.Bernoulli(share))
+
+    pyro.clear_param_store()
+    torch.manual_seed(0)
+    elbo().loss_and_grads(model, guide)
+    return pyro.param("share").grad.clone()
+
+
+@pytest.mark.parametrize("name", ["Trace_ELBO", "TraceGraph_ELBO"])
+def test_gradients_of_scores(name: str, kernels_called: list[str]) -> None:
+    elbo = getattr(pyro.infer, name)
+    want = gradient_of_score(elbo)
+    with distributions():
+        got = gradient_of_score(elbo)
+    assert kernels_called
+    torch.testing.assert_close(got, want)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # of torch's own Bernoulli
+@pytest.mark.parametrize("name", ["JitTrace_ELBO", "JitTraceMeanField_ELBO"])
+def test_elbo_that_is_traced(name: str, kernels_called: list[str]) -> None:
+    """With other data than those that it was traced with; one site needs no gradient."""
+    torch.manual_seed(1)
+    autoencoder = Autoencoder()
+    parameters = list(autoencoder.parameters())
+    batches = [torch.rand(7, 12) for _ in range(3)]
+
+    def model(x: torch.Tensor) -> None:
+        autoencoder.model(x)
+        pyro.sample("sums", dist.Normal(0.0, 1.0).expand([7]).to_event(1), obs=x.sum(-1) - 6.0)
+
+    def found() -> list[torch.Tensor]:
+        pyro.clear_param_store()
+        elbo = getattr(pyro.infer, name)()
+        tensors = []
+        for x in batches:
+            torch.manual_seed(0)
+            autoencoder.zero_grad()
+            loss = elbo.loss_and_grads(model, autoencoder.guide, x)
+            tensors += [torch.tensor(loss), *(p.grad for p in parameters)]
+        return tensors
+
+    want = found()
+    with distributions():
+        got = found()
+    assert kernels_called
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b)

@@ -104,6 +104,43 @@ def test_patch(module: Any) -> None:
     torch.testing.assert_close(found[0][1], zinb(COUNTS, mu, theta, pi))
 
 
+@pytest.mark.parametrize("name", ["log_fn", "lgamma_fn"])
+def test_other_functions_are_used(module: Any, name: str) -> None:
+    """By name, and in their place; the usual ones change nothing."""
+    tensors = [COUNTS, *parameters((3,))]
+    usual = {"log_fn": torch.log, "lgamma_fn": torch.lgamma}
+    own = usual | {name: lambda t: 0.5 * usual[name](t)}
+    for original, arguments in (
+        (module.log_nb_positive, tensors[:3]),
+        (module.log_zinb_positive, tensors),
+    ):
+        want = original(*arguments, **own)
+        plain = original(*arguments)
+        with scvi.patch_scvi():
+            patched = getattr(module, original.__name__)
+            assert torch.equal(patched(*arguments, **own), want)
+            assert torch.equal(patched(*arguments, EPS, *own.values()), want)
+            fused = patched(*arguments)
+            assert torch.equal(patched(*arguments, EPS, *usual.values()), fused)
+        assert not torch.equal(fused, plain)
+        torch.testing.assert_close(fused, plain)
+
+
+def test_poisson(module: Any, kernels_called: list[str]) -> None:
+    rate, before = parameters((3,))[0].requires_grad_(), dict(vars(module.Poisson))
+    want = module.Poisson(rate).log_prob(COUNTS)
+    with scvi.patch_scvi():
+        got = module.Poisson(rate, scale=rate).log_prob(COUNTS)
+        with pytest.raises(ValueError, match="within the support"):
+            module.Poisson(rate, validate_args=True).log_prob(COUNTS - 10.0)
+    assert kernels_called == ["poisson_log_likelihood"]
+    assert dict(vars(module.Poisson)) == before
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(
+        torch.autograd.grad(got.sum(), rate), torch.autograd.grad(want.sum(), rate)
+    )
+
+
 def test_without_scvi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scvi.distributions._negative_binomial", None)
     monkeypatch.setitem(sys.modules, "scvi", None)

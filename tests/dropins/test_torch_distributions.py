@@ -148,12 +148,12 @@ class Doubled(Normal):
 
 
 OTHERS = {
-    "other families": (distributions.Laplace(ZEROS, 1.0), distributions.Laplace(ZEROS + 1, 2.0)),
+    "other families": (distributions.Gumbel(ZEROS, 1.0), distributions.Gumbel(ZEROS + 1, 2.0)),
     "Bernoullis": (Bernoulli(logits=ZEROS), Bernoulli(logits=ZEROS + 1)),
     "subclass": (Doubled(ZEROS, 1.0), Normal(ZEROS + 1, 2.0)),
     "Independent of others": (
-        Independent(distributions.Laplace(ZEROS, 1.0), 1),
-        Independent(distributions.Laplace(ZEROS + 1, 1.0), 1),
+        Independent(distributions.Gumbel(ZEROS, 1.0), 1),
+        Independent(distributions.Gumbel(ZEROS + 1, 1.0), 1),
     ),
 }
 

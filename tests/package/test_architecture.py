@@ -18,7 +18,8 @@ FILES = {
 }
 #: Rooms, from the lowest: a file imports from its own and from lower ones.
 LAYERS = (
-    ("_torch", "_checks", "_version"),
+    ("_torch", "_version"),
+    ("_checks",),
     ("_modules",),
     ("_backends",),
     ("_validation",),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import Function, forward_ad
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from vaekern import _torch
 from vaekern._backends import native
@@ -45,6 +46,38 @@ def test_dispatch_modes_active() -> None:
     with FakeTensorMode():
         assert _torch.dispatch_modes_active()
     assert not _torch.dispatch_modes_active()
+
+
+def test_functions_watched() -> None:
+    x = torch.ones(2)
+    assert not _torch.functions_watched((x, None, "std", [True], 1))
+    assert _torch.functions_watched((1, x.as_subclass(type("Own", (Tensor,), {}))))
+    with torch.device("cpu"):
+        assert _torch.functions_watched((x,))
+    seen = []
+
+    def function(x: Tensor) -> Tensor:
+        seen.append(_torch.functions_watched((x,)))
+        return 2 * x
+
+    torch.jit.trace(function, x, check_trace=False)
+    make_fx(function, pre_dispatch=True)(x)
+    assert seen == [True, True]
+    assert not _torch.functions_watched((x,))
+
+
+def test_shape_to_compare() -> None:
+    seen = []
+
+    def function(x: Tensor) -> Tensor:
+        shape = _torch.shape_to_compare(x)
+        seen.append((shape, [type(size) for size in shape], type(x.shape[0])))
+        return x.expand(3, *x.shape)
+
+    traced = torch.jit.trace(function, torch.ones(2), check_trace=False)
+    assert seen == [((2,), [int], Tensor)]
+    assert traced(torch.ones(5)).shape == (3, 5)
+    assert _torch.shape_to_compare(torch.ones(4, 5)) == (4, 5)
 
 
 def test_autocast_enabled() -> None:

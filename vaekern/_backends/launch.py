@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from vaekern._torch import dispatch_modes_active, profiler_active, tracing_state
+from vaekern._torch import dispatch_modes_active, functions_watched, profiler_active
 
 #: (operation, scale, variant)
 Kernel: TypeAlias = tuple[str, str, str]
@@ -112,9 +112,7 @@ def is_plain(args: Sequence[Any], *, profiled: bool = False) -> bool:
     """Whether a kernel may read these tensors' memory without asking the dispatcher: ordinary
     tensors, and nobody watching (fake tensors, tracing, the profiler unless it may: ``profiled``).
     """
-    if dispatch_modes_active() or tracing_state() is not None:
-        return False
-    if profiler_active() and not profiled:
+    if dispatch_modes_active() or (profiler_active() and not profiled) or functions_watched(args):
         return False
     for arg in args:
         kind = type(arg)

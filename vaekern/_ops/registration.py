@@ -14,12 +14,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import has_torch_function
 
 from vaekern._backends.launch import is_plain
 from vaekern._ops.autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._ops.base import Operation
-from vaekern._torch import below_autograd, forward_mode_active, tracing_state, transforms_active
+from vaekern._torch import (
+    below_autograd,
+    forward_mode_active,
+    functions_watched,
+    transforms_active,
+)
 from vaekern._validation import switch
 
 _library = torch.library.Library("vaekern", "DEF")
@@ -72,15 +76,14 @@ class RegisteredOp(Operation):
 
     def __call__(self, *args: Any) -> Any:
         """The results, differentiable in every way torch knows."""
-        seen = _is_seen() or has_torch_function(args)
-        found = self.op(*args) if seen else self.differentiable(*args)
+        found = self.op(*args) if _must_be_seen(args) else self.differentiable(*args)
         if not self.kept:
             return found
         return found[0] if len(self.results) == 1 else found[: len(self.results)]
 
     def vjp(self, *args: Any) -> list[Tensor]:
         """The wanted gradients of ``vjp_inputs``, themselves differentiable."""
-        if _is_seen():
+        if _must_be_seen(args):
             return self.vjp_op(*args)
         return self.differentiable_vjp(*args)
 
@@ -144,9 +147,9 @@ class RegisteredOp(Operation):
         """What ``_vjp_kernel`` gives, without the numbers."""
 
 
-def _is_seen() -> bool:
-    """Whether somebody records operations, as torch's dispatcher sees them."""
-    return torch.compiler.is_compiling() or tracing_state() is not None
+def _must_be_seen(args: Sequence[Any]) -> bool:
+    """Whether the op itself is called, for a compiler or whoever else watches."""
+    return torch.compiler.is_compiling() or functions_watched(args)
 
 
 def _wants_derivative(args: Sequence[Any]) -> bool:

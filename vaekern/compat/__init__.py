@@ -7,6 +7,7 @@ from vaekern.compat import latent_diffusion, pythae, pytorch_examples, scvi, tor
 from vaekern.compat._patch import Patch
 from vaekern.compat.diffusers import DiagonalGaussianDistribution, patch_diffusers
 from vaekern.compat.oobleck import OobleckDiagonalGaussianDistribution
+from vaekern.compat.pythae import patch_pythae
 from vaekern.compat.scvi import patch_scvi
 from vaekern.compat.torch_distributions import distributions
 
@@ -17,6 +18,7 @@ __all__ = [
     "distributions",
     "latent_diffusion",
     "patch_diffusers",
+    "patch_pythae",
     "patch_scvi",
     "pythae",
     "pytorch_examples",

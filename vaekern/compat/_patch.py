@@ -23,7 +23,10 @@ class Patch(contextlib.ExitStack):
         self.callback(_rebind, new, old)
 
     def set_attribute(self, owner: object, name: str, new: object) -> None:
-        self.callback(setattr, owner, name, getattr(owner, name))
+        if name in vars(owner):
+            self.callback(setattr, owner, name, vars(owner)[name])
+        else:  # inherited
+            self.callback(delattr, owner, name)
         setattr(owner, name, new)
 
 

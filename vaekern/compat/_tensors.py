@@ -8,6 +8,8 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
+from vaekern._torch import shape_to_compare
+
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
 
@@ -24,12 +26,12 @@ def broadcast(*tensors: Tensor, parameters: tuple[Tensor, ...] = ()) -> tuple[Te
     """Tensors of one shape, as elementwise operations make them, then the ``parameters``, which
     only get as many dimensions: kernels broadcast those, and round their gradients after the sum.
     """
-    shapes = [tensor.shape for tensor in (*tensors, *parameters)]
+    shapes = [shape_to_compare(tensor) for tensor in (*tensors, *parameters)]
     if all([shape == shapes[0] for shape in shapes]):
         return (*tensors, *parameters)
-    shape = torch.broadcast_shapes(*shapes)
-    padded = [p.reshape((1,) * (len(shape) - p.dim()) + p.shape) for p in parameters]
-    return (*[tensor.expand(shape) for tensor in tensors], *padded)
+    expanded = torch.broadcast_tensors(*tensors, *parameters)[: len(tensors)]
+    ndim = expanded[0].dim()
+    return (*expanded, *[p.reshape((1,) * (ndim - p.dim()) + p.shape) for p in parameters])
 
 
 def fusable(*values: object) -> bool:

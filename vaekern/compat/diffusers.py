@@ -4,6 +4,7 @@ patch that puts the drop-ins for diffusers in place."""
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from vaekern.compat._attributes import Computed, was_set
 from vaekern.compat._noise import Generators, NoiseSource, check_source, fused_sample, randn
 from vaekern.compat._patch import Patch
 from vaekern.compat._tensors import broadcast, formula_dtype
@@ -22,6 +24,7 @@ __all__ = ["DiagonalGaussianDistribution", "patch_diffusers"]
 
 _LOGVAR_BOUNDS = (-30.0, 20.0)
 _IMAGE_DIMS = (1, 2, 3)
+_LOG_TWO_PI = math.log(2.0 * math.pi)
 _KL_OF_ALL_DIMS = "vaekern.gaussian_kl(posterior.mean, posterior.logvar)"
 _NLL_OF_ALL_DIMS = "-vaekern.gaussian_log_likelihood(posterior.mean, x, posterior.logvar)"
 _TRAILING_DIMS = (
@@ -35,7 +38,9 @@ class DiagonalGaussianDistribution:
     """A posterior over latents from an encoder's output: means and log-variances, one after the
     other along dimension 1.
 
-    Log-variances are clamped to [-30, 20]. ``deterministic`` sets the deviations to 0.
+    Log-variances are clamped to [-30, 20]. ``deterministic`` sets the deviations to 0. Attributes
+    may be set: ``std`` is what samples have, ``var`` and ``logvar`` are what :meth:`kl` and
+    :meth:`nll` use.
     ``noise = "fused"`` in a subclass has samples use noise generated inside the kernel.
     """
 
@@ -44,30 +49,35 @@ class DiagonalGaussianDistribution:
     def __init__(self, parameters: Tensor, deterministic: bool = False) -> None:
         self.parameters = parameters
         self.mean, logvar = torch.chunk(parameters, 2, dim=1)
-        self.logvar = torch.clamp(logvar, *_LOGVAR_BOUNDS)
+        self.logvar = self._made_logvar = torch.clamp(logvar, *_LOGVAR_BOUNDS)
         self.deterministic = deterministic
 
-    @property
+    @Computed
     def std(self) -> Tensor:
-        return self._zeros() if self.deterministic else torch.exp(0.5 * self.logvar)
+        return self._zeros() if self.deterministic else torch.exp(0.5 * self._made_logvar)
 
-    @property
+    @Computed
     def var(self) -> Tensor:
-        return self._zeros() if self.deterministic else torch.exp(self.logvar)
+        return self._zeros() if self.deterministic else torch.exp(self._made_logvar)
 
     def _zeros(self) -> Tensor:
         return torch.zeros_like(self.mean)
 
+    def _is_as_made(self) -> bool:
+        """Whether variances and log-variances still say the same."""
+        return not was_set(self, "var") and self.logvar is self._made_logvar
+
     def sample(self, generator: Generators = None) -> Tensor:
         """A sample; of a list of generators, one draws each datapoint's noise."""
         mean = self.mean.to(formula_dtype(self.mean))
-        if self.noise == "fused" and not self.deterministic:
-            mean, logvar = broadcast(mean, self.logvar)
+        as_made = not self.deterministic and not was_set(self, "std")
+        if self.noise == "fused" and as_made:
+            mean, logvar = broadcast(mean, self._made_logvar)
             return fused_sample(mean, logvar, generator)
         eps = randn(mean.shape, generator, mean.device, self.parameters.dtype)
-        if self.deterministic:
+        if not as_made:
             return mean + self.std * eps
-        mean, logvar, eps = broadcast(mean, self.logvar, eps)
+        mean, logvar, eps = broadcast(mean, self._made_logvar, eps)
         return reparameterize(mean, logvar, eps)
 
     def kl(self, other: Any = None) -> Tensor:
@@ -76,6 +86,8 @@ class DiagonalGaussianDistribution:
             return torch.zeros(1)
         if self.mean.dim() > 4:
             warn_once(_TRAILING_DIMS.format(what="kl()", instead=_KL_OF_ALL_DIMS))
+        if not (self._is_as_made() and _is_as_made(other)):
+            return self._kl_of_any_variance(other)
         if other is None:
             kept, (mean, logvar) = _kept_first(_IMAGE_DIMS, self.mean, self.logvar)
             kl = gaussian_kl(mean, logvar, batch_dims=kept)
@@ -89,12 +101,23 @@ class DiagonalGaussianDistribution:
         kl = gaussian_kl(*posterior_and_prior, batch_dims=kept)
         return kl.to(formula_dtype(self.mean, other.mean))
 
+    def _kl_of_any_variance(self, other: Any) -> Tensor:
+        """The formula as it is, where somebody set a variance or a log-variance alone."""
+        ratio = self.var if other is None else self.var / other.var
+        deviation = self.mean if other is None else (self.mean - other.mean) / other.var.sqrt()
+        logvar = self.logvar if other is None else self.logvar - other.logvar
+        return 0.5 * torch.sum(deviation.square() + ratio - 1.0 - logvar, dim=_IMAGE_DIMS)
+
     def nll(self, sample: Tensor, dims: int | Sequence[int] | None = _IMAGE_DIMS) -> Tensor:
         """Negative log-density of ``sample``, summed over ``dims``."""
         if self.deterministic:
             return torch.zeros(1)
         if self.mean.dim() > 4 and dims is _IMAGE_DIMS:
             warn_once(_TRAILING_DIMS.format(what="nll()", instead=_NLL_OF_ALL_DIMS))
+        if not self._is_as_made():
+            deviation = (sample - self.mean).square() / self.var
+            summed = dims if dims is None or isinstance(dims, int) else tuple(dims)
+            return 0.5 * torch.sum(_LOG_TWO_PI + self.logvar + deviation, dim=summed)
         dtype = formula_dtype(self.mean, sample)
         kept, (mean, x, logvar) = _kept_first(
             dims, self.mean, sample.to(dtype), parameters=(self.logvar,)
@@ -163,6 +186,10 @@ def _kept_first(
     kept = [dim for dim in range(ndim) if dim not in dims]
     front = list(range(len(kept)))
     return len(kept), tuple([tensor.movedim(kept, front) for tensor in aligned])
+
+
+def _is_as_made(other: Any) -> bool:
+    return not isinstance(other, DiagonalGaussianDistribution) or other._is_as_made()
 
 
 def _index(dim: int, ndim: int) -> int:

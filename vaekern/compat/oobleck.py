@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from vaekern.compat._attributes import Computed, was_set
 from vaekern.compat._noise import Generators, NoiseSource, fused_sample, randn
 from vaekern.compat._tensors import broadcast, formula_dtype
 from vaekern.compat._warnings import warn_once
@@ -40,27 +41,30 @@ class OobleckDiagonalGaussianDistribution:
         self._wide_std = F.softplus(self.scale.to(wide)) + _SMALLEST_STD
         self.deterministic = deterministic
 
-    @property
+    @Computed
     def std(self) -> Tensor:
         return self._wide_std.to(formula_dtype(self.scale))
 
-    @property
+    @Computed
     def var(self) -> Tensor:
         return self._wide_std.square().to(formula_dtype(self.scale))
 
-    @property
+    @Computed
     def logvar(self) -> Tensor:
         return (2.0 * torch.log(self._wide_std)).to(formula_dtype(self.scale))
 
     def sample(self, generator: Generators = None) -> Tensor:
         """A sample; of a list of generators, one draws each datapoint's noise."""
-        mean = self.mean.to(formula_dtype(self.mean))
-        if self.noise == "fused":
+        dtype = formula_dtype(self.mean)
+        mean = self.mean.to(dtype)
+        if self.noise == "fused" and not was_set(self, "std"):
             mean, std = broadcast(mean, self._wide_std)
-            return fused_sample(mean, std, generator, scale="std")
+            return fused_sample(mean, std, generator, scale="std").to(dtype)
         eps = randn(mean.shape, generator, mean.device, self.parameters.dtype)
+        if was_set(self, "std"):
+            return mean + self.std * eps
         mean, std, eps = broadcast(mean, self._wide_std, eps)
-        return reparameterize(mean, std, eps, scale="std")
+        return reparameterize(mean, std, eps, scale="std").to(dtype)
 
     def kl(self, other: Any = None) -> Tensor:
         r"""What diffusers calls the KL divergence to N(0, 1), or to ``other``: summed over
@@ -72,6 +76,8 @@ class OobleckDiagonalGaussianDistribution:
         """
         if self.deterministic:
             return torch.zeros(1)
+        if not (_is_as_made(self) and _is_as_made(other)):
+            return self._kl_of_any_variance(other)
         if other is None:
             arguments = "posterior.mean, posterior.std"
             warn_once(_TWICE.format(what="kl()", more="", arguments=arguments))
@@ -89,5 +95,20 @@ class OobleckDiagonalGaussianDistribution:
         positions = tensors[0].numel() / tensors[0].shape[1]
         return (total / positions).to(dtype)
 
+    def _kl_of_any_variance(self, other: Any) -> Tensor:
+        """The formula as it is, where somebody set a variance or a log-variance alone."""
+        if other is None:
+            elements = self.mean.square() + self.var - self.logvar - 1.0
+        else:
+            elements = (self.mean - other.mean).square() / other.var + self.var / other.var
+            elements = elements + (self.logvar - other.logvar) - 1.0
+        return elements.sum(1).mean()
+
     def mode(self) -> Tensor:
         return self.mean
+
+
+def _is_as_made(posterior: Any) -> bool:
+    """Whether variances and log-variances still say the same."""
+    ours = isinstance(posterior, OobleckDiagonalGaussianDistribution)
+    return not ours or not was_set(posterior, "std", "var", "logvar")

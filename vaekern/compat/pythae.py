@@ -1,16 +1,24 @@
-"""Losses of pythae's models, for their ``loss_function`` methods to call."""
+"""Losses of pythae's models, for their ``loss_function`` methods to call, and the patch that has
+them do so."""
 
 from __future__ import annotations
 
+import importlib
+import math
+from typing import Any
+
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from vaekern.compat._patch import Patch
+from vaekern.compat._probabilities import cross_entropy
 from vaekern.compat._tensors import broadcast, formula_dtype
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood
 from vaekern.functional.squared_error import squared_error
 
-__all__ = ["iwae_loss_function", "loss_function"]
+__all__ = ["iwae_loss_function", "loss_function", "patch_pythae"]
+
+_LOG_TWO_PI = math.log(2.0 * math.pi)
 
 
 def loss_function(
@@ -26,8 +34,12 @@ def loss_function(
     """Loss, reconstruction loss and KL divergence of ``VAE`` (and ``BetaVAE`` with ``beta``):
     summed over features, averaged over datapoints.
 
-    ``"mse"`` is half the sum of squares; ``"bce"`` the cross-entropy of probabilities, torch's
-    own. ``z`` is not used, here or there.
+    ``"mse"`` is half the sum of squares; ``"bce"`` the cross-entropy of probabilities, with torch's
+    clamps. ``z`` is not used, here or there.
+
+    Raises:
+        ValueError: shapes differ, or ``reconstruction_loss`` is neither.
+        RuntimeError: something in ``recon_x`` is no probability, as torch says of CPU tensors.
     """
     recon_loss = _reconstruction_loss(recon_x.flatten(1), x.flatten(1), reconstruction_loss)
     posterior = broadcast(mu, log_var)
@@ -52,19 +64,102 @@ def iwae_loss_function(
     """
     target = x.flatten(1).unsqueeze(1).expand(recon_x.shape)
     recon_loss = _reconstruction_loss(recon_x, target, reconstruction_loss)
-    mean, sample, logvar = broadcast(mu, z, parameters=(log_var,))
-    log_q = gaussian_log_likelihood(mean, sample, logvar, batch_dims=2)
-    log_p = gaussian_log_likelihood(torch.zeros_like(sample), sample, batch_dims=2)
+    log_p = gaussian_log_likelihood(torch.zeros_like(z), z, batch_dims=z.dim() - 1)
+    log_q = _log_density(mu, z, log_var)
     kld = (log_q - log_p).to(formula_dtype(mu, log_var, z))
     log_w = -(recon_loss + kld)
     weights = torch.softmax(log_w, dim=1).detach()
     return -(weights * log_w).sum(1).mean(), recon_loss.mean(), kld.mean()
 
 
+def patch_pythae() -> Patch:
+    """Has ``VAE``, ``BetaVAE``, ``IWAE`` and ``VAMP`` of pythae, and subclasses that inherit their
+    ``loss_function``, compute it as the functions here do; the mixture that is ``VAMP``'s prior is
+    computed by a kernel, too.
+
+    Returns:
+        What undoes it: ``patch_pythae().undo()``, or ``with patch_pythae(): ...``.
+
+    Raises:
+        ImportError: pythae is not installed.
+    """
+    models = importlib.import_module("pythae.models")
+    patch = Patch()
+    for name, method in (
+        ("VAE", _vae_loss),
+        ("BetaVAE", _beta_vae_loss),
+        ("IWAE", _iwae_loss),
+        ("VAMP", _vamp_loss),
+    ):
+        patch.set_attribute(getattr(models, name), "loss_function", method)
+    patch.set_attribute(models.VAMP, "_log_p_z", _log_vamp_prior)
+    return patch
+
+
+# --- methods of pythae's models -----------------------------------------------------------------
+
+Losses = tuple[Tensor, Tensor, Tensor]
+
+
+def _vae_loss(
+    self: Any, recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor
+) -> Losses:
+    kind = self.model_config.reconstruction_loss
+    return loss_function(recon_x, x, mu, log_var, z, reconstruction_loss=kind)
+
+
+def _beta_vae_loss(
+    self: Any, recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor
+) -> Losses:
+    kind = self.model_config.reconstruction_loss
+    return loss_function(recon_x, x, mu, log_var, z, reconstruction_loss=kind, beta=self.beta)
+
+
+def _iwae_loss(
+    self: Any, recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor
+) -> Losses:
+    kind = self.model_config.reconstruction_loss
+    return iwae_loss_function(recon_x, x, mu, log_var, z, reconstruction_loss=kind)
+
+
+def _vamp_loss(
+    self: Any, recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor, epoch: int
+) -> Losses:
+    kind = self.model_config.reconstruction_loss
+    recon_loss = _reconstruction_loss(recon_x.flatten(1), x.flatten(1), kind)
+    log_q = _unnormalised(_log_density(mu, z, log_var), z)
+    kld = (log_q - self._log_p_z(z)).to(formula_dtype(mu, log_var, z))
+    warming_up = self.linear_scheduling > 0 and self.training
+    beta = min(1.0, epoch / self.linear_scheduling) if warming_up else 1.0
+    return (recon_loss + beta * kld).mean(dim=0), recon_loss.mean(dim=0), kld.mean(dim=0)
+
+
+def _log_vamp_prior(self: Any, z: Tensor) -> Tensor:
+    """``VAMP._log_p_z``: the mixture of the posteriors of learned inputs."""
+    n = self.number_components
+    inputs = self.pseudo_inputs(self.idle_input.to(z.device))
+    prior = self.encoder(inputs.reshape((n, *self.model_config.input_dim)))
+    mean, logvar = prior.embedding.unsqueeze(0), prior.log_covariance.unsqueeze(0)
+    components = _log_density(mean, z.unsqueeze(1), logvar)
+    log_p = torch.logsumexp(components - math.log(n), dim=1)
+    return _unnormalised(log_p, z).to(formula_dtype(z, mean, logvar))
+
+
+def _log_density(mu: Tensor, z: Tensor, log_var: Tensor) -> Tensor:
+    """Of Gaussians along the last dimension."""
+    mean, sample, logvar = broadcast(mu, z, parameters=(log_var,))
+    return gaussian_log_likelihood(mean, sample, logvar, batch_dims=mean.dim() - 1)
+
+
+def _unnormalised(log_p: Tensor, z: Tensor) -> Tensor:
+    """Without the constant, which pythae leaves out."""
+    return log_p + 0.5 * _LOG_TWO_PI * z.shape[-1]
+
+
 def _reconstruction_loss(recon_x: Tensor, x: Tensor, kind: str) -> Tensor:
     """Summed over the last dimension."""
     if kind == "bce":
-        return F.binary_cross_entropy(recon_x, x, reduction="none").sum(dim=-1)
+        return cross_entropy(recon_x, x, batch_dims=recon_x.dim() - 1)
     if kind != "mse":
         raise ValueError(f"reconstruction_loss: expected 'mse' or 'bce', got {kind!r}")
     dtype = formula_dtype(recon_x, x)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from vaekern._torch import autocast_enabled, dispatch_modes_active, transforms_active
 from vaekern.compat._noise import NoiseSource, check_source
+from vaekern.compat._probabilities import cross_entropy
 from vaekern.compat._tensors import broadcast, formula_dtype
-from vaekern.functional import bernoulli_probs_log_likelihood, gaussian_kl
+from vaekern.functional import gaussian_kl
 from vaekern.functional import reparameterize as fused_reparameterize
 
 __all__ = ["loss_function", "reparameterize"]
@@ -47,21 +45,6 @@ def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Ten
             kernel fails an assertion. That ``x`` is in [0, 1] is not checked.
     """
     targets = x.view(-1, recon_x.shape[-1])
-    log_likelihood = bernoulli_probs_log_likelihood(recon_x, targets, batch_dims=0)
-    _check_probabilities(log_likelihood)
+    bce = cross_entropy(recon_x, targets, batch_dims=0)
     kld = gaussian_kl(*broadcast(mu, logvar), batch_dims=0)
-    return kld.to(formula_dtype(mu, logvar)) - log_likelihood.to(_cross_entropy_dtype(recon_x))
-
-
-def _check_probabilities(log_likelihood: Tensor) -> None:
-    """By the NaN that they become; where the memory is at hand."""
-    hidden = torch.compiler.is_compiling() or transforms_active() or dispatch_modes_active()
-    if log_likelihood.is_cpu and not hidden and math.isnan(log_likelihood.item()):
-        raise RuntimeError("recon_x: expected probabilities between 0 and 1, got others (or x NaN)")
-
-
-def _cross_entropy_dtype(recon_x: Tensor) -> torch.dtype:
-    """Autocast runs the cross-entropy in float32."""
-    if autocast_enabled(recon_x):
-        return torch.promote_types(recon_x.dtype, torch.float32)
-    return recon_x.dtype
+    return bce + kld.to(formula_dtype(mu, logvar))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekern.compat._log_probs import poisson_log_prob
 from vaekern.compat._patch import Patch
 from vaekern.compat._tensors import broadcast, formula_dtype, fusable
 from vaekern.functional import (
@@ -19,6 +20,8 @@ from vaekern.functional import (
 __all__ = ["log_nb_positive", "log_zinb_positive", "patch_scvi"]
 
 _MODULE = "scvi.distributions._negative_binomial"
+#: The last arguments there.
+_FUNCTIONS = ("log_fn", "lgamma_fn")
 
 
 def log_nb_positive(x: Tensor, mu: Tensor, theta: Tensor, eps: float = 1e-8) -> Tensor:
@@ -71,8 +74,9 @@ def log_zinb_positive(
 
 def patch_scvi() -> Patch:
     """Has ``NegativeBinomial.log_prob`` and ``ZeroInflatedNegativeBinomial.log_prob`` of scvi-tools
-    compute as :func:`log_nb_positive` and :func:`log_zinb_positive` do. Arrays that are no tensors
-    are left to scvi-tools.
+    compute as :func:`log_nb_positive` and :func:`log_zinb_positive` do, and ``Poisson.log_prob`` by
+    a kernel too. Arrays that are no tensors, and other functions than ``torch.log`` and
+    ``torch.lgamma``, are left to scvi-tools.
 
     Returns:
         What undoes it: ``patch_scvi().undo()``, or ``with patch_scvi(): ...``.
@@ -84,22 +88,40 @@ def patch_scvi() -> Patch:
     nb, zinb = module.log_nb_positive, module.log_zinb_positive
 
     @functools.wraps(nb)
-    def fused_nb(x: Any, mu: Any, theta: Any, eps: float = 1e-8, **functions: Any) -> Any:
-        fused = fusable(mu, theta)
-        return log_nb_positive(x, mu, theta, eps) if fused else nb(x, mu, theta, eps, **functions)
+    def fused_nb(
+        x: Any, mu: Any, theta: Any, eps: float = 1e-8, *given: Any, **functions: Any
+    ) -> Any:
+        functions |= dict(zip(_FUNCTIONS, given, strict=False))
+        if fusable(mu, theta) and _usual(**functions):
+            return log_nb_positive(x, mu, theta, eps)
+        return nb(x, mu, theta, eps, **functions)
 
     @functools.wraps(zinb)
     def fused_zinb(
-        x: Any, mu: Any, theta: Any, pi: Any, eps: float = 1e-8, **functions: Any
+        x: Any, mu: Any, theta: Any, pi: Any, eps: float = 1e-8, *given: Any, **functions: Any
     ) -> Any:
-        if fusable(mu, theta, pi):
+        functions |= dict(zip(_FUNCTIONS, given, strict=False))
+        if fusable(mu, theta, pi) and _usual(**functions):
             return log_zinb_positive(x, mu, theta, pi, eps)
         return zinb(x, mu, theta, pi, eps, **functions)
+
+    poisson = module.Poisson.log_prob
+
+    @functools.wraps(poisson)
+    def fused_poisson(self: Any, value: Any) -> Any:
+        fused = poisson_log_prob(self, value)
+        return poisson(self, value) if fused is None else fused
 
     patch = Patch()
     patch.rebind(nb, fused_nb)
     patch.rebind(zinb, fused_zinb)
+    patch.set_attribute(module.Poisson, "log_prob", fused_poisson)
     return patch
+
+
+def _usual(log_fn: Any = torch.log, lgamma_fn: Any = torch.lgamma) -> bool:
+    """Whether those are the functions that the kernels have."""
+    return log_fn is torch.log and lgamma_fn is torch.lgamma
 
 
 def _aligned(

@@ -17,6 +17,7 @@ from vaekern._checks import (
 )
 from vaekern._ops import table
 from vaekern._ops.call import Call, run
+from vaekern._torch import shape_to_compare
 
 __all__ = ["categorical_log_likelihood", "multinomial_log_likelihood"]
 
@@ -127,7 +128,7 @@ def categorical_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:
     check_float("logits", logits)
     check_class_indices("x", x)
     _check_classes(logits, batch_dims)
-    if x.shape != logits.shape[:-1]:
+    if shape_to_compare(x) != shape_to_compare(logits)[:-1]:
         raise ValueError(
             f"x: expected the shape of logits without its last dimension, the classes, "
             f"{tuple(logits.shape[:-1])}, got {tuple(x.shape)}"
@@ -147,7 +148,7 @@ def multinomial_call(logits: Tensor, counts: Tensor, batch_dims: int) -> Call:
 
 
 def _check_classes(logits: Tensor, batch_dims: int) -> None:
-    if logits.dim() == 0 or logits.shape[-1] == 0:
+    if logits.dim() == 0 or shape_to_compare(logits)[-1] == 0:
         raise ValueError(
             f"logits: expected classes in the last dimension, got shape {tuple(logits.shape)}"
         )

@@ -17,6 +17,7 @@ from vaekern._checks import (
 )
 from vaekern._ops import table
 from vaekern._ops.call import Call, run
+from vaekern._torch import shape_to_compare
 
 __all__ = ["discretized_logistic_log_likelihood", "logistic_mixture_log_likelihood"]
 
@@ -131,14 +132,15 @@ def logistic_mixture_call(params: Tensor, x: Tensor, batch_dims: int) -> Call:
     check_levels("x", x)
     check_device("x", x, "params", params)
     check_batch_dims(batch_dims, "params", params)
-    batch, event = params.shape[:batch_dims], params.shape[batch_dims:]
+    shape = shape_to_compare(params)
+    batch, event = shape[:batch_dims], shape[batch_dims:]
     if not event or event[0] == 0 or event[0] % PLANES != 0:
         raise ValueError(
             f"params: expected {PLANES} K channels for K components in the first event dimension, "
             f"got {tuple(event)}"
         )
     wanted = (*batch, 3, *event[1:])
-    if x.shape != wanted:
+    if shape_to_compare(x) != wanted:
         raise ValueError(
             f"x: expected three colours for each pixel of params, {wanted}, got {tuple(x.shape)}"
         )

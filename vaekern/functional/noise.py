@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaekern._checks import check_float, check_like
 from vaekern._ops.seed import as_int64, drawn_seed
+from vaekern._torch import shape_to_compare
 
 
 def resolve_noise(
@@ -35,14 +36,15 @@ def _at_most_one(**given: object) -> None:
 
 def _from_user(seed: int | Tensor | None, like: Tensor) -> Tensor:
     if isinstance(seed, Tensor):
-        if seed.dtype is not torch.int64 or seed.shape not in ((), (1,), (2,)):
+        shape = shape_to_compare(seed)
+        if seed.dtype is not torch.int64 or shape not in ((), (1,), (2,)):
             raise ValueError(
                 "seed: expected an int or an int64 tensor of 1 number (seed) or 2 (seed, stream), "
-                f"got {seed.dtype} of shape {tuple(seed.shape)}"
+                f"got {seed.dtype} of shape {tuple(shape)}"
             )
         if seed.device != like.device:
             raise ValueError(f"seed: expected device {like.device}, got {seed.device}")
-        if seed.shape == (2,):
+        if shape == (2,):
             return seed
         return torch.cat([seed.reshape(1), seed.new_zeros(1)])
     if isinstance(seed, bool) or not isinstance(seed, int):

@@ -29,7 +29,7 @@ from vaekern._checks import (
 )
 from vaekern._ops import table
 from vaekern._ops.call import Clamp, clamp_logvar
-from vaekern._torch import autocast_enabled
+from vaekern._torch import autocast_enabled, shape_to_compare
 from vaekern._validation import switch
 from vaekern.functional.targets import WITHIN_UNIT, check_uint8_range
 from vaekern.last_layer import masked, sums
@@ -195,7 +195,7 @@ def linear_categorical_log_likelihood(
     """
     check_class_indices("x", x)
     layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
-    _check_shape("x", x, tuple(hidden.shape[:-1]), hidden)
+    _check_shape("x", x, shape_to_compare(hidden)[:-1], hidden)
     return _run(_CATEGORICAL, layer, (x.reshape(-1, 1),), mask=expanded_mask(mask, x))
 
 
@@ -225,16 +225,17 @@ def _checked_layer(
     check_float("weight", weight)
     if hidden.dim() == 0:
         raise ValueError("hidden: expected at least one dimension, [..., H], got ()")
-    if weight.dim() != 2 or weight.shape[1] != hidden.shape[-1]:
+    features = shape_to_compare(hidden)[-1]
+    if weight.dim() != 2 or shape_to_compare(weight)[1] != features:
         raise ValueError(
-            f"weight: expected [N, {hidden.shape[-1]}], the last of hidden "
+            f"weight: expected [N, {features}], the last of hidden "
             f"{tuple(hidden.shape)}, got {tuple(weight.shape)}"
         )
     check_device("weight", weight, "hidden", hidden)
     if bias is None:
         bias = weight.new_zeros(weight.shape[0])
     check_float("bias", bias)
-    _check_shape("bias", bias, (weight.shape[0],), hidden)
+    _check_shape("bias", bias, shape_to_compare(weight)[:1], hidden)
     check_batch_dims(batch_dims, "hidden without its last", hidden[..., 0])
     if reduction not in REDUCTIONS:
         raise ValueError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}")
@@ -253,12 +254,13 @@ def _checked_layer(
 def _target_rows(x: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
     """Targets, one for each output, as [rows, N]."""
     n = weight.shape[0]
-    _check_shape("x", x, (*hidden.shape[:-1], n), hidden)
+    leading, outputs = shape_to_compare(hidden)[:-1], shape_to_compare(weight)[0]
+    _check_shape("x", x, (*leading, outputs), hidden)
     return x.reshape(-1, n)
 
 
 def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], hidden: Tensor) -> None:
-    if tensor.shape != shape:
+    if shape_to_compare(tensor) != shape:
         raise ValueError(f"{name}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
     check_device(name, tensor, "hidden", hidden)
 
@@ -291,9 +293,9 @@ def _run(
         of_head = (x,)
     call = (*tensors, *of_head, *attributes, chunk or 0)
     args = (*call, backend)
-    n = shape[:batch_dims].numel()
     if reduction != "none" and mask is None and sums.applies(op, args):
-        return sums.weighted_sum(op, args, 1.0 / n if reduction == "mean" else 1.0)
+        n = shape[:batch_dims].numel() if reduction == "mean" else 1
+        return sums.weighted_sum(op, args, 1.0 / n)
     rows = op.on_plain_torch(*op.split(call)) if backend == "reference" else op(*args)
     rows = rows.reshape(shape)
     if mask is not None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype, empty_contiguous
+from vaekern._torch import shape_to_compare
 from vaekern.last_layer.chunks import Chunk, add_product
 
 #: Of a chunk's outputs.
@@ -76,6 +77,6 @@ def for_rows(parameter: Tensor, x: Tensor) -> Tensor:
     if parameter.dim() <= 1:
         return parameter
     leading, last = x.shape[:-1], parameter.shape[-1]
-    if math.prod(parameter.shape[:-1]) > 1:
+    if math.prod(shape_to_compare(parameter)[:-1]) > 1:
         parameter = parameter.expand(*leading, last)
     return parameter.reshape(-1, last)

@@ -14,6 +14,7 @@ from vaekern._modules.outputs import DecoderOutput
 from vaekern._modules.state import described_state
 from vaekern._ops.call import Call, run
 from vaekern._ops.elementwise import Op
+from vaekern._torch import shape_to_compare
 
 
 class Likelihood(nn.Module):
@@ -88,7 +89,7 @@ class Likelihood(nn.Module):
         check_mask("mask", mask, "x", x)
         inside = x.masked_fill(~mask, 0)  # no NaN is left to reach a gradient
         elements = self.log_prob(decoder_output, inside, batch_dims=x.dim())
-        if elements.shape != x.shape:
+        if shape_to_compare(elements) != shape_to_compare(x):
             raise ValueError(
                 f"mask: expected a likelihood with one term for each of the {tuple(x.shape)} "
                 f"elements of x, got {tuple(elements.shape)}"

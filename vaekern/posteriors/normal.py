@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.distributions import Normal as TorchNormal
 from torch.distributions import register_kl
 
-from vaekern.compat.torch_distributions import normal_kl, normal_log_prob
+from vaekern.compat._log_probs import normal_log_prob
+from vaekern.compat.torch_distributions import normal_kl
 from vaekern.functional import reparameterize
 
 

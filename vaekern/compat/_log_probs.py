@@ -1,0 +1,163 @@
+"""Log-probabilities of ``torch.distributions`` by the kernels, summed there over the rightmost
+dimensions. None stands for what no kernel takes: other families, integers, several devices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import (
+    Bernoulli,
+    ContinuousBernoulli,
+    Distribution,
+    Independent,
+    Laplace,
+    Multinomial,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    StudentT,
+)
+
+from vaekern.compat._tensors import broadcast, formula_dtype, fusable
+from vaekern.functional import (
+    bernoulli_log_likelihood,
+    continuous_bernoulli_log_likelihood,
+    gaussian_log_likelihood,
+    laplace_log_likelihood,
+    multinomial_log_likelihood,
+    negative_binomial_log_likelihood,
+    poisson_log_likelihood,
+    student_t_log_likelihood,
+)
+
+
+def fused_log_prob(distribution: Any, value: Any) -> Tensor | None:
+    """Also of ``Independent``, whose dimensions are summed in the kernel."""
+    summed = 0
+    while is_a(distribution, Independent):
+        summed += distribution.reinterpreted_batch_ndims
+        distribution = distribution.base_dist
+    for family, log_prob in FAMILIES.items():
+        if is_a(distribution, family):
+            return log_prob(distribution, value, summed)
+    return None
+
+
+def is_a(distribution: Any, family: type[Distribution]) -> bool:
+    """Of this family, or of a subclass of the same density."""
+    of = type(distribution)
+    return issubclass(of, family) and of.log_prob is family.log_prob
+
+
+def normal_log_prob(normal: Normal, value: Any, summed: int = 0) -> Tensor | None:
+    if not fusable(normal.loc, normal.scale, value):
+        return None
+    _validate(normal, value)
+    loc, x, scale = broadcast(normal.loc, value, parameters=(normal.scale,))
+    result = gaussian_log_likelihood(loc, x, scale, scale="std", batch_dims=loc.dim() - summed)
+    return result.to(formula_dtype(normal.loc, normal.scale, value))
+
+
+def bernoulli_log_prob(bernoulli: Bernoulli, value: Any, summed: int = 0) -> Tensor | None:
+    return _of_logits(bernoulli_log_likelihood, bernoulli, value, summed)
+
+
+def continuous_bernoulli_log_prob(
+    bernoulli: ContinuousBernoulli, value: Any, summed: int = 0
+) -> Tensor | None:
+    return _of_logits(continuous_bernoulli_log_likelihood, bernoulli, value, summed)
+
+
+def _of_logits(
+    log_likelihood: Callable[..., Tensor], distribution: Any, value: Any, summed: int
+) -> Tensor | None:
+    if not fusable(distribution.logits, value):
+        return None
+    _validate(distribution, value)
+    logits, x = broadcast(distribution.logits, value)
+    result = log_likelihood(logits, x, batch_dims=logits.dim() - summed)
+    return result.to(formula_dtype(distribution.logits, value))
+
+
+def laplace_log_prob(laplace: Laplace, value: Any, summed: int = 0) -> Tensor | None:
+    if not fusable(laplace.loc, laplace.scale, value):
+        return None
+    _validate(laplace, value)
+    loc, x, log_scale = broadcast(laplace.loc, value, parameters=(_log(laplace.scale),))
+    result = laplace_log_likelihood(loc, x, log_scale, batch_dims=loc.dim() - summed)
+    return result.to(formula_dtype(laplace.loc, laplace.scale, value))
+
+
+def student_t_log_prob(student_t: StudentT, value: Any, summed: int = 0) -> Tensor | None:
+    tensors = student_t.loc, student_t.scale, student_t.df, value
+    if not fusable(*tensors):
+        return None
+    _validate(student_t, value)
+    parameters = _log(student_t.scale), student_t.df
+    loc, x, log_scale, df = broadcast(student_t.loc, value, parameters=parameters)
+    result = student_t_log_likelihood(loc, x, log_scale, df, batch_dims=loc.dim() - summed)
+    return result.to(formula_dtype(*tensors))
+
+
+def poisson_log_prob(poisson: Poisson, value: Any, summed: int = 0) -> Tensor | None:
+    if not fusable(poisson.rate, value):
+        return None
+    _validate(poisson, value)
+    log_rate, x = broadcast(_log(poisson.rate), value)
+    result = poisson_log_likelihood(log_rate, x, batch_dims=log_rate.dim() - summed)
+    return result.to(formula_dtype(poisson.rate, value))
+
+
+def negative_binomial_log_prob(
+    distribution: NegativeBinomial, value: Any, summed: int = 0
+) -> Tensor | None:
+    """The dispersion is ``total_count``, and that times the odds the mean."""
+    total_count, logits = distribution.total_count, distribution.logits
+    if not fusable(total_count, logits, value):
+        return None
+    _validate(distribution, value)
+    log_dispersion = _log(total_count)
+    log_mean, x, log_dispersion = broadcast(
+        log_dispersion + logits, value, parameters=(log_dispersion,)
+    )
+    result = negative_binomial_log_likelihood(
+        log_mean, x, log_dispersion, batch_dims=log_mean.dim() - summed
+    )
+    return result.to(formula_dtype(total_count, logits, value))
+
+
+def multinomial_log_prob(multinomial: Multinomial, value: Any, summed: int = 0) -> Tensor | None:
+    """Its classes lie along the last dimension, and are no ones that are ``summed``."""
+    if not fusable(multinomial.logits, value):
+        return None
+    _validate(multinomial, value)
+    logits, counts = broadcast(multinomial.logits, value)
+    result = multinomial_log_likelihood(logits, counts, batch_dims=logits.dim() - 1 - summed)
+    return result.to(formula_dtype(multinomial.logits, value))
+
+
+FAMILIES: dict[type[Distribution], Callable[..., Tensor | None]] = {
+    Normal: normal_log_prob,
+    Bernoulli: bernoulli_log_prob,
+    ContinuousBernoulli: continuous_bernoulli_log_prob,
+    Laplace: laplace_log_prob,
+    Multinomial: multinomial_log_prob,
+    NegativeBinomial: negative_binomial_log_prob,
+    Poisson: poisson_log_prob,
+    StudentT: student_t_log_prob,
+}
+
+
+def _log(positive: Tensor) -> Tensor:
+    """In the precision of the kernels' arithmetic."""
+    return torch.log(positive.to(torch.promote_types(positive.dtype, torch.float32)))
+
+
+def _validate(distribution: Any, value: Tensor) -> None:
+    """As every ``log_prob`` of torch begins. (These two names are what torch offers to those who
+    write distributions of their own; there is no public way to ask.)"""
+    if distribution._validate_args:
+        distribution._validate_sample(value)
