@@ -38,9 +38,10 @@ def check_number(name: str, value: object) -> float:
     return float(value)
 
 
-def check_per_datapoint(name: str, value: object, batch: torch.Size) -> None:
-    """One value for each datapoint: any other shape might broadcast."""
-    if not isinstance(value, Tensor) or value.shape != batch:
+def check_per_datapoint(name: str, value: object, of: Tensor, batch_dims: int) -> None:
+    """One value for each datapoint ``of`` a tensor: any other shape might broadcast."""
+    batch = shape_to_compare(of)[:batch_dims]
+    if not isinstance(value, Tensor) or shape_to_compare(value) != batch:
         got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
         raise ValueError(
             f"{name}: expected one value per datapoint, a sum over its elements, of shape "

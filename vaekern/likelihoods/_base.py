@@ -129,7 +129,7 @@ def log_prob_of(
         value = likelihood.log_prob(decoder_output, x)
     else:
         value = likelihood.log_prob(decoder_output, x, batch_dims=batch_dims)
-    check_per_datapoint(f"log_prob of {type(likelihood).__name__}", value, x.shape[:batch_dims])
+    check_per_datapoint(f"log_prob of {type(likelihood).__name__}", value, x, batch_dims)
     return value
 
 

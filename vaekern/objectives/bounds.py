@@ -10,6 +10,7 @@ from torch import Tensor
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import log_sum_exp
 from vaekern._checks import check_float
+from vaekern._torch import shape_to_compare
 
 
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def _log_mean_exp(exponents: Tensor) -> Tensor:
 
 def _checked(log_weights: Tensor) -> Tensor:
     check_float("log_weights", log_weights)
-    if log_weights.dim() == 0 or log_weights.shape[0] == 0:
+    if log_weights.dim() == 0 or shape_to_compare(log_weights)[0] == 0:
         raise ValueError(
             "log_weights: expected [K, ...] with at least one sample, "
             f"got {tuple(log_weights.shape)}"

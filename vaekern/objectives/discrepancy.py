@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import check_batch_dims, check_float
+from vaekern._torch import shape_to_compare
 from vaekern.objectives._distances import squared_distances
 
 
@@ -45,7 +46,8 @@ def mmd(
     check_float("z", z)
     check_float("prior_z", prior_z)
     check_batch_dims(batch_dims, "z", z)
-    if z.shape[batch_dims:] != prior_z.shape[batch_dims:] or z.device != prior_z.device:
+    fits = shape_to_compare(z)[batch_dims:] == shape_to_compare(prior_z)[batch_dims:]
+    if not fits or z.device != prior_z.device:
         raise ValueError(
             f"prior_z: expected latents of shape {tuple(z.shape[batch_dims:])} on {z.device}, "
             f"got {tuple(prior_z.shape[batch_dims:])} on {prior_z.device}"

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from vaekern._checks import check_float
 from vaekern._modules.outputs import Condition, DecoderOutput, as_arguments
 from vaekern._ops.call import Clamp
-from vaekern._torch import transforms_active
+from vaekern._torch import shape_to_compare, transforms_active
 from vaekern.likelihoods import Likelihood
 from vaekern.likelihoods._base import log_prob_of
 from vaekern.objectives._doubly_reparameterized import DoublyReparameterized
@@ -155,7 +155,7 @@ def posterior_log_weights(
             z, nothing = DoublyReparameterized.apply(z, samples.batch_dims, 0)
         log_posterior = without_gradients.log_prob(z)
     log_p = _in_chunks(log_joint, z.to(posterior.tensors[0].dtype), chunk_size)
-    if log_p.shape != log_posterior.shape:
+    if shape_to_compare(log_p) != shape_to_compare(log_posterior):
         raise ValueError(
             f"log_joint: expected a result of shape {tuple(log_posterior.shape)}, "
             f"got {tuple(log_p.shape)}"
@@ -295,7 +295,7 @@ def _per_sample(decoder_output: DecoderOutput, k: int) -> Any:
 def _parameter_per_sample(part: Any, first: Tensor, k: int) -> Any:
     if not isinstance(part, torch.Tensor) or part.dim() < first.dim():
         return part
-    if part.shape[0] != first.shape[0]:
+    if shape_to_compare(part)[0] != shape_to_compare(first)[0]:
         return part.unsqueeze(0)
     return part.unflatten(0, (k, -1))
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vaekern._checks import check_float
-from vaekern._torch import autocast_enabled
+from vaekern._torch import autocast_enabled, shape_to_compare
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood, reparameterize
 
 
@@ -48,7 +48,7 @@ def standard_noise(
     that of :func:`vaekern.reparameterize` for a tensor of this shape."""
     if eps is not None and seed is None and generator is None:
         check_float("eps", eps)
-        if eps.shape != torch.Size(shape) or eps.device != like.device:
+        if shape_to_compare(eps) != torch.Size(shape) or eps.device != like.device:
             raise ValueError(
                 f"eps: expected shape {tuple(shape)} on {like.device}, "
                 f"got {tuple(eps.shape)} on {eps.device}"

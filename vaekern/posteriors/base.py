@@ -207,8 +207,9 @@ class Posterior:
         if kl is not None:
             return self.rsample(eps, seed, generator), kl
         z, log_posterior = self.widen().sample_with_log_prob(eps, seed, generator)
-        batch = z.shape[: self.batch_dims]
-        check_per_datapoint(f"log_prob of {type(self).__name__}", log_posterior, batch)
+        check_per_datapoint(
+            f"log_prob of {type(self).__name__}", log_posterior, self.tensors[0], self.batch_dims
+        )
         kl = log_posterior - log_prior(prior, z, self.batch_dims)
         return z.to(self.tensors[0].dtype), kl
 
@@ -296,7 +297,7 @@ def log_prior(prior: AnyPrior, z: Tensor, batch_dims: int) -> Tensor:
         log_prob = prior.log_prob(z)
     else:
         log_prob = prior.log_prob(z, batch_dims=batch_dims)
-    check_per_datapoint(f"log_prob of {type(prior).__name__}", log_prob, z.shape[:batch_dims])
+    check_per_datapoint(f"log_prob of {type(prior).__name__}", log_prob, z, batch_dims)
     return log_prob
 
 

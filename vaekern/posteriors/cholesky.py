@@ -10,6 +10,7 @@ from torch.nn.functional import logsigmoid
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import check_float
+from vaekern._torch import shape_to_compare
 
 _DIAGONALS = ("exp", "softplus")
 
@@ -57,7 +58,7 @@ def tril_from_matrix(raw: Tensor, diagonal: str = "softplus", floor: float = 0.0
         TypeError: ``raw`` is no floating-point tensor.
     """
     check_float("raw", raw)
-    if raw.dim() < 2 or raw.shape[-1] != raw.shape[-2]:
+    if raw.dim() < 2 or shape_to_compare(raw)[-1] != shape_to_compare(raw)[-2]:
         raise ValueError(f"raw: expected square matrices [..., D, D], got {tuple(raw.shape)}")
     on_diagonal = positive(raw.diagonal(dim1=-2, dim2=-1), diagonal, floor)
     return torch.tril(raw.to(on_diagonal.dtype), -1) + torch.diag_embed(on_diagonal)

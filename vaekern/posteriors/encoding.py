@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vaekern._modules.outputs import described
 from vaekern._ops.call import Clamp
+from vaekern._torch import shape_to_compare
 from vaekern.posteriors import DiagonalGaussian, Posterior
 from vaekern.posteriors.base import made_of
 
@@ -27,7 +28,8 @@ def diagonal_of_output(
             hint = "; vk.VAE(..., split=True) takes its halves along dimension 1"
         raise TypeError(f"encoder: expected a tuple (mu, logvar), got {described(output)}{hint}")
     mu, logvar = output
-    if not isinstance(mu, Tensor) or not isinstance(logvar, Tensor) or mu.shape != logvar.shape:
+    both = isinstance(mu, Tensor) and isinstance(logvar, Tensor)
+    if not both or shape_to_compare(mu) != shape_to_compare(logvar):
         raise TypeError(
             "encoder: expected a tuple (mu, logvar) of tensors of one shape, got "
             f"{described(mu)} and {described(logvar)}"
@@ -36,7 +38,7 @@ def diagonal_of_output(
 
 
 def halves(output: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    if not -output.dim() < dim < output.dim() or output.shape[dim] % 2 == 1:
+    if not -output.dim() < dim < output.dim() or shape_to_compare(output)[dim] % 2 == 1:
         raise ValueError(
             f"encoder: expected a tensor with an even size of dimension {int(dim)}, to split, got "
             f"shape {tuple(output.shape)}"

@@ -11,6 +11,7 @@ from torch import Tensor
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import inverse_std, log_std, per_datapoint, std
 from vaekern._checks import check_device, check_float, check_like, check_scale
+from vaekern._torch import shape_to_compare
 from vaekern.functional import gaussian_kl, reparameterize
 from vaekern.posteriors._linear import (
     half_squares,
@@ -70,7 +71,7 @@ class LowRankGaussian(Posterior):
         for name, tensor in (("mu", mu), ("factor", factor), ("logvar", logvar)):
             check_float(name, tensor)
         check_like("logvar", logvar, "mu", mu)
-        if mu.dim() == 0 or factor.shape[:-1] != mu.shape:
+        if mu.dim() == 0 or shape_to_compare(factor)[:-1] != shape_to_compare(mu):
             raise ValueError(
                 f"factor: expected [..., D, R] for mu [..., D] {tuple(mu.shape)}, "
                 f"got {tuple(factor.shape)}"

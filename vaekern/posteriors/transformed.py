@@ -11,6 +11,7 @@ from torch.distributions import Transform
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import per_datapoint
+from vaekern._torch import shape_to_compare
 from vaekern.posteriors.base import Posterior
 from vaekern.posteriors.flows import Flow
 
@@ -111,7 +112,7 @@ class Transformed(Posterior):
 
 def _check_log_det(step: Step, log_det: Tensor, y: Tensor, batch_dims: int) -> None:
     """One for each datapoint, at least: others might broadcast."""
-    if log_det.shape[:batch_dims] != y.shape[:batch_dims]:
+    if shape_to_compare(log_det)[:batch_dims] != shape_to_compare(y)[:batch_dims]:
         raise ValueError(
             f"{type(step).__name__}: expected log|det| for each datapoint, "
             f"{tuple(y.shape[:batch_dims])}, got shape {tuple(log_det.shape)}"

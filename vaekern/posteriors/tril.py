@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import broadcastable, check_batch_dims, check_device, check_float
+from vaekern._torch import shape_to_compare
 from vaekern._validation import checks, switch
 from vaekern.functional import gaussian_kl
 from vaekern.posteriors._linear import half_squares, standard_noise, times_vector, zeros
@@ -131,8 +132,9 @@ def check_tril(mu: Tensor, tril: Tensor, batch_dims: int) -> None:
     check_float("tril", tril)
     if mu.dim() == 0:
         raise ValueError("mu: expected at least one dimension, got a scalar tensor")
-    wanted = (*mu.shape, mu.shape[-1])
-    if tril.shape != wanted:
+    shape = shape_to_compare(mu)
+    wanted = (*shape, shape[-1])
+    if shape_to_compare(tril) != wanted:
         raise ValueError(
             f"tril: expected shape {wanted} for mu {tuple(mu.shape)}, got {tuple(tril.shape)}"
         )
@@ -154,7 +156,7 @@ def check_vector_batch_dims(batch_dims: int, mu: Tensor) -> None:
 
 def _check_prior_tril(prior_tril: Tensor, tril: Tensor, batch_dims: int) -> Tensor:
     check_float("prior_tril", prior_tril)
-    if prior_tril.shape[-2:] != tril.shape[-2:]:
+    if shape_to_compare(prior_tril)[-2:] != shape_to_compare(tril)[-2:]:
         raise ValueError(
             f"prior_tril: expected matrices {tuple(tril.shape[-2:])} as in tril "
             f"{tuple(tril.shape)}, got shape {tuple(prior_tril.shape)}"

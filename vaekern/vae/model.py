@@ -183,7 +183,7 @@ class VAE(KnowsLatentShape):
         z, kl = posterior.sample_with_kl(prior, eps, seed, generator)
         decoder_output = self.decoder(z, *as_arguments(condition))
         log_likelihood = log_prob_of(self.likelihood, decoder_output, x, mask=mask)
-        check_per_datapoint("posterior: kl", kl, log_likelihood.shape)
+        check_per_datapoint("posterior: kl", kl, log_likelihood, 1)
         check_weights(weights, "x", x, 1)
         weighed = kl
         if free_bits is not None or capacity is not None:
@@ -203,7 +203,7 @@ class VAE(KnowsLatentShape):
             z, kl = posterior.sample_with_kl(prior)
             decoder_output = self.decoder(z, *as_arguments(condition))
             log_likelihood = log_prob_of(self.likelihood, decoder_output, x)
-            check_per_datapoint("posterior: kl", kl, log_likelihood.shape)
+            check_per_datapoint("posterior: kl", kl, log_likelihood, 1)
             total = total + log_likelihood - kl
         return total / num_samples
 
