@@ -178,7 +178,7 @@ def test_a_launch_that_fails_is_named_and_forgotten(
     engine.use_device(0)
     engine.fail_next_launch(TOO_MANY_RESOURCES)
     with pytest.raises(
-        RuntimeError, match=r"CUDA kernel standard_kl \(logvar\), value: too many resources"
+        RuntimeError, match=r"CUDA kernel standard_kl \(log\), value: too many resources"
     ):
         run(engine)
     assert engine.current_context() == 0
@@ -212,7 +212,7 @@ def test_more_than_a_grid_holds(engine: ModuleType) -> None:
     inputs = ((somewhere, 0, (0, 0)), (somewhere, 0, (0, 0)))
     output = (1, somewhere, 0, 2**40, None)
     with pytest.raises(RuntimeError, match="more elements than one launch can visit"):
-        engine.run_cuda(number, False, (2**40, 1024), 1, inputs, (output,), 1, 0, lambda _: 0)
+        engine.run_cuda(*number, False, (2**40, 1024), 1, inputs, (output,), 1, 0, lambda _: 0)
     planes = (somewhere, 0)
     with pytest.raises(RuntimeError, match="more pixels than one launch can visit"):
         engine.run_mixture_cuda(

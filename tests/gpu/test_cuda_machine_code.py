@@ -92,7 +92,7 @@ def test_instructions_are_those_of_the_table(measured: dict[str, Instructions]) 
 # --- sources against PTX --------------------------------------------------------------------------
 
 #: A short one that has noise in it, too.
-OPERATION = "visit(Reparameterize<LogVar>{}, LogVar::name);"
+OPERATION = "visit(Reparameterize<Log>{}, Log<float>::name);"
 
 
 def compile_to_ptx(sources: emulation.Sources, folder: Path, *flags: str) -> Instructions:

@@ -10,15 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import triton_instructions
 
 from vaekern._backends.choice import why_no_triton
 from vaekern._backends.native import core
 
-#: All kernels instead of some.
-EVERYTHING = False
-
 SCRIPT = Path(__file__).with_name("triton_instructions.py")
-KERNELS = [] if core is None else [kernel[:3] for kernel in core.kernels()]
+KERNELS = triton_instructions.kernels()
 #: The one with the least to compute, one with noise, and the one with most divisions.
 REPRESENTATIVES = (
     ("bernoulli_log_likelihood", "", "value_and_vjp"),
@@ -44,7 +42,7 @@ def _table(text: str) -> Table:
 def found() -> Table:
     """Compiled in a process of its own: in this one, Triton may interpret."""
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    wanted = range(len(KERNELS)) if EVERYTHING else map(KERNELS.index, REPRESENTATIVES)
+    wanted = map(KERNELS.index, REPRESENTATIVES)
     done = subprocess.run(
         [sys.executable, SCRIPT, *map(str, wanted)],
         check=True, capture_output=True, text=True, env=environment,

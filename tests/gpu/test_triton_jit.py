@@ -2,8 +2,8 @@
 
 By default each operation is compiled in every dtype, in a shape that changes from one to the next,
 and every kernel of the list for more than 2^31 elements: up to Triton's own language, where types,
-names and what is compiled in matter. A few go on to machine code. EVERYTHING tries all shapes and
-more ways in which the operations can be called, and machine code of every operation.
+names and what is compiled in matter. A few go on to machine code. The exhaustive run takes every
+shape.
 """
 
 from __future__ import annotations
@@ -13,14 +13,11 @@ from typing import Any
 
 import pytest
 from operations.case import Case, label_of
-from operations.every import ONE_PER_OP, REPRESENTATIVES
+from operations.every import ONE_PER_OP
 from triton_jit import CUBIN, TTIR, Compiler, Outcome
 
+from vaekern._backends import native
 from vaekern._backends.choice import why_no_triton
-from vaekern._backends.native import core
-
-#: All combinations instead of the sample.
-EVERYTHING = False
 
 ARCHITECTURES = (80, 90)
 #: Of ``triton_jit_launches.py``.
@@ -29,9 +26,10 @@ SHAPES = (
     "long_rows", "many_rows",
 )  # fmt: skip
 DTYPES = ("float32", "bfloat16", "float16", "float64", "mixed")
-KERNELS = [] if core is None else [kernel[:3] for kernel in core.kernels()]
+#: Log-variances stand for logarithms of deviations, too.
+KERNELS = [kernel for kernel in native.KERNELS if kernel[1] != "log_std"]
 
-_missing = why_no_triton() or ("" if core is not None else "needs the extension")
+_missing = why_no_triton() or ("" if native.core is not None else "needs the extension")
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
 
 
@@ -50,13 +48,15 @@ def _compiles(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _launches() -> Iterator[tuple[Case, str, str, int]]:
-    """Cases in a shape and a dtype, for an architecture."""
-    for n, case in enumerate(REPRESENTATIVES if EVERYTHING else ONE_PER_OP):
+def _launches() -> Iterator[Any]:
+    """Cases in a shape and a dtype, for an architecture. All shapes are exhaustive; each case has
+    one of its own in each dtype without."""
+    for n, case in enumerate(ONE_PER_OP):
         for k, dtype in enumerate(DTYPES):
-            shapes = SHAPES if EVERYTHING else (SHAPES[(3 * n + 2 * k) % len(SHAPES)],)
-            for m, shape in enumerate(shapes):
-                yield case, shape, dtype, ARCHITECTURES[(n + k + m) % 2]
+            for m, shape in enumerate(SHAPES):
+                own = m == (3 * n + 2 * k) % len(SHAPES)
+                marks = () if own else pytest.mark.exhaustive
+                yield pytest.param(case, shape, dtype, ARCHITECTURES[(n + k + m) % 2], marks=marks)
 
 
 def _id(value: Any) -> str:
@@ -96,7 +96,7 @@ def test_scaling(dtype: str, n: int, compiler: Compiler) -> None:
 
 # --- machine code ---------------------------------------------------------------------------------
 
-_OF_MACHINE_CODE = ONE_PER_OP if EVERYTHING else ONE_PER_OP[::7]
+_OF_MACHINE_CODE = ONE_PER_OP[::7]
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -208,6 +208,12 @@ def attempt(real: Real, name: str, arch: int, until: str, *args: Any) -> Outcome
     return Outcome(error, dict(real.compiled), dict(launched), time.perf_counter() - start)
 
 
+def find_helpers() -> None:
+    """Beside the tests, as pytest does, in a process of its own."""
+    tests = Path(__file__).parents[1]
+    sys.path += [str(tests), str(tests / "support"), str(tests / "gpu")]
+
+
 def _serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever is printed meanwhile is no answer
@@ -218,5 +224,5 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
+    find_helpers()
     _serve()

@@ -86,13 +86,14 @@ def _launches(op: Op) -> dict[str, Launch]:
         PerDatapoint(per_row) if kind is DATAPOINT else _full() for kind in op.results
     ]
     everything = range(len(op.inputs))
+    told = list(op.told(*[0.5] * len(op.numbers)))
     gradients = [
         None if op.inputs[k] == "noise" else Output(ELEMENTS, _full(), None) for k in op.vjp_inputs
     ]
     return {
-        "value": (sources(everything), results),
-        "vjp": (upstream + sources(op.vjp_inputs), gradients),
-        "value_and_vjp": ([-0.5, *sources(everything)], results + gradients),
+        "value": (sources(everything) + told, results),
+        "vjp": (upstream + sources(op.vjp_inputs) + told, gradients),
+        "value_and_vjp": ([-0.5, *sources(everything), *told], results + gradients),
     }
 
 
