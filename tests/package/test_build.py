@@ -40,6 +40,7 @@ def _chosen(folder: Path, gpus: str, asked_for: str = "", nvcc: str = "13.0") ->
     smi = _program(folder / "nvidia-smi", gpus)
     script = folder / "script.cmake"
     script.write_text(
+        "cmake_minimum_required(VERSION 3.21)\n"
         f'include("{ARCHITECTURES}")\n'
         f'vaekern_choose_architectures(names options "{asked_for}")\n'
         'message("${names}|${options}")\n'

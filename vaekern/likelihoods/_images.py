@@ -130,14 +130,15 @@ def mean_within(loc: Tensor, scale: Tensor) -> Tensor:
     scale = scale.clamp(_LEAST_SCALE, _LARGEST_SCALE)
     upper, lower = (loc + 1.0) / scale, (loc - 1.0) / scale
     narrow = scale < 1.0
-    # Of a narrow one what differs from the nearer end of loc: nothing of that is lost. Magnitudes
-    # have the derivatives that go with those of clamp at the ends.
+    # Of a narrow one what differs from the nearer end of loc: nothing of that is lost. At the ends
+    # loc counts as inside, and the magnitudes have the derivatives that go with that.
+    nearest = torch.where(loc < -1.0, -1.0, torch.where(loc > 1.0, 1.0, loc))
     beyond = torch.where(upper >= 0, upper, -upper), torch.where(lower > 0, lower, -lower)
     tails = torch.log1p(torch.exp(-beyond[0])) - torch.log1p(torch.exp(-beyond[1]))
     # Of a wide one the integral in one piece.
     step = torch.sigmoid(lower) * torch.expm1(torch.where(narrow, 0.0, 2.0 / scale))
     held = torch.where(narrow, 0.0, scale)
-    mean = torch.where(narrow, loc.clamp(-1.0, 1.0) + scale * tails, held * torch.log1p(step) - 1.0)
+    mean = torch.where(narrow, nearest + scale * tails, held * torch.log1p(step) - 1.0)
     return mean.clamp(-1.0, 1.0)
 
 

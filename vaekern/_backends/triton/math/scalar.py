@@ -14,8 +14,15 @@ INF = tl.constexpr(float("inf"))
 
 
 @triton.jit
+def in_full(number, like):
+    """A constant in all digits of a block's dtype: before Triton 3.9, ``tl.fma`` takes a constant
+    for a float32."""
+    return number if isinstance(number, tl.tensor) else tl.full([1, 1], number, like.dtype)
+
+
+@triton.jit
 def fma(a, b, c):
-    return tl.fma(a, b, c)
+    return tl.fma(a, in_full(b, a), in_full(c, a)) if a.dtype == tl.float64 else tl.fma(a, b, c)
 
 
 @triton.jit
