@@ -190,7 +190,7 @@ inline py::object one_or_more(std::vector<py::object>& found) {
   if (found.size() == 1) return std::move(found[0]);
   py::tuple all(found.size());
   for (size_t k = 0; k < found.size(); ++k) all[k] = std::move(found[k]);
-  return std::move(all);
+  return all;
 }
 
 inline py::object value_of(const Call& call) {

@@ -99,7 +99,7 @@ inline py::object vjp(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
   for (int k = 0; k < call.n_read(); ++k) {
     if (call.wanted[k]) gradients.append(found[k]);
   }
-  return std::move(gradients);
+  return gradients;
 }
 
 // What a node of the autograd graph returns, of (upstream gradients, saved tensors, what needs a
@@ -133,7 +133,7 @@ inline py::object backward(const Plan& plan, PyObject* const* args, Py_ssize_t n
   for (int k = 0; k < n_read; ++k) {
     if (call.wanted[k]) all[1 + plan.vjp_inputs[k]] = std::move(found[k]);
   }
-  return std::move(all);
+  return all;
 }
 
 }  // namespace vk::exchange

@@ -108,7 +108,7 @@ inline py::object both(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
   const double weight = PyFloat_AS_DOUBLE(args[0]);
   if (!value_and_gradients(call, weight, per_datapoint, found, 1)) return py::none();
   found[0] = std::move(value.object);
-  return std::move(found);
+  return found;
 }
 
 // (attributes of both calls, beta, mean, their tensors) -> the loss, then each tensor's gradient.
@@ -150,7 +150,7 @@ inline py::object run_loss(const Loss& loss, PyObject* const* args, Py_ssize_t n
   NewTensor result = new_number(calls[0].torch, total, dtype);
   if (!result.object) return py::none();
   found[0] = std::move(result.object);
-  return std::move(found);
+  return found;
 }
 
 }  // namespace vk::exchange
