@@ -50,7 +50,10 @@ def bench_gpu(*options: str) -> subprocess.CompletedProcess[str]:
 # --- the command ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize(
+    "phase",
+    [pytest.param(p, marks=pytest.mark.exhaustive if p == "benchmarks" else ()) for p in PHASES],
+)
 def test_each_phase_goes_through_dry(phase: str) -> None:
     run = bench_gpu("--dry-run", "--quick", "--phases", phase)
     assert run.returncode == 0, run.stdout + run.stderr

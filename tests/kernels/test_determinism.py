@@ -56,7 +56,7 @@ def test_a_datapoint_alone_and_in_a_batch(case: Case, shape: Shape, dtype: torch
     check_datapoints(case, case.make(shape, dtype), "cpu")
 
 
-@pytest.mark.table
+@pytest.mark.table("kernel", "backend", "shape")
 @pytest.mark.parametrize("shape", [(5, 2049), (70, 7)], ids=str)
 @pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
 def test_a_datapoint_alone_and_in_a_batch_on_every_backend(
