@@ -59,8 +59,10 @@ SUITES = {
 QUICK = ("kernels", "memory")  # stand for the others, which run with --exhaustive
 
 
-#: torch's own formula of the continuous Bernoulli loses the digits of bfloat16 near logits of 0.
+#: torch's own formula of the continuous Bernoulli loses the digits of bfloat16 near logits of 0;
+#: in a few elements' gradient of a shared scale, those of the asymmetric Laplace may cancel.
 WRONG_PEERS = {
+    ("asymmetric_laplace_log_likelihood", "bfloat16", "eager"),
     ("continuous_bernoulli_log_likelihood", "bfloat16", "eager"),
     ("continuous_bernoulli_log_likelihood", "bfloat16", "distributions"),
 }
