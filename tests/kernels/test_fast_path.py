@@ -342,7 +342,7 @@ def test_nothing_leaks(step: Callable[[], None]) -> None:
         step()
     gc.collect()
     assert len(gc.get_objects()) - objects < 50
-    # Half a block for each call: what leaks does so in every one, and the process has other threads.
+    # Half a block for each call: what leaks does so in every one. The process has other threads.
     assert sys.getallocatedblocks() - blocks < 1500
     assert _resident_kib() - memory < 2048  # a tensor of each call would be tens of MiB
 
