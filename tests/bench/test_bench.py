@@ -7,7 +7,6 @@ import csv
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,6 @@ if not (ROOT / "bench").exists():
     pytest.skip("bench/ is not here", allow_module_level=True)
 if native.core is None:
     pytest.skip(native.why_missing, allow_module_level=True)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _bench_is_importable() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT))
-        yield
 
 
 def command(module: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -56,7 +48,7 @@ SUITES = {
     "last_layer": ("--shape", "4", "3", "70", "--candidates", "eager", "per-datapoint", *FEW),
     "overhead": ("--calls", "elbo_loss", "reparameterize", *FEW),
 }
-QUICK = ("kernels", "memory")  # stand for the others, which run with --exhaustive
+QUICK = ("memory",)  # stands for the others, which run with --exhaustive
 
 
 #: torch's own formula of the continuous Bernoulli loses the digits of bfloat16 near logits of 0;

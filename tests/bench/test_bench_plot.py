@@ -33,11 +33,6 @@ def results(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(autouse=True)
-def _bench_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(ROOT))
-
-
 def test_bars_are_times_relative_to_vaekern(results: Path) -> None:
     from matplotlib.figure import Figure
 
@@ -56,7 +51,7 @@ def test_bars_are_times_relative_to_vaekern(results: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("what", ["file", "abc"])
+@pytest.mark.parametrize("what", ["abc", pytest.param("file", marks=pytest.mark.exhaustive)])
 def test_command_draws_what_is_kept(results: Path, tmp_path: Path, what: str) -> None:
     source = [str(results)] if what == "file" else [what, "--files", str(results)]
     run = subprocess.run(

@@ -7,20 +7,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
 
 import cuda_emulation as emulation
 import pytest
 import torch
+from cuda_calls import KERNEL, mixture, run, scale
 from cuda_machines import NEW, Device, machine
 
 from vaekern._backends import cuda, native
-from vaekern._backends.launch import Mixture, Output
 
 _missing = emulation.why_not() or ("" if native.core else "needs the CPU kernels")
 pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
-
-KERNEL = ("standard_kl", "logvar", "value")
 
 
 @pytest.fixture
@@ -28,53 +25,6 @@ def engine() -> Iterator[ModuleType]:
     """With two devices, of which none is in use."""
     with machine(Device(8, 0), Device(9, 0)) as engine:
         yield engine
-
-
-class OnDevice(torch.Tensor):
-    """Says that it is on a device, and where it is in the memory of another tensor."""
-
-    memory: torch.Tensor
-
-    @staticmethod
-    def of(memory: torch.Tensor, device: str) -> OnDevice:
-        found: OnDevice = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            OnDevice, memory.shape, strides=memory.stride(), dtype=memory.dtype, device=device
-        )
-        found.memory = memory
-        return found
-
-    def data_ptr(self) -> int:
-        return self.memory.data_ptr()
-
-    @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        raise NotImplementedError(func)
-
-
-Run = Callable[..., None]
-
-
-def run(engine: ModuleType, device: str = "cuda:1", stream: int = 0) -> torch.Tensor:
-    """A launch whose sum takes two kernels: through ``cuda.py`` and the extension's bindings."""
-    mu, logvar, value = torch.ones(1, 9000), torch.zeros(1, 9000), torch.zeros(1)
-    inputs = [OnDevice.of(tensor, device) for tensor in (mu, logvar)]
-    output = Output(1, OnDevice.of(value, device), None)
-    backend = cuda.backend_of(engine, lambda _: stream)
-    backend.run(KERNEL, False, torch.Size((1, 9000)), 1, inputs, [output])
-    return value
-
-
-def scale(engine: ModuleType, numel: int, factor: float = 0.5, device: int = 1) -> torch.Tensor:
-    tensor, number = torch.ones(numel), torch.tensor(factor)
-    engine.scale_cuda((native.describe_whole(tensor),), native.describe_whole(number), device, 0)
-    return tensor
-
-
-def mixture(engine: ModuleType, device: str = "cuda:1") -> torch.Tensor:
-    params, x, out = torch.zeros(1, 10, 200), torch.zeros(1, 3, 200), torch.zeros(1)
-    call = Mixture((1, 1, 200), OnDevice.of(params, device), OnDevice.of(x, device))
-    cuda.backend_of(engine, lambda _: 0).mixture(call, None, OnDevice.of(out, device))
-    return out
 
 
 @pytest.fixture
@@ -220,44 +170,6 @@ def test_more_than_a_grid_holds(engine: ModuleType) -> None:
         )
     assert engine.launches() == []
     assert not engine.has_context(1)
-
-
-# --- scaling --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("processors", [1, 80])
-def test_scaling_starts_no_more_blocks_than_a_device_holds(processors: int) -> None:
-    one = torch.ones(())
-    somewhere = one.data_ptr()  # that nothing is done with
-    with machine(Device(8, 0, processors)) as engine:
-        tensors = ((somewhere, 0, 2**26), (somewhere, 2, 2**33))
-        engine.scale_cuda(tensors, native.describe_whole(one), 0, 0)
-        ((_, _, blocks, threads, _),) = engine.launches()
-    assert blocks * threads <= 2048 * processors
-
-
-DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-
-
-@pytest.mark.parametrize("factor", [1.0, -0.3])
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_scaling_in_place(dtype: torch.dtype, factor: float, engine: ModuleType) -> None:
-    """Tensors of all sizes around what a thread takes, on memory of any alignment."""
-    sizes = (1, 3, 8, 1024, 4096 * 2 + 5, 150_001)
-    memory = [torch.randn(n + 16).to(dtype) for n in sizes]
-    for shift in (0, 1, 5):
-        before = [whole.clone() for whole in memory]
-        tensors = [whole[shift : shift + n] for whole, n in zip(memory, sizes, strict=True)]
-        number = torch.tensor(factor)
-        engine.scale_cuda(
-            tuple(native.describe_whole(tensor) for tensor in tensors),
-            native.describe_whole(number),
-            0,
-            0,
-        )
-        for whole, old, n in zip(memory, before, sizes, strict=True):
-            old[shift : shift + n] *= number
-            assert torch.equal(whole, old)
 
 
 # --- captures -------------------------------------------------------------------------------------

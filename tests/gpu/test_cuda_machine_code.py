@@ -20,6 +20,7 @@ from vaekern._backends import native
 NUMERICS = Path(__file__).parents[2] / "docs" / "numerics.md"
 _NVCC = shutil.which("nvcc", path=None) or shutil.which("nvcc", path="/usr/local/cuda/bin")
 
+pytestmark = pytest.mark.exhaustive  # reading, and compiling, machine code takes long
 compiled = pytest.mark.skipif(
     native.cuda is None or cuda_resources.tool() is None, reason="needs CUDA kernels and cuobjdump"
 )

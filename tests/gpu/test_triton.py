@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -17,10 +13,8 @@ from operations.accuracy import LIMIT, errors, table
 from operations.case import Case, label_of
 from operations.description import Subject
 from operations.every import ONE_PER_OP
-from philox_answers import KNOWN_ANSWERS, signed
 from raw_launch import DTYPES, Launch
 from raw_launch import Kernel as CompiledKernel
-from torch import Tensor
 
 import vaekern as vk
 from vaekern import _core
@@ -30,13 +24,10 @@ from vaekern._backends.launch import Kernel, Noise, Output, Source
 if triton_interpreter.why_not():
     pytest.skip(triton_interpreter.why_not(), allow_module_level=True)
 
-import triton
-import triton.language as tl
 from triton.runtime.interpreter import InterpreterBuilder
 
 from vaekern._backends.triton import plan
 from vaekern._backends.triton.ops import NAMES, function_of
-from vaekern._backends.triton.philox import philox
 
 BACKEND = triton_interpreter.backend()
 
@@ -252,99 +243,3 @@ def test_every_output_within_ulps(subject: Subject, scale: str) -> None:
     with vk.backend("triton"):
         worst = {output: float(off.max()) for output, off in errors(subject, scale).items()}
     assert max(worst.values()) <= LIMIT, worst
-
-
-# --- the noise ------------------------------------------------------------------------------------
-
-
-@triton.jit
-def _store_words(out, seed, first, N: tl.constexpr):  # type: ignore[no-untyped-def]  # noqa: N803
-    counter = tl.load(first) + tl.arange(0, N)[None, :]
-    words = philox(counter, seed)
-    for k in tl.static_range(4):
-        tl.store(out + 4 * tl.arange(0, N)[None, :] + k, words[k].to(tl.int64))
-
-
-def _words(first: int, n: int, seed: int, stream: int) -> list[int]:
-    out = torch.empty(4 * n, dtype=torch.int64)
-    _store_words[(1,)](out, torch.tensor([seed, stream]), torch.tensor([first]), N=n)
-    return out.tolist()
-
-
-@pytest.mark.parametrize(("counter", "key", "words"), KNOWN_ANSWERS)
-def test_known_answers(
-    counter: tuple[int, ...], key: tuple[int, int], words: tuple[int, ...]
-) -> None:
-    first, stream, seed = signed(*counter[:2]), signed(*counter[2:]), signed(*key)
-    assert tuple(_words(first, 1, seed, stream)) == words
-
-
-@pytest.mark.parametrize("first", [0, 2**32 - 30, 2**40 + 5])
-def test_words_are_those_of_the_cpu(first: int) -> None:
-    key = -123456789012345, 987654321098
-    assert _words(first, 64, *key) == _core.philox_words(first, 64, *key)
-
-
-def _normals(shape: tuple[int, ...], dtype: torch.dtype, row_dims: int, backend: str) -> Tensor:
-    zeros = torch.zeros(shape, dtype=dtype)
-    seed = torch.tensor([-5, 2**40 + 3])
-    with vk.backend(backend):
-        return vk.reparameterize(zeros, zeros, seed=seed, batch_dims=row_dims)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("shape", [(1,), (3, 1), (5, 3), (7, 20), (2, 1030), (4099,), (4100,)])
-def test_normals_are_those_of_the_cpu(shape: tuple[int, ...], dtype: torch.dtype) -> None:
-    """To 4 ulp, of 2^-20 at least; whole quads and single elements."""
-    got = _normals(shape, dtype, 1, "triton")
-    want = _normals(shape, dtype, 1, "cpu")
-    ulp = torch.finfo(dtype).eps * torch.exp2(torch.floor(torch.log2(want.abs().clamp(2.0**-20))))
-    assert ((got - want).abs() <= 4 * ulp).all()
-
-
-@pytest.mark.parametrize("cols", [44, 45])
-def test_noise_does_not_depend_on_what_else_is_computed(cols: int) -> None:
-    """The sums of a kl cut the elements into other tiles than a sample alone."""
-    mu, logvar, seed = torch.randn(30, cols), torch.randn(30, cols), torch.tensor([1, 2])
-    with vk.backend("triton"):
-        alone = vk.reparameterize(mu, logvar, seed=seed)
-        together, _ = vk.sample_with_kl(mu, logvar, seed=seed)
-    torch.testing.assert_close(together, alone, rtol=1e-6, atol=1e-6)
-
-
-# --- importing ------------------------------------------------------------------------------------
-
-
-def test_a_missing_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "vaekern._backends.triton")
-    monkeypatch.setitem(sys.modules, "triton", None)
-    with pytest.raises(ImportError, match="pip install 'triton"):
-        importlib.import_module("vaekern._backends.triton")
-
-
-def test_an_old_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "vaekern._backends.triton")
-    monkeypatch.setattr(triton, "__version__", "3.3.1")
-    with pytest.raises(ImportError, match=r"3\.4 or later.*3\.3\.1"):
-        importlib.import_module("vaekern._backends.triton")
-
-
-WITHOUT_INTERPRETER = """
-import sys, torch, vaekern
-assert "triton" not in sys.modules
-from vaekern._backends.launch import Output
-from vaekern._backends.triton import BACKEND
-kernel = "standard_kl", "logvar", "value"
-mu = torch.zeros(2, 3)
-try:
-    BACKEND.run(kernel, False, mu.shape, 1, [mu, mu], [Output(1, torch.empty(2), None)])
-except RuntimeError as error:
-    assert "TRITON_INTERPRET=1" in str(error)
-else:
-    raise SystemExit("ran")
-"""
-
-
-def test_on_cpu_tensors_it_needs_the_interpreter() -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    subprocess.run([sys.executable, "-c", WITHOUT_INTERPRETER], check=True, env=environment)

@@ -31,7 +31,7 @@ LOG_SUM_EXP = ("categorical_log_likelihood.value", "multinomial_log_likelihood.v
 Table = dict[tuple[str, str], dict[str, str]]
 
 _missing = why_no_triton() or ("" if core is not None else "needs the extension")
-pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
+pytestmark = [pytest.mark.exhaustive, pytest.mark.skipif(bool(_missing), reason=_missing)]
 
 
 def _table(text: str) -> Table:

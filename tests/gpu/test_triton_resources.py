@@ -24,7 +24,7 @@ REPRESENTATIVES = (
 )
 
 _missing = why_no_triton() or ("" if platform.machine() == "x86_64" else "needs an x86-64 machine")
-pytestmark = pytest.mark.skipif(bool(_missing), reason=_missing)
+pytestmark = [pytest.mark.exhaustive, pytest.mark.skipif(bool(_missing), reason=_missing)]
 
 
 def _table(text: str) -> dict[tuple[str, str], dict[str, str]]:

@@ -92,7 +92,7 @@ def test_blocks_of_words_are_those_of_the_reference(first: int, isa: str) -> Non
 
 @pytest.mark.parametrize("first", [0, 1, 127, 2**32 - 70, 2**40 + 5])
 def test_the_cuda_kernels_words_are_those_of_the_cpu(first: int) -> None:
-    """(Those of the Triton kernels: test_triton.py.)"""
+    """(Those of the Triton kernels: test_triton_noise.py.)"""
     if cuda_emulation.why_not():
         pytest.skip(cuda_emulation.why_not())
     assert native.core is not None

@@ -72,6 +72,7 @@ def spoiled(tensor: Tensor) -> Tensor:
     return tensor
 
 
+@pytest.mark.table
 @pytest.mark.parametrize(
     "options", [{}, {"reduction": "sum"}, {"free_bits": 0.5}, {"capacity": 2.0}], ids=str
 )

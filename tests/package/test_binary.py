@@ -143,7 +143,13 @@ def test_import_order(first: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", _core.usable_isas())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive if n else ())
+        for n, name in enumerate(_core.usable_isas())
+    ],
+)
 def test_the_variable_chooses_the_instruction_set(name: str) -> None:
     program = "from vaekern import _core; print(_core.isa())"
     assert python(program, VAEKERN_CPU_ISA=name) == name

@@ -11,7 +11,9 @@ A test marked ``table("kernel", "backend")`` is about something else than these,
 each kernel once and each backend once.
 
 Items are looked at in the order of a hash of their names, and one that adds nothing to this is left
-out. So the same tests run everywhere, and a new row of a table changes little of the rest.
+out. So the same tests run everywhere, and a new row of a table changes little of the rest. Those in
+Triton's interpreter take a hundred times as long as others, and come last: they are there for what
+they alone add, each kernel, shape and layout on that backend, and not for a kernel in a shape.
 
 A test marked ``exhaustive`` has no table, but takes long: it runs with that option alone.
 """
@@ -58,8 +60,10 @@ def _sampled(items: Iterable[pytest.Item]) -> set[str]:
     return chosen
 
 
-def _order(item: pytest.Item) -> tuple[int, str]:
-    return zlib.crc32(item.nodeid.encode()), item.nodeid
+def _order(item: pytest.Item) -> tuple[bool, int, str]:
+    call: Any = item.callspec  # type: ignore[attr-defined] - of every parametrised test
+    slow = any(call.params.get(name) == "triton" for name in _BACKENDS)
+    return slow, zlib.crc32(item.nodeid.encode()), item.nodeid
 
 
 def _covered_by(item: pytest.Item, alone: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
