@@ -8,13 +8,11 @@ from vaekern.objectives.bounds import importance_weighted_bound, renyi_bound
 from vaekern.objectives.discrepancy import mmd
 from vaekern.objectives.divergences import balanced_kl, free_bits_kl
 from vaekern.objectives.estimators import (
-    importance_weighted,
     log_weights,
-    model_log_weights,
-    monte_carlo_elbo,
     posterior_log_weights,
     standard_normal_log_density,
 )
+from vaekern.objectives.of_models import importance_weighted, model_log_weights, monte_carlo_elbo
 from vaekern.objectives.total_correlation import KLDecomposition, decomposed_kl
 from vaekern.objectives.warmup import KLWarmup
 

@@ -16,7 +16,8 @@ from vaekern.likelihoods import Likelihood, likelihood_named
 from vaekern.likelihoods._base import log_prob_of
 from vaekern.objectives.bounds import importance_weighted_bound
 from vaekern.objectives.divergences import check_weights, regularised_kl
-from vaekern.objectives.estimators import log_joint_of, posterior_log_weights
+from vaekern.objectives.estimators import posterior_log_weights
+from vaekern.objectives.of_models import log_joint_of
 from vaekern.posteriors import Posterior
 from vaekern.posteriors.base import AnyPrior
 from vaekern.posteriors.encoding import (
