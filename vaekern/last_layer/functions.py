@@ -10,9 +10,8 @@ reference backend.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from vaekern._backends.choice import backend_for
@@ -20,20 +19,18 @@ from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import per_datapoint
 from vaekern._checks import (
     broadcastable,
-    check_batch_dims,
     check_class_indices,
-    check_device,
-    check_float,
     check_scale,
     check_target,
 )
 from vaekern._ops import table
 from vaekern._ops.call import Clamp, clamp_logvar
-from vaekern._torch import autocast_enabled, shape_to_compare
+from vaekern._torch import shape_to_compare
 from vaekern._validation import switch
 from vaekern.functional.targets import WITHIN_UNIT, check_uint8_range
 from vaekern.last_layer import masked, sums
 from vaekern.last_layer.heads import Categorical, Elementwise
+from vaekern.last_layer.layer import Layer, check_shape, checked_layer, target_rows
 from vaekern.last_layer.masked import check_values, expanded_mask
 from vaekern.last_layer.op import LinearOp
 from vaekern.last_layer.rows import for_rows
@@ -43,8 +40,6 @@ __all__ = [
     "linear_categorical_log_likelihood",
     "linear_gaussian_log_likelihood",
 ]
-
-REDUCTIONS = ("none", "sum", "mean")
 
 _BERNOULLI = LinearOp(Elementwise(table.BERNOULLI))
 _GAUSSIAN = LinearOp(Elementwise(table.GAUSSIAN))
@@ -96,9 +91,9 @@ def linear_bernoulli_log_likelihood(
     """
     check_target("x", x)
     check_uint8_range(uint8_range, x, WITHIN_UNIT)
-    layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
+    layer = checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
     in_mask = expanded_mask(mask, x)
-    return _run(_BERNOULLI, layer, (_target_rows(x, hidden, weight),), (uint8_range,), mask=in_mask)
+    return _run(_BERNOULLI, layer, (target_rows(x, hidden, weight),), (uint8_range,), mask=in_mask)
 
 
 def linear_gaussian_log_likelihood(
@@ -147,8 +142,8 @@ def linear_gaussian_log_likelihood(
     check_target("x", x)
     check_uint8_range(uint8_range, x)
     check_scale(scale)
-    layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
-    rows = _target_rows(x, hidden, weight)
+    layer = checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
+    rows = target_rows(x, hidden, weight)
     wide = accumulation_dtype((hidden, x))
     spread = broadcastable("logvar", logvar, "x", x, batch_dims, wide)
     spread = for_rows(clamp_logvar(spread, scale, logvar_clamp), x)
@@ -194,88 +189,14 @@ def linear_categorical_log_likelihood(
         TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
     """
     check_class_indices("x", x)
-    layer = _checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
-    _check_shape("x", x, shape_to_compare(hidden)[:-1], hidden)
+    layer = checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
+    check_shape("x", x, shape_to_compare(hidden)[:-1], hidden)
     return _run(_CATEGORICAL, layer, (x.reshape(-1, 1),), mask=expanded_mask(mask, x))
-
-
-# --- checks ---------------------------------------------------------------------------------------
-
-
-class _Layer(NamedTuple):
-    """Checked arguments: hidden [rows, H], weight and a bias, in the dtype that the layer computes
-    in; the shape of hidden without its last dimension; and what is asked of the rows' values."""
-
-    tensors: tuple[Tensor, Tensor, Tensor]
-    shape: torch.Size
-    reduction: str
-    batch_dims: int
-    chunk: int | None
-
-
-def _checked_layer(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    reduction: str,
-    batch_dims: int,
-    chunk: int | None,
-) -> _Layer:
-    check_float("hidden", hidden)
-    check_float("weight", weight)
-    if hidden.dim() == 0:
-        raise ValueError("hidden: expected at least one dimension, [..., H], got ()")
-    features = shape_to_compare(hidden)[-1]
-    if weight.dim() != 2 or shape_to_compare(weight)[1] != features:
-        raise ValueError(
-            f"weight: expected [N, {features}], the last of hidden "
-            f"{tuple(hidden.shape)}, got {tuple(weight.shape)}"
-        )
-    check_device("weight", weight, "hidden", hidden)
-    if bias is None:
-        bias = weight.new_zeros(weight.shape[0])
-    check_float("bias", bias)
-    _check_shape("bias", bias, shape_to_compare(weight)[:1], hidden)
-    check_batch_dims(batch_dims, "hidden without its last", hidden[..., 0])
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction: expected one of {REDUCTIONS}, got {reduction!r}")
-    if chunk is not None and (isinstance(chunk, bool) or not isinstance(chunk, int) or chunk < 1):
-        raise ValueError(f"chunk: expected a number of outputs, 1 or more, got {chunk!r}")
-    hidden, weight, bias = _autocast(hidden, weight, bias)
-    for name, tensor in (("weight", weight), ("bias", bias)):
-        if tensor.dtype is not hidden.dtype:
-            raise TypeError(
-                f"{name}: expected the dtype of hidden, {hidden.dtype}, got {tensor.dtype}"
-            )
-    tensors = hidden.reshape(-1, hidden.shape[-1]), weight, bias
-    return _Layer(tensors, hidden.shape[:-1], reduction, batch_dims, chunk)
-
-
-def _target_rows(x: Tensor, hidden: Tensor, weight: Tensor) -> Tensor:
-    """Targets, one for each output, as [rows, N]."""
-    n = weight.shape[0]
-    leading, outputs = shape_to_compare(hidden)[:-1], shape_to_compare(weight)[0]
-    _check_shape("x", x, (*leading, outputs), hidden)
-    return x.reshape(-1, n)
-
-
-def _check_shape(name: str, tensor: Tensor, shape: tuple[int, ...], hidden: Tensor) -> None:
-    if shape_to_compare(tensor) != shape:
-        raise ValueError(f"{name}: expected shape {tuple(shape)}, got {tuple(tensor.shape)}")
-    check_device(name, tensor, "hidden", hidden)
-
-
-def _autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """What autocast does to the arguments of a linear layer."""
-    if not autocast_enabled(tensors[0]):
-        return tensors
-    dtype = torch.get_autocast_dtype(tensors[0].device.type)
-    return tuple(t if t.dtype is torch.float64 else t.to(dtype) for t in tensors)
 
 
 def _run(
     op: LinearOp,
-    layer: _Layer,
+    layer: Layer,
     of_head: tuple[Tensor, ...],
     attributes: tuple[Any, ...] = (),
     mask: Tensor | None = None,
