@@ -63,7 +63,7 @@ _OPTIONS = "test_elbo_options.py"
 
 ITEMS = (
     Item(
-        "`logistic_mixture_log_likelihood`", _ALL, f"{_MIXTURE}::test_gradcheck",
+        "`logistic_mixture_log_likelihood`", _ALL, "test_logistic_mixture_in_torch.py::test_gradcheck",
         (f"{_MIXTURE}::test_it_is_the_mixture_of_cdf_differences",),
     ),
     Item(
