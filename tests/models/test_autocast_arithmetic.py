@@ -74,19 +74,15 @@ FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "levels' mean": lambda mu, v: vk.DiscretizedLogisticLikelihood().mean((mu, v)),
 }
 
-OF_SOLVES = [FUNCTIONS["full log_prob"], FUNCTIONS["kl to a full one"]]
-
 
 def _value_and_gradients(
     function: Callable[[Tensor, Tensor], Tensor], autocast: bool
 ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
-    """With the backward under autocast too, as some write it, unless it is of a triangular solve,
-    whose backward is torch's."""
+    """With the backward under autocast too, as some write it."""
     leaves = [_normal(B, D, seed=k).requires_grad_() for k in (1, 2)]
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         value = function(*leaves)
-    inside = autocast and function not in OF_SOLVES
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=inside):
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
         gradients = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
     return value.detach(), gradients
 

@@ -25,6 +25,15 @@ def times_vector(matrix: Tensor, vector: Tensor) -> Tensor:
     return (matrix @ vector.unsqueeze(-1)).squeeze(-1)
 
 
+def solve_lower(tril: Tensor, b: Tensor) -> Tensor:
+    """tril^-1 b, of one dtype. Its gradient is made of products, which a backward under autocast
+    would make in half precision: those of float64 it leaves alone."""
+    if autocast_enabled(tril):
+        solved = torch.linalg.solve_triangular(tril.double(), b.double(), upper=False)
+        return solved.to(tril.dtype)
+    return torch.linalg.solve_triangular(tril, b, upper=False)
+
+
 def half_squares(x: Tensor, batch_dims: int) -> Tensor:
     """Half the sum of squares, per datapoint: what a KL divergence is made of where the variances
     are equal."""

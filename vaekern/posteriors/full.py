@@ -10,7 +10,7 @@ from torch import Tensor
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import per_datapoint, std
 from vaekern.functional import gaussian_kl
-from vaekern.posteriors._linear import half_squares, standard_log_prob, standard_noise
+from vaekern.posteriors._linear import half_squares, solve_lower, standard_log_prob, standard_noise
 from vaekern.posteriors.base import AnyPrior, Posterior, diagonal_prior
 from vaekern.posteriors.cholesky import tril_from_matrix, tril_from_packed
 from vaekern.posteriors.diagonal import ENTROPY_OF_STANDARD
@@ -80,7 +80,7 @@ class FullGaussian(Posterior):
     def log_prob(self, z: Tensor) -> Tensor:
         wide = accumulation_dtype((self.mu, self.tril, z))
         distance = (z.to(wide) - self.mu.to(wide)).unsqueeze(-1)
-        whitened = torch.linalg.solve_triangular(self.tril.to(wide), distance, upper=False)
+        whitened = solve_lower(self.tril.to(wide), distance)
         return self._log_prob_of_noise(whitened.squeeze(-1))
 
     def sample_with_log_prob(

@@ -10,7 +10,13 @@ from vaekern._checks import broadcastable, check_batch_dims, check_device, check
 from vaekern._torch import shape_to_compare
 from vaekern._validation import checks, switch
 from vaekern.functional import gaussian_kl
-from vaekern.posteriors._linear import half_squares, standard_noise, times_vector, zeros
+from vaekern.posteriors._linear import (
+    half_squares,
+    solve_lower,
+    standard_noise,
+    times_vector,
+    zeros,
+)
 
 __all__ = ["gaussian_kl_tril", "sample_tril"]
 
@@ -116,9 +122,7 @@ def gaussian_kl_tril(
         batch_dims=batch_dims,
     )
     shift = (mu.to(wide) - m).unsqueeze(-1)
-    solved = torch.linalg.solve_triangular(
-        prior, torch.cat([shift, torch.tril(tril.to(wide) - prior)], dim=-1), upper=False
-    )
+    solved = solve_lower(prior, torch.cat([shift, torch.tril(tril.to(wide) - prior)], dim=-1))
     # The shift is column 0, and so the part strictly below the diagonal is now the lower one.
     return of_diagonal + half_squares(torch.tril(solved), batch_dims)
 
