@@ -72,6 +72,31 @@ def test_masked_is_that_of_the_two_steps(
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("number", [torch.nan, torch.inf])
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "categorical"])
+def test_whatever_is_hidden_in_padding(
+    kind: str, reduction: str, number: float, implementation: str
+) -> None:
+    """A row of hidden [B, T, H] that a mask [B, T] leaves out reaches no gradient."""
+    padding = torch.tensor([[False] * 5, [False, False, True, True, True]])
+    targets = torch.rand(*ROWS, OUTPUTS).masked_fill(padding[..., None], number)
+    mask = ~padding[..., None]
+    if kind == "categorical":
+        targets, mask = torch.ones(ROWS, dtype=torch.int64).masked_fill(padding, -100), ~padding
+    found = []
+    for hidden_there in (0.0, number):
+        hidden, weight, bias = layer(torch.float32)
+        hidden = hidden.detach().masked_fill(padding[..., None], hidden_there).requires_grad_()
+        value = getattr(vk, f"linear_{kind}_log_likelihood")(
+            hidden, weight, bias, targets, mask=mask, reduction=reduction
+        )
+        gradients = torch.autograd.grad(value.sum(), [hidden, weight, bias])
+        assert (gradients[0][padding] == 0.0).all()
+        found.append([value, *gradients])
+    assert all(map(torch.equal, *found))
+
+
 @pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "categorical"])
 def test_half_precision(kind: str) -> None:
     call, wanted = both(kind, torch.bfloat16, False)
