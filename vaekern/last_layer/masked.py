@@ -32,7 +32,7 @@ def elements(
     """One number for each row of hidden [rows, features], of the outputs in the mask [rows, n].
     Those of ``of_head`` that have n columns are cut as the outputs are."""
     hidden, weight, bias = layer
-    # Of a row without an element that counts, as padding is, nothing may reach the weight's gradient.
+    # Of a row without an element that counts, as of padding, nothing may reach another gradient.
     hidden = hidden.masked_fill(~mask.any(-1, keepdim=True), 0.0)
     n, wide = weight.shape[0], accumulation_dtype((hidden, *of_head))
     width = max(1, min(n, chunk or columns_at_a_time(hidden)))
