@@ -56,14 +56,15 @@ class Item:
 
 _ALL = "reference, CPU, CUDA, Triton"
 _MADE = "those of its operations"
-_MIXTURE, _LAYER = "test_logistic_mixture.py", "test_linear_likelihoods.py"
+_MIXTURE, _OF_MIXTURES = "test_logistic_mixture.py", "test_logistic_mixture_in_torch.py"
+_LAYER = "test_linear_likelihoods.py"
 _TRIL, _FAMILY, _FLOWS = "test_posteriors_tril.py", "test_posteriors.py", "test_posteriors_flows.py"
 _PRIORS, _ESTIMATORS, _OBJECTIVES = "test_priors.py", "test_estimators.py", "test_objectives.py"
 _OPTIONS = "test_elbo_options.py"
 
 ITEMS = (
     Item(
-        "`logistic_mixture_log_likelihood`", _ALL, "test_logistic_mixture_in_torch.py::test_gradcheck",
+        "`logistic_mixture_log_likelihood`", _ALL, f"{_OF_MIXTURES}::test_gradcheck",
         (f"{_MIXTURE}::test_it_is_the_mixture_of_cdf_differences",),
     ),
     Item(

@@ -259,10 +259,8 @@ def test_mixtures_at_the_ends(log_scale: float) -> None:
     params = torch.zeros(3, 10, 2, 4, 4)
     params[:, [2, 5, 8]] = log_scale
     params = params.flatten(1, 2)
-    for found in (
-        vk.LogisticMixtureLikelihood().mean(params),
-        vk.LogisticMixtureLikelihood().sample(params),
-    ):
+    likelihood = vk.LogisticMixtureLikelihood()
+    for found in (likelihood.mean(params), likelihood.sample(params)):
         assert (found.abs() <= 1.0).all()
 
 
@@ -277,3 +275,25 @@ def test_gradients_of_means_of_levels(scale: float) -> None:
     torch.testing.assert_close(gradient, want.detach())
     inner = torch.tensor([-0.7, 0.3], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda s: likelihood.mean((inner, s)), log_scale[:2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("log_scale", [0.0, 200.0, INF])
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        vk.GaussianLikelihood(scale="log_std"),
+        vk.LaplaceLikelihood(),
+        vk.AsymmetricLaplaceLikelihood(quantile=0.2),
+        vk.StudentTLikelihood(),
+    ],
+    ids=lambda likelihood: likelihood.name,
+)
+def test_an_infinite_location_stays_one(
+    likelihood: vk.Likelihood, log_scale: float, dtype: torch.dtype
+) -> None:
+    """However far the deviation reaches: no NaN. Stored is the largest number."""
+    loc = torch.tensor([-INF, INF], dtype=dtype).repeat(50)
+    emitted = loc, torch.full_like(loc, log_scale)
+    assert torch.equal(likelihood.sample(emitted), loc.sign() * torch.finfo(dtype).max)
+    assert torch.equal(likelihood.mean(emitted), loc)

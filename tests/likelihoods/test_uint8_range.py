@@ -78,3 +78,23 @@ def test_other_dtypes_are_left_alone() -> None:
     ):
         signed = function(loc, x, **others, uint8_range="signed")
         assert torch.equal(signed, function(loc, x, **others))
+
+
+WITHIN_UNIT = (
+    vk.BernoulliLikelihood,
+    vk.BernoulliProbsLikelihood,
+    vk.ContinuousBernoulliLikelihood,
+)
+ANYWHERE = (
+    vk.GaussianLikelihood,
+    vk.LaplaceLikelihood,
+    vk.AsymmetricLaplaceLikelihood,
+    vk.StudentTLikelihood,
+)
+
+
+@pytest.mark.parametrize("kind", [*WITHIN_UNIT, *ANYWHERE])
+def test_a_module_knows_its_range_from_the_start(kind: type) -> None:
+    for unfit in ("byte", *(["signed"] if kind in WITHIN_UNIT else [])):
+        with pytest.raises(ValueError, match=f"uint8_range: expected one of .*, got '{unfit}'"):
+            kind(uint8_range=unfit)

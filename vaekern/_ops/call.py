@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vaekern._backends.choice import backend_for
-from vaekern._checks import check_mask
+from vaekern._checks import check_mask, check_number
 from vaekern._ops.elementwise import Op
 from vaekern._validation import checks, switch
 
@@ -68,14 +68,25 @@ def check_values(call: Call) -> None:
     checks.check(op.name, checks.Values(tensors, call.mask, scale))
 
 
+def known_clamp(bounds: Clamp | None) -> Clamp | None:
+    """Bounds of log-variances, checked."""
+    if bounds is None:
+        return None
+    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+        raise TypeError(f"logvar_clamp: expected a tuple (low, high) of numbers, got {bounds!r}")
+    low, high = (check_number("logvar_clamp", bound) for bound in bounds)
+    if not low <= high:
+        raise ValueError(f"logvar_clamp: expected (low, high) with low <= high, got {bounds}")
+    return low, high
+
+
 def clamp_logvar(logvar: Tensor, scale: str, bounds: Clamp | None) -> Tensor:
+    bounds = known_clamp(bounds)
     if bounds is None:
         return logvar
     low, high = bounds
-    if not low <= high:
-        raise ValueError(f"logvar_clamp: expected (low, high) with low <= high, got {bounds}")
     if scale == "log_std":
         low, high = 0.5 * low, 0.5 * high
     elif scale == "std":
-        low, high = math.exp(0.5 * low), math.exp(0.5 * high)
+        low, high = (math.exp(min(0.5 * bound, 709.0)) for bound in (low, high))
     return torch.clamp(logvar, low, high)

@@ -20,10 +20,15 @@ WITHIN_UNIT = ("unit", "binary")
 _still_unclear = True
 
 
-def check_uint8_range(uint8_range: str, x: Tensor, allowed: tuple[str, ...] = UINT8_RANGES) -> None:
-    """What a caller may choose; booleans are 0 and 1."""
+def known_uint8_range(uint8_range: str, allowed: tuple[str, ...] = UINT8_RANGES) -> str:
     if uint8_range not in allowed:
         raise ValueError(f"uint8_range: expected one of {allowed}, got {uint8_range!r}")
+    return uint8_range
+
+
+def check_uint8_range(uint8_range: str, x: Tensor, allowed: tuple[str, ...] = UINT8_RANGES) -> None:
+    """What a caller may choose; booleans are 0 and 1."""
+    known_uint8_range(uint8_range, allowed)
     if uint8_range == "signed" and x.dtype is torch.bool:
         raise TypeError(
             f"x: bool is 0 and 1; for uint8_range={uint8_range!r} expected uint8 or floating point"

@@ -10,8 +10,9 @@ from vaekern._modules.outputs import DecoderOutput, with_own
 from vaekern._modules.state import hold
 from vaekern._ops.call import Call
 from vaekern.functional.locations import asymmetric_laplace_call
+from vaekern.functional.targets import known_uint8_range
 from vaekern.likelihoods._base import Likelihood, spread
-from vaekern.likelihoods._draws import stored, wide
+from vaekern.likelihoods._draws import away_from, stored, wide
 
 __all__ = ["AsymmetricLaplaceLikelihood"]
 
@@ -51,7 +52,7 @@ class AsymmetricLaplaceLikelihood(Likelihood):
         self.quantile = float(quantile)
         self.log_scale: Tensor | float
         hold(self, "log_scale", log_scale, learned)
-        self.uint8_range = uint8_range
+        self.uint8_range = known_uint8_range(uint8_range)
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         loc, log_scale = self._split(decoder_output)
@@ -64,7 +65,7 @@ class AsymmetricLaplaceLikelihood(Likelihood):
         loc, log_scale = self._split(decoder_output)
         tau = self.quantile
         shift = torch.exp(spread(log_scale, loc)) * ((1.0 - 2.0 * tau) / (tau * (1.0 - tau)))
-        return (wide(loc) + shift).to(loc.dtype)
+        return away_from(wide(loc), shift).to(loc.dtype)
 
     @torch.no_grad()
     def sample(
@@ -75,7 +76,7 @@ class AsymmetricLaplaceLikelihood(Likelihood):
         log_scale = spread(log_scale, loc)
         over, under = log_scale.new_empty((2, *loc.shape)).exponential_(generator=generator)
         deviation = over / self.quantile - under / (1.0 - self.quantile)
-        return stored(loc + torch.exp(log_scale) * deviation, loc.dtype)
+        return stored(away_from(loc, torch.exp(log_scale) * deviation), loc.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
         return with_own(decoder_output, "loc", "log_scale", self.log_scale)

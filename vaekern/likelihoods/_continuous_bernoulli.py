@@ -9,6 +9,7 @@ from vaekern._modules.outputs import DecoderOutput, single
 from vaekern._ops import table
 from vaekern._ops.call import Call
 from vaekern.functional.bernoulli import bernoulli_call
+from vaekern.functional.targets import WITHIN_UNIT, known_uint8_range
 from vaekern.likelihoods._base import Likelihood
 from vaekern.likelihoods._draws import wide
 
@@ -27,7 +28,7 @@ class ContinuousBernoulliLikelihood(Likelihood):
 
     def __init__(self, *, uint8_range: str = "unit") -> None:
         super().__init__()
-        self.uint8_range = uint8_range
+        self.uint8_range = known_uint8_range(uint8_range, WITHIN_UNIT)
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         op = table.CONTINUOUS_BERNOULLI

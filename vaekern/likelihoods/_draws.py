@@ -26,6 +26,12 @@ def stored(sample: Tensor, dtype: torch.dtype) -> Tensor:
     return sample.clamp(-most, most).to(dtype)
 
 
+def away_from(loc: Tensor, deviation: Tensor) -> Tensor:
+    """loc + deviation, in the dtype of the arithmetic: an infinite location is where it is, however
+    far the deviation reaches."""
+    return torch.where(loc.isinf(), loc, loc + deviation)
+
+
 def poisson_counts(rate: Tensor, generator: torch.Generator | None) -> Tensor:
     """Poisson counts of any rate. Torch's sampler goes through integers: higher rates get the
     deviation of a count of ``_HIGH_RATE``, in units of the standard deviation."""

@@ -11,13 +11,14 @@ from vaekern._checks import check_scale
 from vaekern._modules.outputs import DecoderOutput, single, with_own
 from vaekern._modules.state import hold
 from vaekern._ops import table
-from vaekern._ops.call import Call, Clamp
+from vaekern._ops.call import Call, Clamp, known_clamp
 from vaekern._ops.elementwise import Op
 from vaekern.functional.bernoulli import bernoulli_call
 from vaekern.functional.gaussian import gaussian_call, reparameterize
 from vaekern.functional.locations import laplace_call
+from vaekern.functional.targets import WITHIN_UNIT, known_uint8_range
 from vaekern.likelihoods._base import Likelihood, spread
-from vaekern.likelihoods._draws import stored, wide
+from vaekern.likelihoods._draws import away_from, stored, wide
 
 __all__ = ["BernoulliLikelihood", "GaussianLikelihood", "LaplaceLikelihood"]
 
@@ -33,7 +34,7 @@ class BernoulliLikelihood(Likelihood):
 
     def __init__(self, *, uint8_range: str = "unit") -> None:
         super().__init__()
-        self.uint8_range = uint8_range
+        self.uint8_range = known_uint8_range(uint8_range, WITHIN_UNIT)
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         return bernoulli_call(single(decoder_output), x, batch_dims, self.uint8_range)
@@ -89,8 +90,8 @@ class GaussianLikelihood(Likelihood):
         self.logvar: Tensor | float
         hold(self, "logvar", logvar, learned)
         self.scale = scale
-        self.logvar_clamp = logvar_clamp
-        self.uint8_range = uint8_range
+        self.logvar_clamp = known_clamp(logvar_clamp)
+        self.uint8_range = known_uint8_range(uint8_range)
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         mean, logvar = self._split(decoder_output)
@@ -123,7 +124,7 @@ class GaussianLikelihood(Likelihood):
             scale=self.scale,
             logvar_clamp=self.logvar_clamp,
         )
-        return stored(sample, mean.dtype)
+        return stored(torch.where(mean.isinf(), mean, sample), mean.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
         return with_own(decoder_output, "mean", self.scale, self.logvar)
@@ -155,7 +156,7 @@ class LaplaceLikelihood(Likelihood):
         super().__init__()
         self.log_scale: Tensor | float
         hold(self, "log_scale", log_scale, learned)
-        self.uint8_range = uint8_range
+        self.uint8_range = known_uint8_range(uint8_range)
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         loc, log_scale = self._split(decoder_output)
@@ -182,7 +183,8 @@ class LaplaceLikelihood(Likelihood):
         # The difference of two exponentials is Laplacian.
         log_scale = spread(log_scale, loc)
         ends = log_scale.new_empty((2, *loc.shape)).exponential_(generator=generator)
-        return stored(loc + torch.exp(log_scale) * (ends[0] - ends[1]), loc.dtype)
+        deviation = torch.exp(log_scale) * (ends[0] - ends[1])
+        return stored(away_from(loc, deviation), loc.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
         return with_own(decoder_output, "loc", "log_scale", self.log_scale)

@@ -8,7 +8,7 @@ from torch import Tensor
 from vaekern._backends.plain import widen
 from vaekern._checks import check_device, check_float, check_like, check_target
 from vaekern._modules.outputs import DecoderOutput
-from vaekern._ops.call import Call, Clamp, run
+from vaekern._ops.call import Call, Clamp, known_clamp, run
 from vaekern.functional.gaussian import gaussian_call, reparameterize
 from vaekern.functional.squared_error import squared_error
 from vaekern.likelihoods._base import Likelihood
@@ -56,7 +56,7 @@ class OptimalGaussianLikelihood(Likelihood):
         if not 0.0 <= momentum <= 1.0:
             raise ValueError(f"momentum: expected a number from 0 to 1, got {momentum}")
         self.momentum = momentum
-        self.logvar_clamp = logvar_clamp
+        self.logvar_clamp = known_clamp(logvar_clamp)
         self.register_buffer("variance", torch.ones(()))
         self.register_buffer("num_batches_tracked", torch.zeros((), dtype=torch.int64))
 

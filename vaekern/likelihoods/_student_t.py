@@ -10,8 +10,9 @@ from vaekern._modules.state import hold
 from vaekern._ops.call import Call
 from vaekern._torch import standard_gamma
 from vaekern.functional.locations import student_t_call
+from vaekern.functional.targets import known_uint8_range
 from vaekern.likelihoods._base import Likelihood, spread
-from vaekern.likelihoods._draws import stored, wide
+from vaekern.likelihoods._draws import away_from, stored, wide
 
 __all__ = ["StudentTLikelihood"]
 
@@ -46,7 +47,7 @@ class StudentTLikelihood(Likelihood):
         self.log_scale: Tensor | float
         hold(self, "df", df, learned=False)
         hold(self, "log_scale", log_scale, learned)
-        self.uint8_range = uint8_range
+        self.uint8_range = known_uint8_range(uint8_range)
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         loc, log_scale = self._split(decoder_output)
@@ -68,8 +69,8 @@ class StudentTLikelihood(Likelihood):
         precision = (gamma / half_df.clamp(max=1e6)).clamp(min=torch.finfo(middle.dtype).tiny)
         precision = torch.where(half_df > 1e6, 1.0, precision)
         normal = torch.empty_like(middle).normal_(generator=generator)
-        drawn = middle + spread(log_scale, middle).exp() * normal / precision.sqrt()
-        return stored(drawn, loc.dtype)
+        deviation = spread(log_scale, middle).exp() * normal / precision.sqrt()
+        return stored(away_from(middle, deviation), loc.dtype)
 
     def _split(self, decoder_output: DecoderOutput) -> tuple[Tensor, Tensor | float]:
         return with_own(decoder_output, "loc", "log_scale", self.log_scale)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vaekern._checks import check_module, check_per_datapoint, check_scale
 from vaekern._modules.outputs import Condition, as_arguments
 from vaekern._modules.state import refuse_hidden_modules
-from vaekern._ops.call import Clamp
+from vaekern._ops.call import Clamp, known_clamp
 from vaekern.elbo import reduce_elbo
 from vaekern.likelihoods import Likelihood, likelihood_named
 from vaekern.likelihoods._base import log_prob_of
@@ -113,7 +113,7 @@ class VAE(KnowsLatentShape):
         self.likelihood = likelihood_named(likelihood)
         self.beta = beta
         self.scale = scale
-        self.logvar_clamp = logvar_clamp
+        self.logvar_clamp = known_clamp(logvar_clamp)
         self.split = split
         self.posterior = posterior
         self.prior = prior
