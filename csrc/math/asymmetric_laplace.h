@@ -16,23 +16,26 @@ struct AsymmetricLaplace {
 
   template <class T>
   struct Prepared {
-    T inverse_scale, minus_s;
-    VK_FN Prepared(T s) : inverse_scale(inverse_exp(s)), minus_s(-s) {}
+    Units<T> units;
+    T minus_s, beside;
+    VK_FN Prepared(T s)
+        : units(unlimited_inverse_exp(s)), minus_s(-s), beside(-beside_units(s)) {}
   };
 
   template <class T>
   VK_FN static Values<T, 1> value(T loc, std::type_identity_t<Prepared<T>> p, T x, T over, T under,
                                   T log_weight) {
-    const T u = (x - loc) * p.inverse_scale;
-    return {{p.minus_s + log_weight - absolute(u) * (u < T(0) ? under : over)}};
+    const T d = x - loc;
+    const T weighted = absolute(d * p.units.inverse) * (d < T(0) ? under : over);
+    return {{d == T(0) ? p.minus_s + log_weight : p.beside + log_weight - weighted}};
   }
 
   template <class T>
   VK_FN static Values<T, 3> vjp(T g, T loc, std::type_identity_t<Prepared<T>> p, T x, T over,
                                 T under, T) {
-    const T u = (x - loc) * p.inverse_scale;
-    const T slope = u > T(0) ? over : (u < T(0) ? -under : u);  // 0 at the kink
-    const T dloc = g * (slope * p.inverse_scale);
+    const T u = p.units.of(x - loc), inverse = p.units.inverse;
+    const T slope = u > T(0) ? over * inverse : (u < T(0) ? -under * inverse : u);  // 0 at the kink
+    const T dloc = g * slope;
     return {{dloc, g * (absolute(u) * (u < T(0) ? under : over) - T(1)), -dloc}};
   }
 };

@@ -42,11 +42,12 @@ struct DiscretizedLogistic {
   // What depends on s alone.
   template <class T>
   struct Prepared {
-    T inverse_scale, left, pull;
+    Units<T> units;
+    T left, pull;
     T one, inverse_gone, less_log_width;  // 0, 1 and -log w for a wide scale, else less_log_width 0
 
-    VK_FN Prepared(T s) : inverse_scale(inverse_exp(s)) {
-      const T w = T(2) * kHalfBin<T> * inverse_scale;
+    VK_FN Prepared(T s) : units(unlimited_inverse_exp(s)) {
+      const T w = T(2) * kHalfBin<T> * units.finite;
       const Decay<T> decay(w);
       const T inverse = T(1) / decay.gone;
       left = decay.left;
@@ -77,7 +78,7 @@ struct DiscretizedLogistic {
     // S(-u+) and S(u-)
     const T above = bin.highest ? T(0) : (bin.upper >= T(0) ? bin.p : T(1)) / (T(1) + bin.p);
     const T below = bin.lowest ? T(0) : (bin.lower >= T(0) ? T(1) : bin.q) / (T(1) + bin.q);
-    const T dloc = g * (at.inverse_scale * (below - above));
+    const T dloc = g * at.units.of(below - above);
     const T of_upper = above == T(0) ? T(0) : above * bin.upper;  // at infinity too
     const T of_lower = below == T(0) ? T(0) : below * bin.lower;
     return {{dloc, g * (of_lower - of_upper - bin.edge(T(0), at.pull)), -dloc}};
@@ -94,8 +95,8 @@ struct DiscretizedLogistic {
     VK_FN Bin(T loc, const Prepared<T>& at, T x)
         : distance(absolute(x)), lowest(x < T(-0.999)), highest(x > T(0.999)) {
       const Rounded<T> centre = difference(x, loc);
-      upper = end(centre, -kHalfBin<T>, -kHalfBinLow<T>) * at.inverse_scale;
-      lower = end(centre, kHalfBin<T>, kHalfBinLow<T>) * at.inverse_scale;
+      upper = at.units.of(end(centre, -kHalfBin<T>, -kHalfBinLow<T>));
+      lower = at.units.of(end(centre, kHalfBin<T>, kHalfBinLow<T>));
       p = highest ? T(0) : exp_of_minus(absolute(upper));
       q = lowest ? T(0) : exp_of_minus(absolute(lower));
     }

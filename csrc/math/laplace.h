@@ -15,21 +15,25 @@ struct Laplace {
   // What depends on s alone. Where s is one number for many elements, loops make this once.
   template <class T>
   struct Prepared {
-    T inverse_scale, at_loc;
-    VK_FN Prepared(T s) : inverse_scale(inverse_exp(s)), at_loc(-(s + T(0.6931471805599453))) {}
+    Units<T> units;
+    T at_loc, beside;
+    VK_FN Prepared(T s)
+        : units(unlimited_inverse_exp(s)),
+          at_loc(-(s + T(0.6931471805599453))),
+          beside(-(beside_units(s) + T(0.6931471805599453))) {}
   };
 
   template <class T>
   VK_FN static Values<T, 1> value(T loc, std::type_identity_t<Prepared<T>> p, T x) {
-    const T u = (x - loc) * p.inverse_scale;
-    return {{p.at_loc - absolute(u)}};
+    const T d = x - loc;
+    return {{d == T(0) ? p.at_loc : p.beside - absolute(d * p.units.inverse)}};
   }
 
   template <class T>
   VK_FN static Values<T, 3> vjp(T g, T loc, std::type_identity_t<Prepared<T>> p, T x) {
-    const T u = (x - loc) * p.inverse_scale;
-    const T sign = u > T(0) ? T(1) : (u < T(0) ? T(-1) : u);  // 0 at the kink, as in torch
-    const T dloc = g * (sign * p.inverse_scale);
+    const T u = p.units.of(x - loc), inverse = p.units.inverse;
+    const T slope = u > T(0) ? inverse : (u < T(0) ? -inverse : u);  // 0 at the kink, as in torch
+    const T dloc = g * slope;
     return {{dloc, g * (absolute(u) - T(1)), -dloc}};
   }
 };

@@ -2,10 +2,10 @@
 // which differ by a factor, or as it is.
 //
 // Densities are written once over these, in terms of the log-variance v:
-//   std(s) = e^(v/2), inverse_std(s) = e^(-v/2), log_variance(s) = v,
-//   from_dlogvar(dv, s) and from_dstd(d, std(s)) = the chain rule back to s,
-//   spread(s) = what the KL divergence to a unit variance needs (below),
-//   relative_spread(s, p) = the same for the ratio of the deviations that s and p encode.
+//   std(s) = e^(v/2), inverse_std(s) = e^(-v/2), units(s) = the same unlimited, log_variance(s) =
+//   v, from_dlogvar(dv, s) and from_dstd(d, std(s)) = the chain rule back to s, spread(s) = what
+//   the KL divergence to a unit variance needs (below), relative_spread(s, p) = the same for the
+//   ratio of the deviations that s and p encode.
 #pragma once
 
 #include "../core/scalar.h"
@@ -50,8 +50,30 @@ VK_FN double limited_inverse(double inverse) { return at_most(1.7976931348623157
 
 // The same for std = e^h, more precise than exp because it will be squared, and never 0, so that
 // an infinite distance stays one.
-VK_FN float inverse_exp(float h) { return limited_inverse(at_least(1.4e-45f, precise_exp(-h))); }
-VK_FN double inverse_exp(double h) { return limited_inverse(at_least(4.9e-324, precise_exp(-h))); }
+VK_FN float unlimited_inverse_exp(float h) { return at_least(1.4e-45f, precise_exp(-h)); }
+VK_FN double unlimited_inverse_exp(double h) { return at_least(4.9e-324, precise_exp(-h)); }
+template <class T>
+VK_FN T inverse_exp(T h) {
+  return limited_inverse(unlimited_inverse_exp(h));
+}
+
+// Of a deviation that may be 0: any distance but 0 is infinitely many of those.
+template <class T>
+struct Units {
+  T inverse, finite, none;  // `none` is 0, or NaN of NaN
+
+  VK_FN explicit Units(T of_deviation)
+      : inverse(of_deviation), finite(limited_inverse(inverse)), none(T(0) * finite) {}
+
+  VK_FN T of(T distance) const { return distance == T(0) ? none : distance * inverse; }
+};
+
+// The logarithm of a deviation beside a distance in units of it: a number where that is infinite,
+// which outgrows it.
+template <class T>
+VK_FN T beside_units(T log_of_deviation) {
+  return at_least(T(-1e30), log_of_deviation);
+}
 
 // v = factor * s, the factor 1 for log-variances and 2 for logarithms of deviations. Products with
 // it and its half are exact, so that one kernel for both loses nothing.
@@ -64,6 +86,7 @@ struct Log {
 
   VK_FN T std(T s) const { return exp(half * s); }
   VK_FN T inverse_std(T s) const { return inverse_exp(half * s); }
+  VK_FN Units<T> units(T s) const { return Units<T>(unlimited_inverse_exp(half * s)); }
   VK_FN T log_variance(T s) const { return factor * s; }
   VK_FN T from_dlogvar(T dv, T) const { return factor * dv; }
   VK_FN T from_dstd(T d, T std) const { return half * std * d; }
@@ -82,6 +105,7 @@ struct Std {
 
   VK_FN T std(T s) const { return s; }
   VK_FN T inverse_std(T s) const { return limited_inverse(T(1) / s); }
+  VK_FN Units<T> units(T s) const { return Units<T>(T(1) / s); }
   VK_FN T log_variance(T s) const { return T(2) * log(s); }
   VK_FN T from_dlogvar(T dv, T s) const {
     return absolute(dv) < T(HUGE_VAL) ? T(2) * dv / s : dv;  // at s = inf, inf / inf is no limit

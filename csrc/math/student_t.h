@@ -12,6 +12,10 @@ VK_BEGIN
 //   log p = C(df) - s - (df + 1) / 2 log(1 + w),
 //   C = log Gamma((df + 1) / 2) - log Gamma(df / 2) - log(pi df) / 2 = L(df / 2) - log(2 pi) / 2
 // with L from gamma.h. Both w and its inverse are needed where they are at most 1.
+//
+// A scale whose inverse would overflow is held, at e^h. With b = h - s, log(1 + w) of any distance
+// is larger by 2 b, and in all
+//   log p = C(df) - h - (df + 1) / 2 log(1 + w) - df b,   or + b at the location.
 struct StudentT {
   static constexpr const char* name = "student_t_log_likelihood";
   static constexpr int uniform_input = 2;  // df
@@ -30,7 +34,8 @@ struct StudentT {
   template <class T>
   VK_FN static Values<T, 1> value(T loc, T s, std::type_identity_t<Prepared<T>> p, T x) {
     const Distance<T> d(loc, s, p.df, x);
-    return {{p.at_loc - s - T(0.5) * p.more * d.log1p}};
+    const T further = (d.distance == T(0) ? T(1) : -p.df) * d.beyond;
+    return {{p.at_loc - d.held - T(0.5) * p.more * d.log1p + further}};
   }
 
   // With share = w / (1 + w), log(1 + w) - share is the gap of 1 - share = 1 / (1 + w) below.
@@ -39,15 +44,16 @@ struct StudentT {
     const Distance<T> d(loc, s, p.df, x);
     const T one_plus = T(1) + d.smaller;
     const T share = (d.far ? T(1) : d.smaller) / one_plus;
-    const T pull = (d.far ? T(1) : d.u) / ((d.far ? d.u : p.df) * one_plus);  // u / (df + u^2)
+    // u / (df + u^2) e^-h
+    const T pull = (d.far ? T(1) : d.u * d.inverse_scale) / ((d.far ? d.distance : p.df) * one_plus);
     // The gap is nearly share^2 / 2, for which what rounding w and the share lost counts twice.
     const T product = share * one_plus;
     const T share_lost = (d.smaller - product) - product_error(share, one_plus, product) -
                          share * (d.smaller - (one_plus - T(1)));
     const T lost = d.far ? T(0) : share * (share_lost + d.w_lost / one_plus);
     const T gap = log_gap((d.far ? d.smaller : T(1)) / one_plus, -share);
-    const T dloc = g * (p.more * pull * d.inverse_scale);
-    const T excess = d.huge ? d.log1p - T(1) : gap;
+    const T dloc = g * (p.more * pull);
+    const T excess = d.huge ? d.log1p + T(2) * d.beyond - T(1) : gap;
     const T ddf = fma(T(0.5), share / p.df - excess - lost, p.dat_loc);
     return {{dloc, g * fma(p.more, share, T(-1)), g * ddf, -dloc}};
   }
@@ -55,15 +61,20 @@ struct StudentT {
  private:
   template <class T>
   struct Distance {
-    T inverse_scale, u, smaller, log1p;  // `smaller`: of w and 1 / w
-    T w_lost;                            // by rounding; unless far
+    T held, beyond, inverse_scale;  // h, b, e^-h
+    T distance, u;
+    T smaller, log1p;  // `smaller`: of w and 1 / w
+    T w_lost;          // by rounding; unless far
     bool far, huge;
 
     VK_FN Distance(T loc, T s, T df, T x) {
-      inverse_scale = inverse_exp(s);
+      held = at_least(kLeast, s);
+      beyond = at_least(T(0), kLeast - s);
+      inverse_scale = inverse_exp(held);
+      distance = x - loc;
       const Rounded<T> scaled = scaled_difference(x, loc, inverse_scale);
       u = scaled.value;
-      const T u_lost = fma(x - loc, rounded_exp(-s).lost, scaled.lost);
+      const T u_lost = fma(distance, rounded_exp(-held).lost, scaled.lost);
       const T rounded = u * u;
       const T lost = finite_or_zero(fma(T(2) * u, u_lost, product_error(u, u, rounded)));
       const T square = rounded + lost;
@@ -72,11 +83,18 @@ struct StudentT {
       const T residual = (square - product) - product_error(w, df, product);
       w_lost = (residual + (lost - (square - rounded))) / df;
       far = w > T(1);
-      huge = w > T(0x1p60);  // soon w overflows: its root does not
+      huge = w > T(0x1p60);  // soon w overflows, and u: here is its root, in two parts
       smaller = far ? T(1) / w : w;
-      const T logarithm = log(huge ? absolute(u) / square_root(df) : w);
-      log1p = log1p_unit(smaller) + (far ? (huge ? T(2) : T(1)) * logarithm : T(0));
+      const T part = at_least(kTiny, inverse_scale * T(0x1p-32));  // of an infinite distance, too
+      const T root = absolute(distance) * T(0x1p-32) * part;
+      const T logarithm = log(huge ? root / square_root(df) : w);
+      const T whole = fma(huge ? T(2) : T(1), logarithm, huge ? T(88.722839111673) : T(0));
+      log1p = log1p_unit(smaller) + (far ? whole : T(0));
     }
+
+   private:
+    static constexpr T kTiny = sizeof(T) == sizeof(double) ? T(4.9e-324) : T(1.4e-45f);
+    static constexpr T kLeast = sizeof(T) == sizeof(double) ? T(-700) : T(-87);
   };
 };
 

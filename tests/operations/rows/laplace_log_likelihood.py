@@ -56,7 +56,11 @@ DESCRIPTION = Description(
         ((0.0, 3.0, 0.0), (-math.log(2.0) - 3.0, 1.0, -1.0, 2.0)),
         ((0.0, 0.0, -200.0), (200.0 - math.log(2.0), 0.0, 0.0, -1.0)),
         ((0.0, 0.0, -INF), (INF, 0.0, 0.0, -1.0)),
-        ((0.0, 2.0, -200.0), (-INF, None, None, INF)),
+        ((0.0, 2.0, -200.0), (-INF, INF, -INF, INF)),
+        ((0.0, 1e-3, -200.0), (-INF, INF, -INF, INF)),
+        ((1.0, -1.0, -INF), (-INF, -INF, INF, INF)),
+        ((0.0, 1e-3, -INF), (-INF, INF, -INF, INF)),
+        ((0.0, INF, -INF), (-INF, INF, -INF, INF)),
         ((0.0, 1.0, 1e6), (-1e6, None, None, -1.0)),  # 0 but for an inverse that is never 0
         ((0.0, 1.0, INF), (-INF, None, None, -1.0)),
         ((0.0, INF, 0.0), (-INF, 1.0, -1.0, INF)),

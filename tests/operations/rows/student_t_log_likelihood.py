@@ -21,6 +21,7 @@ _NAME = "student_t_log_likelihood"
 LOC = Argument("loc", "location")
 _C = -0.5 * math.log(2.0 * math.pi)
 _CAUCHY = -math.log(math.pi)
+_LOG_4, _LOG_1E30 = math.log(4.0), 30.0 * math.log(10.0)
 
 
 def student_t(_: str, loc: mpf, x: mpf, s: mpf, df: mpf) -> Exact:
@@ -71,11 +72,20 @@ DESCRIPTION = Description(
         ((0.0, 1.0, 0.0, 1.0), (_CAUCHY - math.log(2.0), 1.0, -1.0, 0.0, None)),
         ((0.0, 1e30, 0.0, 1.0), (_CAUCHY - 60.0 * math.log(10.0), 2e-30, -2e-30, 1.0, None)),
         ((0.0, 0.0, -200.0, 1.0), (_CAUCHY + 200.0, 0.0, 0.0, -1.0, None)),
+        ((0.0, 0.0, -INF, 1.0), (INF, 0.0, 0.0, -1.0, None)),
+        ((0.0, 1.0, -89.0, 1.0), (_CAUCHY - 89.0, 2.0, -2.0, 1.0, None)),
+        ((1.0, -1.0, -200.0, 1.0), (_CAUCHY - 200.0 - _LOG_4, -1.0, 1.0, 1.0, None)),
+        ((0.0, 1e15, -80.0, 1.0), (_CAUCHY - 80.0 - _LOG_1E30, 2e-15, -2e-15, 1.0, None)),
+        ((0.0, 2.0, -INF, 1.0), (-INF, 1.0, -1.0, 1.0, None)),
+        ((0.0, -1e-3, -INF, 3.0), (-INF, -4e3, 4e3, 3.0, -INF)),
+        ((0.0, INF, -INF, 1.0), (-INF, 0.0, 0.0, 1.0, -INF)),
+        ((0.0, 0.0, INF, 1.0), (-INF, 0.0, 0.0, -1.0, None)),
+        ((0.0, 1.0, INF, 1.0), (-INF, 0.0, 0.0, -1.0, None)),
         ((0.0, 1.0, 1e4, 1.0), (_CAUCHY - 1e4, 0.0, 0.0, -1.0, None)),
         ((0.0, 2.0, 0.0, 1e20), (_C - 2.0, 2.0, -2.0, 3.0, None)),
         ((0.0, 2.0, 0.0, INF), (_C - 2.0, 2.0, -2.0, 3.0, None)),
         ((0.0, 0.0, 0.0, 1e-30), (0.5 * math.log(0.25e-30), 0.0, 0.0, -1.0, 0.5e30)),
-        ((0.0, INF, 0.0, 1.0), (-INF, 0.0, 0.0, None, None)),
+        ((0.0, INF, 0.0, 1.0), (-INF, 0.0, 0.0, 1.0, -INF)),
         ((INF, INF, 0.0, 1.0), (NAN, NAN, NAN, NAN, NAN)),
         ((NAN, 0.0, 0.0, 1.0), (NAN, NAN, NAN, NAN, NAN)),
         ((0.0, NAN, 0.0, 1.0), (NAN, NAN, NAN, NAN, NAN)),

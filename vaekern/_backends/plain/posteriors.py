@@ -32,19 +32,29 @@ def variance_kl(v: Tensor) -> Tensor:
     return torch.where(near, small * small * series, half_exp - 0.5 - 0.5 * limited)
 
 
-def std_variance_kl(ratio: Tensor, t: Tensor) -> Tensor:
-    """The same of the standard deviation itself, ``ratio`` = 1 + ``t``:
+def std_variance_kl(std: Tensor, prior_std: Tensor) -> Tensor:
+    """The same of the standard deviations, whose ratio is 1 + t:
     (ratio^2 - 1) / 2 - log ratio = t^2 / 2 + (t - log(1 + t))."""
+    t = (std - prior_std) / prior_std
     near, small, large = near_zero(t, 0.125)
     gap = small * small * power_series(-small, [1.0 / n for n in range(2, 20)])
-    limited = torch.where(near | (ratio == math.inf), 1.0, ratio)  # inf - inf is no limit
-    return 0.5 * t * t + torch.where(near, gap, large - limited.log())
+    left_out = near | (large == math.inf)  # inf - inf is no limit
+    log_ratio = _log_ratio(*[torch.where(left_out, 1.0, s) for s in (std, prior_std)])
+    return 0.5 * t * t + torch.where(near, gap, large - log_ratio)
+
+
+def _log_ratio(a: Tensor, b: Tensor) -> Tensor:
+    """log(a / b). The derivative of a quotient of very different numbers overflows."""
+    far = (a / b).detach().log().abs() > 20.0
+    apart = [torch.where(far, t, 1.0).log() for t in (a, b)]
+    close = [torch.where(far, 1.0, t) for t in (a, b)]
+    return torch.where(far, apart[0] - apart[1], (close[0] / close[1]).log())
 
 
 def standard_kl(mu: Tensor, logvar: Tensor, batch_dims: int, scale: str) -> Tensor:
     mu, logvar = widen(mu, logvar)
     if scale == "std":
-        divergence = std_variance_kl(logvar, logvar - 1.0)
+        divergence = std_variance_kl(logvar, torch.ones_like(logvar))
     else:
         divergence = variance_kl(log_variance(logvar, scale))
     return per_datapoint(0.5 * mu * mu + divergence, batch_dims)
@@ -55,8 +65,7 @@ def gaussian_kl(
 ) -> Tensor:
     mu, logvar, prior_mu, prior_logvar = widen(mu, logvar, prior_mu, prior_logvar)
     if scale == "std":
-        t = (logvar - prior_logvar) / prior_logvar
-        divergence = std_variance_kl(logvar / prior_logvar, t)
+        divergence = std_variance_kl(logvar, prior_logvar)
     else:
         divergence = variance_kl(log_variance(logvar - prior_logvar, scale))
     u = deviations(mu, prior_mu, prior_logvar, scale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["deviations", "inverse_std", "log_std", "log_variance", "std"]
+__all__ = ["beside", "deviations", "inverse_std", "log_std", "log_variance", "std"]
 
 
 def log_std(s: Tensor, scale: str) -> Tensor:
@@ -38,3 +38,9 @@ def deviations(a: Tensor, b: Tensor, s: Tensor, scale: str) -> Tensor:
     irrelevant = (distance == 0) & ~torch.isnan(s)
     unit = 1.0 if scale == "std" else 0.0
     return distance * inverse_std(torch.where(irrelevant, unit, s), scale)
+
+
+def beside(u: Tensor, s: Tensor, scale: str) -> Tensor:
+    """``s``, but that of a deviation of 1 where ``u``, in units of what ``s`` encodes, is infinite
+    and outgrows the logarithm of that."""
+    return torch.where(u.isinf(), 1.0 if scale == "std" else 0.0, s)

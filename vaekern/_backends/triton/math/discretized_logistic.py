@@ -17,7 +17,7 @@ from vaekern._backends.triton.math.scalar import (
     fma,
     log,
 )
-from vaekern._backends.triton.math.scale import inverse_exp
+from vaekern._backends.triton.math.scale import in_units, limited_inverse, unlimited_inverse_exp
 
 
 @triton.jit
@@ -32,8 +32,8 @@ def of_scale(s):
     """What depends on s alone: the scale's inverse, e^-w, w / (e^w - 1), and 1, 1 / (1 - e^-w) and
     0, or for a wide scale 0, 1 and -log w."""
     half: tl.constexpr = 1.0 / 255.0 if s.dtype == tl.float64 else 0.003921568859368563
-    inverse_scale = inverse_exp(s)
-    w = inverse_scale * (2.0 * half)
+    inverse_scale = unlimited_inverse_exp(s)
+    w = limited_inverse(inverse_scale) * (2.0 * half)
     left, gone = decay(w)
     inverse = divide(1.0, gone)
     wide = s > 40.0
@@ -56,8 +56,8 @@ def bin_of(loc, inverse_scale, x):
     low: tl.constexpr = 5.442269728554689e-20 if loc.dtype == tl.float64 else -2.319175823062074e-10
     lowest, highest = x < -0.999, x > 0.999
     centre, lost = difference(x, loc)
-    upper = end(centre, lost, -half, -low) * inverse_scale
-    lower = end(centre, lost, half, low) * inverse_scale
+    upper = in_units(end(centre, lost, -half, -low), inverse_scale)
+    lower = in_units(end(centre, lost, half, low), inverse_scale)
     p = tl.where(highest, 0.0, exp_of_minus(absolute(upper)))
     q = tl.where(lowest, 0.0, exp_of_minus(absolute(lower)))
     return lower, upper, q, p, lowest, highest
@@ -86,7 +86,7 @@ def discretized_logistic_log_likelihood_vjp(g, loc, s, x, scale: tl.constexpr):
     lower, upper, q, p, lowest, highest = bin_of(loc, inverse_scale, x)
     above = tl.where(highest, 0.0, divide(tl.where(upper >= 0.0, p, 1.0), p + 1.0))
     below = tl.where(lowest, 0.0, divide(tl.where(lower >= 0.0, 1.0, q), q + 1.0))
-    dloc = g * (inverse_scale * (below - above))
+    dloc = g * in_units(below - above, inverse_scale)
     of_upper = tl.where(above == 0.0, 0.0, above * upper)
     of_lower = tl.where(below == 0.0, 0.0, below * lower)
     pull = tl.where(lowest | highest, 0.0, pull)

@@ -10,20 +10,30 @@ import triton
 import triton.language as tl
 
 from vaekern._backends.triton.math.scalar import fma
-from vaekern._backends.triton.math.scale import from_dlogvar, inverse_std, log_variance
+from vaekern._backends.triton.math.scale import (
+    beside_units,
+    from_dlogvar,
+    in_units,
+    limited_inverse,
+    log_variance,
+    unlimited_inverse_std,
+)
 
 
 @triton.jit
 def gaussian_log_likelihood(mean, s, x, scale: tl.constexpr):
-    u = (x - mean) * inverse_std(s, scale)
-    at_mean = (log_variance(s, scale) + 1.8378770664093453) * -0.5
-    return (at_mean - 0.5 * u * u,)
+    d = x - mean
+    u = d * unlimited_inverse_std(s, scale)
+    v = log_variance(s, scale)
+    at_mean = (v + 1.8378770664093453) * -0.5
+    beside = (beside_units(v) + 1.8378770664093453) * -0.5
+    return (tl.where(d == 0.0, at_mean, beside - 0.5 * u * u),)
 
 
 @triton.jit
 def gaussian_log_likelihood_vjp(g, mean, s, x, scale: tl.constexpr):
-    inverse = inverse_std(s, scale)
-    u = (x - mean) * inverse
-    dmean = g * (u * inverse)
+    inverse = unlimited_inverse_std(s, scale)
+    u = in_units(x - mean, inverse)
+    dmean = g * (u * limited_inverse(inverse))
     dlogvar = g * fma(0.5 * u, u, -0.5)
     return dmean, from_dlogvar(dlogvar, s, scale), -dmean

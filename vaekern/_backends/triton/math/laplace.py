@@ -6,19 +6,19 @@ import triton
 import triton.language as tl
 
 from vaekern._backends.triton.math.scalar import absolute
-from vaekern._backends.triton.math.scale import inverse_exp
+from vaekern._backends.triton.math.scale import beside_units, in_units, unlimited_inverse_exp
 
 
 @triton.jit
 def laplace_log_likelihood(loc, s, x, scale: tl.constexpr):
-    u = (x - loc) * inverse_exp(s)
-    return (-(s + 0.6931471805599453) - absolute(u),)
+    d = x - loc
+    beside = -(beside_units(s) + 0.6931471805599453) - absolute(d * unlimited_inverse_exp(s))
+    return (tl.where(d == 0.0, -(s + 0.6931471805599453), beside),)
 
 
 @triton.jit
 def laplace_log_likelihood_vjp(g, loc, s, x, scale: tl.constexpr):
-    inverse_scale = inverse_exp(s)
-    u = (x - loc) * inverse_scale
-    sign = tl.where(u > 0.0, 1.0, tl.where(u < 0.0, -1.0, u))
-    dloc = g * (sign * inverse_scale)
+    inverse = unlimited_inverse_exp(s)
+    u = in_units(x - loc, inverse)
+    dloc = g * tl.where(u > 0.0, inverse, tl.where(u < 0.0, -inverse, u))
     return dloc, g * (absolute(u) - 1.0), -dloc

@@ -55,9 +55,26 @@ def limited_inverse(inverse):
 
 
 @triton.jit
-def inverse_exp(h):
+def unlimited_inverse_exp(h):
     smallest: tl.constexpr = 4.9e-324 if h.dtype == tl.float64 else 1.401298464324817e-45
-    return limited_inverse(at_least(smallest, precise_exp(-h)))
+    return at_least(smallest, precise_exp(-h))
+
+
+@triton.jit
+def inverse_exp(h):
+    return limited_inverse(unlimited_inverse_exp(h))
+
+
+@triton.jit
+def in_units(distance, inverse):
+    """A distance in units of a deviation that may be 0, and whose inverse is unlimited."""
+    none = limited_inverse(inverse) * 0.0
+    return tl.where(distance == 0.0, none, distance * inverse)
+
+
+@triton.jit
+def beside_units(log_of_deviation):
+    return at_least(-1e30, log_of_deviation)
 
 
 @triton.jit
@@ -74,6 +91,11 @@ def std(s, scale: tl.constexpr):
 @triton.jit
 def inverse_std(s, scale: tl.constexpr):
     return limited_inverse(divide(1.0, s)) if scale == "std" else inverse_exp(log_std(s, scale))
+
+
+@triton.jit
+def unlimited_inverse_std(s, scale: tl.constexpr):
+    return divide(1.0, s) if scale == "std" else unlimited_inverse_exp(log_std(s, scale))
 
 
 @triton.jit

@@ -8,6 +8,7 @@ import triton.language as tl
 from vaekern._backends.triton.math.gamma import log_half_step, log_half_step_derivative
 from vaekern._backends.triton.math.scalar import (
     absolute,
+    at_least,
     at_most,
     divide,
     finite_or_zero,
@@ -28,13 +29,16 @@ HUGE = tl.constexpr(2.0**60)
 
 @triton.jit
 def distance(loc, s, df, x):
-    """The inverse of the scale, u, the smaller of w and 1 / w, log(1 + w), what rounding w lost, is
-    w the larger, and is it huge."""
-    inverse_scale = inverse_exp(s)
+    """The held scale: its logarithm, what that lacks, and its inverse; the distance and u, the
+    smaller of w and 1 / w, log(1 + w), what rounding w lost, is w the larger, and is it huge."""
+    least: tl.constexpr = -700.0 if loc.dtype == tl.float64 else -87.0
+    held, beyond = at_least(least, s), at_least(0.0, least - s)
+    inverse_scale = inverse_exp(held)
+    d = x - loc
     u, lost = scaled_difference(x, loc, inverse_scale)
     rounded = u * u
-    _, scale_lost = rounded_exp(-s)
-    u_lost = fma(x - loc, scale_lost, lost)
+    _, scale_lost = rounded_exp(-held)
+    u_lost = fma(d, scale_lost, lost)
     lost = finite_or_zero(fma(2.0 * u, u_lost, product_error(u, u, rounded)))
     square = rounded + lost
     w = divide(square, df)
@@ -44,27 +48,31 @@ def distance(loc, s, df, x):
     far = w > 1.0
     huge = w > HUGE
     smaller = tl.where(far, divide(1.0, w), w)
-    logarithm = log(tl.where(huge, divide(absolute(u), square_root(df)), w))
-    large = tl.where(far, tl.where(huge, 2.0, 1.0) * logarithm, 0.0)
-    return inverse_scale, u, smaller, log1p_unit(smaller) + large, w_lost, far, huge
+    tiny: tl.constexpr = 4.9e-324 if loc.dtype == tl.float64 else 1.401298464324817e-45
+    root = absolute(d) * 2.0**-32 * at_least(tiny, inverse_scale * 2.0**-32)
+    logarithm = log(tl.where(huge, divide(root, square_root(df)), w))
+    whole = fma(logarithm, tl.where(huge, 2.0, 1.0), tl.where(huge, 88.722839111673, 0.0))
+    log1p = log1p_unit(smaller) + tl.where(far, whole, 0.0)
+    return held, beyond, inverse_scale, d, u, smaller, log1p, w_lost, far, huge
 
 
 @triton.jit
 def student_t_log_likelihood(loc, s, df, x, scale: tl.constexpr):
     df = at_most(INFINITELY_MANY, df)
-    _, _, _, log1p, _, _, _ = distance(loc, s, df, x)
+    held, beyond, _, d, _, _, log1p, _, _, _ = distance(loc, s, df, x)
     at_loc = log_half_step(0.5 * df) - 0.9189385332046727
-    return (at_loc - s - 0.5 * (df + 1.0) * log1p,)
+    further = tl.where(d == 0.0, 1.0, -df) * beyond
+    return (at_loc - held - 0.5 * (df + 1.0) * log1p + further,)
 
 
 @triton.jit
 def student_t_log_likelihood_vjp(g, loc, s, df, x, scale: tl.constexpr):
     df = at_most(INFINITELY_MANY, df)
     more = df + 1.0
-    inverse_scale, u, smaller, log1p, w_lost, far, huge = distance(loc, s, df, x)
+    _, beyond, inverse_scale, d, u, smaller, log1p, w_lost, far, huge = distance(loc, s, df, x)
     one_plus = smaller + 1.0
     share = divide(tl.where(far, 1.0, smaller), one_plus)
-    pull = divide(tl.where(far, 1.0, u), tl.where(far, u, df) * one_plus)
+    pull = divide(tl.where(far, 1.0, u * inverse_scale), tl.where(far, d, df) * one_plus)
     product = share * one_plus
     share_lost = (
         (smaller - product)
@@ -73,8 +81,8 @@ def student_t_log_likelihood_vjp(g, loc, s, df, x, scale: tl.constexpr):
     )
     lost = tl.where(far, 0.0, share * (share_lost + divide(w_lost, one_plus)))
     gap = log_gap(divide(tl.where(far, smaller, 1.0), one_plus), -share)
-    dloc = g * (more * pull * inverse_scale)
+    dloc = g * (more * pull)
     dat_loc = 0.5 * log_half_step_derivative(0.5 * df)
-    excess = tl.where(huge, log1p - 1.0, gap)
+    excess = tl.where(huge, log1p + 2.0 * beyond - 1.0, gap)
     ddf = fma(divide(share, df) - excess - lost, 0.5, dat_loc)
     return dloc, g * fma(more, share, -1.0), g * ddf, -dloc
