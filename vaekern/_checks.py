@@ -3,7 +3,8 @@ got and what it wanted."""
 
 from __future__ import annotations
 
-from typing import NoReturn
+import operator
+from typing import NoReturn, SupportsIndex
 
 import torch
 from torch import Tensor
@@ -38,6 +39,17 @@ def check_number(name: str, value: object) -> float:
     return float(value)
 
 
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """How many of something: an int, or what stands for one, as numpy's do."""
+    if not isinstance(value, int):
+        if not isinstance(value, SupportsIndex):
+            raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
+        value = operator.index(value)
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+    return value
+
+
 def check_per_datapoint(name: str, value: object, of: Tensor, batch_dims: int) -> None:
     """One value for each datapoint ``of`` a tensor: any other shape might broadcast."""
     batch = shape_to_compare(of)[:batch_dims]
@@ -57,6 +69,11 @@ def check_module(name: str, module: object, for_what: str) -> None:
             f"{name}: expected a torch.nn.Module {for_what}, whose parameters are trained, "
             f"got {type(module).__name__}"
         )
+
+
+def check_kind(name: str, value: object, kinds: tuple[type, ...], wanted: str) -> None:
+    if not isinstance(value, kinds):
+        raise TypeError(f"{name}: expected {wanted}, got {type(value).__name__}")
 
 
 def check_levels(name: str, tensor: object) -> None:
@@ -108,6 +125,8 @@ def check_device(name: str, tensor: Tensor, other_name: str, other: Tensor) -> N
 
 
 def check_batch_dims(batch_dims: int, name: str, tensor: Tensor) -> None:
+    if not isinstance(batch_dims, int):
+        raise TypeError(f"batch_dims: expected an int, got {type(batch_dims).__name__}")
     if not 0 <= batch_dims <= tensor.dim():
         raise ValueError(
             f"batch_dims: expected 0 to {tensor.dim()}, the number of dimensions of {name} "

@@ -46,7 +46,7 @@ def _of_role(*roles: str) -> list[str]:
     ]
 
 
-#: Those of classes have errors of their own, in test_classes.py.
+#: Those of classes have errors of their own, in test_class_modules.py.
 ROWS = [op.name for op in OPS if op.kept]
 ELEMENTWISE = [function for function in FUNCTIONS if function not in ROWS]
 FIRST_TWO = {function: tuple(_parameters(function))[:2] for function in ELEMENTWISE}

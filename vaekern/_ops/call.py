@@ -88,5 +88,11 @@ def clamp_logvar(logvar: Tensor, scale: str, bounds: Clamp | None) -> Tensor:
     if scale == "log_std":
         low, high = 0.5 * low, 0.5 * high
     elif scale == "std":
-        low, high = (math.exp(min(0.5 * bound, 709.0)) for bound in (low, high))
-    return torch.clamp(logvar, low, high)
+        low, high = _exp(0.5 * low), _exp(0.5 * high)
+    most = torch.finfo(logvar.dtype).max
+    low, high = (b if math.isinf(b) else max(-most, min(most, b)) for b in (low, high))
+    return torch.clamp(logvar, low, high)  # which refuses finite bounds beyond the dtype
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 709.0 else math.inf

@@ -132,7 +132,11 @@ def _inside(mask: Tensor | None, rows: Tensor) -> Tensor:
 
 def _selected(logits: Tensor, x: Tensor, lse: Tensor) -> Tensor:
     """log p of each row, in float64."""
-    return logits.gather(-1, x.long()) - lse
+    try:
+        return logits.gather(-1, x.long()) - lse
+    except RuntimeError as error:  # of a CPU, which looks
+        n = logits.shape[-1]
+        raise RuntimeError(f"x: expected classes, 0 to {n - 1}: {error}") from error
 
 
 def high_and_low(lse: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor | float]:

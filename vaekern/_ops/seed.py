@@ -11,6 +11,8 @@ _INT64 = torch.iinfo(torch.int64)
 
 def drawn_seed(like: Tensor, generator: torch.Generator | None) -> Tensor:
     """An int64[2] seed on the device of ``like``."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator: expected a torch.Generator, got {type(generator).__name__}")
     # Drawn on the device, by an op that CUDA graphs, torch.compile and checkpoint replay. The
     # keyword is always given: without it Inductor would put its own generator in.
     drawn = torch.randint(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vaekern._checks import check_count
 from vaekern._modules.outputs import DecoderOutput, single
 from vaekern._ops.call import Call
 from vaekern.functional.classes import (
@@ -51,7 +52,7 @@ class MultinomialLikelihood(Likelihood):
 
     def __init__(self, total: int = 1, *, coefficient: bool = True) -> None:
         super().__init__()
-        self.total = total
+        self.total = check_count("total", total, 0)
         self.coefficient = coefficient
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call | None:

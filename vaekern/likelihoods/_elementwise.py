@@ -89,6 +89,8 @@ class GaussianLikelihood(Likelihood):
         check_scale(scale)
         self.logvar: Tensor | float
         hold(self, "logvar", logvar, learned)
+        if scale == "std" and not isinstance(logvar, Tensor) and not logvar >= 0:
+            raise ValueError(f"logvar: expected a deviation, 0 or more, got {logvar}")
         self.scale = scale
         self.logvar_clamp = known_clamp(logvar_clamp)
         self.uint8_range = known_uint8_range(uint8_range)

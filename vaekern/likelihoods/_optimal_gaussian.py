@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vaekern._backends.plain import widen
-from vaekern._checks import check_device, check_float, check_like, check_target
+from vaekern._checks import check_device, check_float, check_like, check_number, check_target
 from vaekern._modules.outputs import DecoderOutput
 from vaekern._ops.call import Call, Clamp, known_clamp, run
 from vaekern.functional.gaussian import gaussian_call, reparameterize
@@ -53,7 +53,7 @@ class OptimalGaussianLikelihood(Likelihood):
 
     def __init__(self, *, momentum: float = 0.1, logvar_clamp: Clamp | None = None) -> None:
         super().__init__()
-        if not 0.0 <= momentum <= 1.0:
+        if not 0.0 <= check_number("momentum", momentum) <= 1.0:
             raise ValueError(f"momentum: expected a number from 0 to 1, got {momentum}")
         self.momentum = momentum
         self.logvar_clamp = known_clamp(logvar_clamp)

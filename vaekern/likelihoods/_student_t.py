@@ -46,6 +46,8 @@ class StudentTLikelihood(Likelihood):
         self.df: Tensor | float
         self.log_scale: Tensor | float
         hold(self, "df", df, learned=False)
+        if not isinstance(df, Tensor) and not df > 0:
+            raise ValueError(f"df: expected a positive number, got {df}")
         hold(self, "log_scale", log_scale, learned)
         self.uint8_range = known_uint8_range(uint8_range)
 

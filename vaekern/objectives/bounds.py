@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import log_sum_exp
-from vaekern._checks import check_float
+from vaekern._checks import check_float, check_number
 from vaekern._torch import shape_to_compare
 
 
@@ -61,6 +61,7 @@ def renyi_bound(log_weights: Tensor, alpha: float) -> Tensor:
         TypeError: ``log_weights`` is no floating-point tensor.
     """
     log_weights = _checked(log_weights)
+    alpha = check_number("alpha", alpha)
     if math.isnan(alpha):
         raise ValueError(f"alpha: expected a number, got {alpha}")
     if math.isinf(alpha):

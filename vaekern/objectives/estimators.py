@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from vaekern._checks import check_float
+from vaekern._checks import check_count, check_float
 from vaekern._ops.call import Clamp
 from vaekern._torch import shape_to_compare, transforms_active
 from vaekern.objectives._doubly_reparameterized import DoublyReparameterized
@@ -123,8 +123,8 @@ def posterior_log_weights(
             parameters, which :class:`vaekern.posteriors.Transformed` does not have.
         ValueError: as there.
     """
-    _check_at_least_one("num_samples", num_samples)
-    _check_at_least_one("chunk_size", num_samples if chunk_size is None else chunk_size)
+    num_samples = check_count("num_samples", num_samples)
+    chunk_size = None if chunk_size is None else check_count("chunk_size", chunk_size)
     if estimator not in _ESTIMATORS:
         raise ValueError(f"estimator: expected one of {_ESTIMATORS}, got {estimator!r}")
     samples = posterior.widen().expand(num_samples)
@@ -160,8 +160,3 @@ def _in_chunks(log_joint: LogJoint, z: Tensor, chunk_size: int | None) -> Tensor
 def standard_normal_log_density(z: Tensor, *, batch_dims: int = 1) -> Tensor:
     """log N(z; 0, 1) per datapoint, in nats: the usual prior's part of ``log_joint``."""
     return standard_log_prob(z, batch_dims=batch_dims)
-
-
-def _check_at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, got {value}")

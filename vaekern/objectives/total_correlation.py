@@ -11,7 +11,7 @@ from torch.autograd import Function
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import deviations, inverse_std, log_variance
-from vaekern._checks import check_like
+from vaekern._checks import check_count, check_like
 from vaekern._ops.call import Clamp, clamp_logvar
 from vaekern.functional import gaussian_log_likelihood
 
@@ -70,12 +70,12 @@ def decomposed_kl(
         The three parts, each of the shape ``z.shape[:batch_dims]``; float32 for half precision.
 
     Raises:
-        ValueError: shapes or devices differ, or a number is below 1.
+        ValueError: shapes or devices differ, a number is below 1, or ``dataset_size`` below that
+            of the datapoints.
         TypeError: an argument is no floating-point tensor.
     """
-    for name, number in (("dataset_size", dataset_size), ("chunk_size", chunk_size)):
-        if number is not None and number < 1:
-            raise ValueError(f"{name}: expected at least 1, got {number}")
+    dataset_size = check_count("dataset_size", dataset_size)
+    chunk_size = None if chunk_size is None else check_count("chunk_size", chunk_size)
     # These check the arguments too.
     log_posterior = gaussian_log_likelihood(
         mu, z, logvar, scale=scale, logvar_clamp=logvar_clamp, batch_dims=batch_dims
@@ -85,6 +85,10 @@ def decomposed_kl(
     wide = accumulation_dtype((z, mu, logvar))
     variance = log_variance(clamp_logvar(logvar, scale, logvar_clamp).to(wide), scale)
     batch, number = z.shape[:batch_dims], z.shape[:batch_dims].numel()
+    if dataset_size < number:
+        raise ValueError(
+            f"dataset_size: expected at least the {number} datapoints given, got {dataset_size}"
+        )
     flat = [t.to(wide).reshape(number, z.shape[batch_dims:].numel()) for t in (z, mu, variance)]
     size = chunk_size or max(1, _ELEMENTS_AT_A_TIME // max(1, z.numel()))
     joint, marginals = _LogSumDensities.apply(*flat, size)

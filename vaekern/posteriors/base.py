@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vaekern._backends.launch import accumulation_dtype
-from vaekern._checks import check_per_datapoint
+from vaekern._checks import check_kind, check_per_datapoint
 from vaekern._modules.state import described_state
 from vaekern._ops.call import Call
 from vaekern._torch import register_pytree
@@ -303,4 +303,7 @@ def log_prior(prior: AnyPrior, z: Tensor, batch_dims: int) -> Tensor:
 
 def diagonal_prior(prior: AnyPrior) -> Diagonal | None:
     """The prior as a Gaussian of independent elements, if it is one."""
-    return Diagonal(None, None) if prior is None else prior.diagonal()
+    if prior is None:
+        return Diagonal(None, None)
+    check_kind("prior", prior, (Prior, Posterior), "a vaekern.priors.Prior, a posterior or None")
+    return prior.diagonal()

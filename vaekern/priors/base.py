@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vaekern._checks import check_count
 from vaekern._torch import shape_to_compare
 
 
@@ -15,8 +16,7 @@ def shape_of(latent_shape: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def check_samples(num_samples: int) -> None:
-    if num_samples < 1:
-        raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
+    check_count("num_samples", num_samples)
 
 
 def check_latent(z: Tensor, latent_shape: Sequence[int], batch_dims: int) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import log_sum_exp
-from vaekern._checks import check_float, check_module, check_number
+from vaekern._checks import check_count, check_float, check_module, check_number
 from vaekern._modules.state import own_parameter, refuse_hidden_modules
 from vaekern._ops.call import Clamp
 from vaekern.posteriors.base import Posterior, Prior
@@ -36,8 +36,7 @@ class MixtureOfGaussians(Prior):
         self, num_components: int, latent_shape: int | Sequence[int], spread: float = 1.0
     ) -> None:
         super().__init__()
-        if num_components < 1:
-            raise ValueError(f"num_components: expected at least 1, got {num_components}")
+        num_components = check_count("num_components", num_components)
         shape = (num_components, *shape_of(latent_shape))
         self.logits = nn.Parameter(torch.zeros(num_components))
         self.mu = nn.Parameter(check_number("spread", spread) * torch.randn(shape))

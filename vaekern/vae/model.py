@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from vaekern._checks import check_module, check_per_datapoint, check_scale
+from vaekern._checks import check_count, check_kind, check_module, check_per_datapoint, check_scale
 from vaekern._modules.outputs import Condition, as_arguments
 from vaekern._modules.state import refuse_hidden_modules
 from vaekern._ops.call import Clamp, known_clamp
@@ -101,6 +101,8 @@ class VAE(KnowsLatentShape):
         check_beta(beta)
         if prior is not None:
             check_module("prior", prior, "with log_prob and sample")
+            wanted = "a vaekern.priors.Prior or ConditionalPrior, or a subclass of one"
+            check_kind("prior", prior, (Prior, ConditionalPrior), wanted)
         if posterior is not None and (scale != "logvar" or logvar_clamp is not None):
             raise ValueError("scale and logvar_clamp: expected none of them beside posterior")
         if posterior is not None and split:
@@ -197,7 +199,7 @@ class VAE(KnowsLatentShape):
     def elbo(self, x: Tensor, num_samples: int = 1, condition: Condition = None) -> Tensor:
         """The evidence lower bound (beta = 1) of each datapoint [B], in nats, with
         ``num_samples`` samples of z."""
-        _check_samples(num_samples)
+        num_samples = check_count("num_samples", num_samples)
         posterior, prior = self.infer(x, condition), self.prior_given(condition)
         total = torch.zeros((), device=posterior.tensors[0].device)
         for _ in range(num_samples):
@@ -234,7 +236,7 @@ class VAE(KnowsLatentShape):
             RuntimeError: the shape of z is not known yet.
             ValueError: there are not ``num_samples`` conditions.
         """
-        _check_samples(num_samples)
+        num_samples = check_count("num_samples", num_samples)
         for tensor in as_arguments(condition):
             if tensor.dim() == 0 or tensor.shape[0] != num_samples:
                 raise ValueError(
@@ -287,9 +289,8 @@ class VAE(KnowsLatentShape):
             condition: what the networks are told beside it: then this is log p(x | condition).
             chunk_size: how many samples are decoded at a time.
         """
-        _check_samples(num_samples)
-        if chunk_size < 1:
-            raise ValueError(f"chunk_size: expected at least 1, got {chunk_size}")
+        num_samples = check_count("num_samples", num_samples)
+        chunk_size = check_count("chunk_size", chunk_size)
         posterior, log_joint = self.infer(x, condition), log_joint_of(self, x, condition)
         log_weights = [
             posterior_log_weights(log_joint, posterior, min(chunk_size, num_samples - done))
@@ -302,8 +303,3 @@ class VAE(KnowsLatentShape):
         if not isinstance(self.beta, nn.Module):
             own["beta"] = self.beta
         return ", ".join(f"{name}={value!r}" for name, value in own.items())
-
-
-def _check_samples(num_samples: int) -> None:
-    if num_samples < 1:
-        raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
