@@ -208,4 +208,6 @@ def number_or_scalar(name: str, value: Tensor | float) -> Tensor | float:
             )
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: expected a number or a scalar tensor, got {type(value).__name__}")
+    elif value != value:
+        raise ValueError(f"{name}: expected a number, got nan")
     return value

@@ -130,6 +130,31 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: vk.elbo_loss(REAL, X, REAL, REAL, weights=torch.tensor([1.0, -1, 1, 1])),
         r"^weights: .*negative.*-1.0 at \(1,\)",
     ),
+    "asymmetric laplace, pixels": (
+        lambda: vk.asymmetric_laplace_log_likelihood(REAL, PIXELS), r"^x: .*no pixels.*0..255"
+    ),
+    "sample alone, std": (lambda: vk.reparameterize(REAL, STD), r"^logvar: .*deviations\?"),
+    "sample alone, logvar": (
+        lambda: vk.reparameterize(REAL, REAL, scale="std"), r"^logvar: .*log-variances\?"
+    ),
+    "mmd, NaN": (
+        lambda: vk.objectives.mmd(REAL, with_nan(REAL)), r"^prior_z: .*nan at \(2, 3\)"
+    ),
+    "bound, NaN": (
+        lambda: vk.objectives.importance_weighted_bound(with_nan(REAL)),
+        r"^log_weights: .*nan at \(2, 3\)",
+    ),
+    "order, NaN": (
+        lambda: vk.objectives.renyi_bound(with_nan(REAL), 0.5), r"^log_weights: .*nan at"
+    ),
+    "linear, NaN": (
+        lambda: vk.linear_bernoulli_log_likelihood(HIDDEN * torch.nan, WEIGHT, None, X),
+        r"^hidden: .*nan at",
+    ),
+    "linear, NaN in the weight": (
+        lambda: vk.linear_gaussian_log_likelihood(HIDDEN, WEIGHT * torch.nan, None, X),
+        r"^weight: .*nan at",
+    ),
     "linear": (
         lambda: vk.linear_bernoulli_log_likelihood(HIDDEN, WEIGHT, None, PIXELS), r"^x: .*0..255"
     ),

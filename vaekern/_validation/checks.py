@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vaekern._backends.launch import is_plain
 from vaekern._torch import transforms_active
+from vaekern._validation import switch
 
 #: As many numbers that are all alike by chance are too few to suspect anything.
 _FEW = 8
@@ -48,6 +49,12 @@ class Values(NamedTuple):
         if self.mask is None or not full:
             return torch.ones_like(tensor, dtype=torch.bool)
         return self.mask.expand(tensor.shape)
+
+
+def check_numbers(mask: Tensor | None = None, **tensors: Tensor) -> None:
+    """That none is NaN, where ``vk.validate`` asks for it; a mask is that of the first."""
+    if switch.enabled:
+        check("", Values(tensors, mask))
 
 
 def check(operation: str, values: Values) -> None:
@@ -205,6 +212,7 @@ _RULES: dict[str, tuple[Callable[[Values], None], ...]] = {
     "bernoulli_probs_log_likelihood": (_unit_interval, _probabilities),
     "gaussian_log_likelihood": (_no_pixels, _OF_X),
     "laplace_log_likelihood": (_no_pixels,),
+    "asymmetric_laplace_log_likelihood": (_no_pixels,),
     "student_t_log_likelihood": (_no_pixels, _positive("df")),
     "discretized_logistic_log_likelihood": (_levels,),
     "logistic_mixture_log_likelihood": (_levels,),
@@ -213,6 +221,7 @@ _RULES: dict[str, tuple[Callable[[Values], None], ...]] = {
     "poisson_log_likelihood": (_counts, _logarithm("log_rate")),
     "negative_binomial_log_likelihood": (_counts, _logarithm("log_mean")),
     "zero_inflated_negative_binomial_log_likelihood": (_counts, _logarithm("log_mean")),
+    "reparameterize": (_OF_Z,),
     "standard_kl": (_OF_Z,),
     "gaussian_kl": (_OF_Z, _prior_deviation),
     "sample_with_standard_kl": (_OF_Z,),

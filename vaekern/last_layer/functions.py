@@ -203,7 +203,7 @@ def _run(
 ) -> Tensor:
     tensors, shape, reduction, batch_dims, chunk = layer
     if switch.enabled:
-        check_values(op.head, tensors[1], of_head, attributes, mask)
+        check_values(op.head, tensors, of_head, attributes, mask)
     backend = backend_for(tensors[0].device)
     if mask is not None and isinstance(op.head, Elementwise):
         in_mask = mask.reshape(of_head[-1].shape)

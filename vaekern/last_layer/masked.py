@@ -82,13 +82,16 @@ def expanded_mask(mask: Tensor | None, x: Tensor) -> Tensor | None:
 
 def check_values(
     head: Head,
-    weight: Tensor,
+    layer: tuple[Tensor, Tensor, Tensor],
     of_head: tuple[Tensor, ...],
     attributes: tuple[Any, ...],
     mask: Tensor | None,
 ) -> None:
-    """What :func:`vaekern.validate` checks of the targets and a scale."""
+    """What :func:`vaekern.validate` checks of the layer, the targets and a scale."""
+    hidden, weight, bias = layer
     in_rows = None if mask is None else mask.reshape(of_head[-1].shape)
+    counted = None if in_rows is None else in_rows.any(-1, keepdim=True)
+    checks.check_numbers(counted, hidden=hidden, weight=weight, bias=bias)
     named = dict(zip(reversed(head.inputs), reversed(of_head), strict=True))  # x first
     scale = attributes[0] if attributes else "logvar"
     checks.check(head.name, checks.Values(named, in_rows, scale, weight.shape[0]))

@@ -11,6 +11,7 @@ from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import log_sum_exp
 from vaekern._checks import check_float, check_number
 from vaekern._torch import shape_to_compare
+from vaekern._validation.checks import check_numbers
 
 
 def importance_weighted_bound(log_weights: Tensor) -> Tensor:
@@ -91,4 +92,5 @@ def _checked(log_weights: Tensor) -> Tensor:
             "log_weights: expected [K, ...] with at least one sample, "
             f"got {tuple(log_weights.shape)}"
         )
+    check_numbers(log_weights=log_weights)
     return log_weights.to(accumulation_dtype((log_weights,)))

@@ -8,6 +8,7 @@ from torch import Tensor
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import check_batch_dims, check_float
 from vaekern._torch import shape_to_compare
+from vaekern._validation.checks import check_numbers
 from vaekern.objectives._distances import squared_distances
 
 
@@ -52,6 +53,7 @@ def mmd(
             f"prior_z: expected latents of shape {tuple(z.shape[batch_dims:])} on {z.device}, "
             f"got {tuple(prior_z.shape[batch_dims:])} on {prior_z.device}"
         )
+    check_numbers(z=z, prior_z=prior_z)
     width = float(z.shape[batch_dims:].numel()) if bandwidth is None else bandwidth
     if not width > 0.0:
         raise ValueError(f"bandwidth: expected a positive number, got {width}")
