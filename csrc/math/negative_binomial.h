@@ -16,7 +16,7 @@ struct Shares {
 
   VK_FN Shares(T m, T r) {
     const Rounded<T> difference_of_logs = difference(m, r);
-    d = difference_of_logs.value;
+    d = m == r ? T(0) : difference_of_logs.value;  // also where both are infinite
     dispersed = !(d < T(0));
     const T d_lost = finite_or_zero(difference_of_logs.lost);
     const Rounded<T> power = rounded_exp(-absolute(d));

@@ -44,15 +44,15 @@ struct StudentT {
     const Distance<T> d(loc, s, p.df, x);
     const T one_plus = T(1) + d.smaller;
     const T share = (d.far ? T(1) : d.smaller) / one_plus;
-    // u / (df + u^2) e^-h
-    const T pull = (d.far ? T(1) : d.u * d.inverse_scale) / ((d.far ? d.distance : p.df) * one_plus);
+    // (df + 1) u / (df + u^2) e^-h, whose first factor is next to 1 where df is large
+    const T factor = p.more / ((d.far ? d.distance : p.df) * one_plus);
+    const T dloc = g * (factor * (d.far ? T(1) : d.u * d.inverse_scale));
     // The gap is nearly share^2 / 2, for which what rounding w and the share lost counts twice.
     const T product = share * one_plus;
     const T share_lost = (d.smaller - product) - product_error(share, one_plus, product) -
                          share * (d.smaller - (one_plus - T(1)));
     const T lost = d.far ? T(0) : share * (share_lost + d.w_lost / one_plus);
     const T gap = log_gap((d.far ? d.smaller : T(1)) / one_plus, -share);
-    const T dloc = g * (p.more * pull);
     const T excess = d.huge ? d.log1p + T(2) * d.beyond - T(1) : gap;
     const T ddf = fma(T(0.5), share / p.df - excess - lost, p.dat_loc);
     return {{dloc, g * fma(p.more, share, T(-1)), g * ddf, -dloc}};

@@ -62,6 +62,49 @@ def test_zeros_that_they_can_be(log_mean: float, zero_logits: float, implementat
     assert of_dispersion == pytest.approx(0.0, abs=1e-30)
 
 
+def test_no_counts_of_no_dispersion(implementation: str) -> None:
+    """A mean of 0: zero is certain, whatever the dispersion."""
+    leaves = [torch.tensor([-INF], device=backends.device, requires_grad=True) for _ in range(2)]
+    zero = torch.zeros(1, device=backends.device)
+    value = vk.negative_binomial_log_likelihood(leaves[0], zero, leaves[1])
+    assert value.item() == 0.0
+    assert [g.item() for g in torch.autograd.grad(value, leaves)] == [0.0, 0.0]
+    value, gradients = _zero_inflated(-INF, -INF, -1.0, 0.0)
+    assert value == 0.0
+    assert gradients[:3] == [0.0, 0.0, 0.0]
+    one = vk.negative_binomial_log_likelihood(leaves[0], zero + 1.0, leaves[1])
+    assert one.item() == -INF
+
+
+@pytest.mark.parametrize("dispersion", [-300.0, -100.0, 85.0, 90.0, 300.0])
+def test_a_count_of_one_at_any_dispersion(dispersion: float, fast_backend: str) -> None:
+    """In float64, of the reference too, and a mean that is as large: log p(1) = r - (theta + 1)
+    log 2."""
+    theta = math.exp(dispersion)
+    for where in (fast_backend, "reference"):
+        leaves = [torch.tensor([dispersion], dtype=torch.float64, requires_grad=True) for _ in "mr"]
+        with vk.backend(where):
+            value = vk.negative_binomial_log_likelihood(
+                leaves[0], torch.ones(1, dtype=torch.float64), leaves[1]
+            )
+            of_mean, of_dispersion = torch.autograd.grad(value, leaves)
+        assert value.item() == pytest.approx(dispersion - (theta + 1.0) * math.log(2.0), rel=1e-13)
+        assert of_mean.item() == pytest.approx(0.5 * (1.0 - theta), rel=1e-13)
+        want = 0.5 - theta * (math.log(2.0) - 0.5)
+        assert of_dispersion.item() == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("df", [1e-38, 1e-30, 1e-3, 1.0, 1e30])
+@pytest.mark.parametrize("u", [1e-20, 1.0, 1e20])
+def test_any_degrees_of_freedom(df: float, u: float, implementation: str) -> None:
+    """No gradient is NaN where the value is a number."""
+    numbers = (0.0, u, 0.0, df)
+    leaves = [torch.tensor([t], device=backends.device, requires_grad=True) for t in numbers]
+    value = vk.student_t_log_likelihood(*leaves)
+    assert value.isfinite()
+    assert not any(g.isnan() for g in torch.autograd.grad(value, leaves))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("through", ["exp", "softplus"])
 def test_positive_numbers_of_any(through: str, dtype: torch.dtype) -> None:

@@ -102,6 +102,11 @@ def poisson(log_rate: Tensor, x: Tensor) -> Tensor:
     return torch.where(small, few, large)
 
 
+def _largest_exponent(like: Tensor) -> float:
+    """Of which the exponential, and its inverse, are normal numbers with some room beside them."""
+    return 80.0 if like.dtype is torch.float32 else 700.0
+
+
 class _NegativeBinomial:
     """log p(x) for x from 1 on, below 1, and at 0, in the terms of
     ``csrc/math/negative_binomial.h``."""
@@ -109,7 +114,7 @@ class _NegativeBinomial:
     def __init__(self, m: Tensor, r: Tensor, x: Tensor) -> None:
         self.x = x
         self.r = r
-        self.d = m - r
+        self.d = torch.where((m == r) & m.isinf(), 0.0, m - r)
         self.dispersed = ~(self.d < 0)  # mu >= theta
         self.p, self.q = sigmoid(-self.d), sigmoid(self.d)
         self.tau = sigmoid(-r)
@@ -134,9 +139,10 @@ class _NegativeBinomial:
     def _common(self) -> Tensor:
         """S(n) - S(1 / tau) - log(1 + x / theta)"""
         steps = stirling_error(self.tau / (1.0 + self.x * self.tau)) - stirling_error(self.tau)
-        below, lost = self.r < 0, self.r < -80.0
-        theta = torch.where(below, torch.where(lost, -80.0, self.r), 0.0).exp()
-        beyond = torch.where(lost & (self.x > 0), self.r + 80.0, 0.0)  # theta would be subnormal
+        least = -_largest_exponent(self.r)
+        below, lost = self.r < 0, self.r < least
+        theta = torch.where(below, torch.where(lost, least, self.r), 0.0).exp()
+        beyond = torch.where(lost & (self.x > 0), self.r - least, 0.0)  # theta would be subnormal
         far = torch.where(below, self.x + theta, 1.0).log() - theta.log() - beyond
         inverse = torch.where(below, 0.0, -self.r).exp()
         return steps - torch.where(below, far, torch.log1p(self.x * inverse))
@@ -150,7 +156,7 @@ class _NegativeBinomial:
         log_b = self.log_more_q + self.log1p_x_tau - x.log()
         near_a, ratio_a = small_gap(less)
         near_b, ratio_b = small_gap(more)
-        pull, theta = e * sigmoid(self.r), self.r.clamp(max=80.0).exp()
+        pull, theta = e * sigmoid(self.r), self.r.clamp(max=_largest_exponent(self.r)).exp()
         gap_a = torch.where(near_a, -pull * ratio_a, -pull - theta * log_a)
         gap_b = torch.where(near_b, e * ratio_b, e - x * torch.where(near_b, 0.0, log_b))
         roots = 0.5 * (self.log1p_x_tau - x.log()) - _HALF_LOG_2PI

@@ -75,8 +75,8 @@ def student_t_log_likelihood(
     beyond = torch.where(tiny, least - log_scale, 0.0)
     infinite = distance.isinf()
     u = deviations(torch.where(infinite, 1.0, distance), torch.zeros_like(loc), held, "log_std")
-    ratio = u / df.sqrt()
-    huge = infinite | (ratio.abs() > torch.finfo(loc.dtype).eps ** -2)  # it may have overflowed
+    huge = infinite | ((u / df.sqrt()).detach().abs() > torch.finfo(loc.dtype).eps ** -2)
+    ratio = torch.where(huge, 0.0, u) / torch.where(huge, 1.0, df).sqrt()  # it may have overflowed
     far = huge | (ratio.abs() > 1.0)
     near, large = torch.where(far, 0.0, ratio), torch.where(far & ~huge, ratio, 1.0)
     log_ratio = torch.where(huge, distance, 1.0).abs().log() - held - 0.5 * df.log()

@@ -39,6 +39,7 @@ TINY = tl.constexpr(1e-30)
 def shares(m, r):
     """d, e^-|d| and log(1 + e^-|d|), is mu >= theta, p and q, what rounding those lost."""
     d, d_lost = difference(m, r)
+    d = tl.where(m == r, 0.0, d)
     dispersed = ~(d < 0.0)
     d_lost = finite_or_zero(d_lost)
     power, power_lost = rounded_exp(-absolute(d))

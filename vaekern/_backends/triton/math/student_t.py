@@ -72,7 +72,8 @@ def student_t_log_likelihood_vjp(g, loc, s, df, x, scale: tl.constexpr):
     _, beyond, inverse_scale, d, u, smaller, log1p, w_lost, far, huge = distance(loc, s, df, x)
     one_plus = smaller + 1.0
     share = divide(tl.where(far, 1.0, smaller), one_plus)
-    pull = divide(tl.where(far, 1.0, u * inverse_scale), tl.where(far, d, df) * one_plus)
+    factor = divide(more, tl.where(far, d, df) * one_plus)
+    dloc = g * (factor * tl.where(far, 1.0, u * inverse_scale))
     product = share * one_plus
     share_lost = (
         (smaller - product)
@@ -81,7 +82,6 @@ def student_t_log_likelihood_vjp(g, loc, s, df, x, scale: tl.constexpr):
     )
     lost = tl.where(far, 0.0, share * (share_lost + divide(w_lost, one_plus)))
     gap = log_gap(divide(tl.where(far, smaller, 1.0), one_plus), -share)
-    dloc = g * (more * pull)
     dat_loc = 0.5 * log_half_step_derivative(0.5 * df)
     excess = tl.where(huge, log1p + 2.0 * beyond - 1.0, gap)
     ddf = fma(divide(share, df) - excess - lost, 0.5, dat_loc)
