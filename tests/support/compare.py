@@ -91,7 +91,7 @@ def magnitudes(
     case: Case, tensors: Sequence[Tensor], upstream: Sequence[Tensor], batch_dims: int
 ) -> Run:
     """For each number of a :class:`Run`, the sum of the magnitudes of the elements behind it."""
-    shape = tensors[0].shape[: -1 if case.arguments[0].kind == "classes" else None]
+    shape = tensors[0].shape[: -1 if case.arguments[0].has_classes else None]
     elements = [
         t if t.dtype is torch.int64 else _spread(t, case, k, shape, batch_dims)
         for k, t in enumerate(in_double(tensors))
@@ -127,8 +127,8 @@ def _aligned_shape(tensor: Tensor, case: Case, k: int, ndim: int, batch_dims: in
 
 
 def _spread(tensor: Tensor, case: Case, k: int, shape: torch.Size, batch_dims: int) -> Tensor:
-    if case.arguments[k].kind == "classes":
-        return tensor
+    if case.arguments[k].has_classes:
+        return tensor.expand(*shape, tensor.shape[-1])
     own = _aligned_shape(tensor, case, k, len(shape), batch_dims)
     return tensor.reshape(own).expand(shape)
 

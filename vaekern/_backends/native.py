@@ -19,6 +19,7 @@ from vaekern._backends.launch import (
     Noise,
     Output,
     PerDatapoint,
+    Softmax,
     Source,
     strides_of,
 )
@@ -130,6 +131,24 @@ def describe_mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> tup
         (x.data_ptr(), x_dtype),
         None if upstream is None else (upstream.data_ptr(), DTYPES[upstream.dtype]),
         (out.data_ptr(), DTYPES[out.dtype]),
+    )
+
+
+def describe_softmax(call: Softmax) -> tuple[Any, ...]:
+    def rows_of(tensor: Tensor | None) -> object:
+        if tensor is None:
+            return None
+        rows = tensor.numel() // call.sizes[1]
+        return tensor.data_ptr(), DTYPES[tensor.dtype], rows
+
+    inputs = call.logits, call.other, call.upstream, call.mask
+    return (
+        call.kernel,
+        call.in_double,
+        call.sizes,
+        call.unimix,
+        tuple([rows_of(tensor) for tensor in inputs]),
+        tuple([rows_of(tensor) for tensor in (*call.rows, call.sums)]),
     )
 
 
