@@ -8,8 +8,16 @@
 
 namespace vk {
 
-enum class SoftmaxKernel : int { kl, kl_vjp };
-constexpr int kSoftmaxKernels = 2;
+enum class SoftmaxKernel : int {
+  kl,
+  kl_vjp,
+  sample,
+  sample_vjp,
+  relaxed,
+  relaxed_hard,
+  relaxed_vjp
+};
+constexpr int kSoftmaxKernels = 7;
 
 struct SoftmaxLaunch {
   // Contiguous numbers: rows of classes, of which row r is number r mod `rows`; or one number for
@@ -28,9 +36,13 @@ struct SoftmaxLaunch {
   int64_t rows = 0, classes = 0;
   int64_t rows_per_sum = 1;  // of which a sum is made; they share an upstream gradient
   Numbers logits;
-  Numbers other;        // rows: a prior's logits
-  Numbers upstream;     // gradients of sums
-  Numbers mask;         // which rows count, one byte each: the others give 0
+  Numbers other;     // rows: a prior's logits, or upstream gradients of rows
+  Numbers upstream;  // gradients of sums
+  Numbers mask;      // which rows count, one byte each: the others give 0
+  // Noise of Gumbel's distribution: of the rows, or int64[2], seed and stream to generate it from.
+  Numbers noise;
+  const void* seed = nullptr;
+  Numbers temperature;  // one, or one each for `rows_per_sum` rows
   double unimix = 0.0;  // share of a uniform distribution
   Result rows_out[2];   // rows, those that are wanted
   Result sums;

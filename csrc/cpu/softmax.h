@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "../math/categorical_kl.h"
+#include "../math/sample_categorical.h"
 #include "../softmax.h"
 #include "parallel.h"
 #include "sinks.h"
@@ -16,12 +17,13 @@ template <class T>
 class SoftmaxRow {
  public:
   explicit SoftmaxRow(const SoftmaxLaunch& launch)
-      : launch_(launch), memory_(new T[2 * whole_lanes(launch.classes)]()) {}
+      : launch_(launch), memory_(new T[3 * whole_lanes(launch.classes) + 2 * kLanes]()) {}
 
   void open(int64_t row) {
     row_ = row;
     logits_ = load(launch_.logits, memory_.get());
     other_ = load(launch_.other, memory_.get() + whole_lanes(launch_.classes));
+    noise_ = load_noise(memory_.get() + 2 * whole_lanes(launch_.classes));
   }
 
   bool counts() const {
@@ -36,6 +38,13 @@ class SoftmaxRow {
 
   VK_FN T logit(int64_t j) const { return logits_[j]; }
   VK_FN T other(int64_t j) const { return other_[j]; }
+  VK_FN T noise(int64_t j) const { return noise_[j]; }
+
+  T temperature() const {
+    T number;
+    read(launch_.temperature, &number, row_ / launch_.rows_per_sum, 1);
+    return number;
+  }
 
   template <class Function>
   VK_PASS T greatest(const Function& f) const {
@@ -56,6 +65,20 @@ class SoftmaxRow {
     T top = tops[0];
     for (int k = 1; k < kLanes; ++k) top = tops[k] > top ? tops[k] : top;
     return top;
+  }
+
+  // The first class of which the function is `value`.
+  template <class Function>
+  VK_PASS int64_t first(const Function& f, T value) const {
+    T numbers[1][kTile];
+    for (int64_t begin = 0; begin < launch_.classes; begin += kTile) {
+      const auto as_values = [&f](int64_t j) VK_EACH { return Values<T, 1>{{f(j)}}; };
+      const int64_t here = apply<1>(as_values, begin, numbers);
+      for (int64_t j = 0; j < here; ++j) {
+        if (numbers[0][j] == value) return begin + j;
+      }
+    }
+    return -1;
   }
 
   template <int n, class Function>
@@ -124,21 +147,37 @@ class SoftmaxRow {
     return scratch;
   }
 
+  const T* load_noise(T* scratch) const {
+    if (launch_.seed == nullptr) return load(launch_.noise, scratch);
+    const auto* key = static_cast<const int64_t*>(launch_.seed);
+    const int64_t first = row_ * launch_.classes, skip = first % 4;
+    fill_gumbels(scratch, first / 4, (skip + launch_.classes + 3) / 4,
+                 {static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1])});
+    return scratch + skip;
+  }
+
   const SoftmaxLaunch& launch_;
   std::unique_ptr<T[]> memory_;
-  const T *logits_, *other_;
+  const T *logits_, *other_, *noise_;
   int64_t row_;
 };
 
-// Not inlined: each operation's loops are there once.
+// A row's results; its number, of which sums are made.
 template <class T>
-__attribute__((noinline)) double softmax_row_value(const SoftmaxRow<T>& row, Mixing<T> mixing) {
-  return static_cast<double>(CategoricalKL::value(row, mixing));
-}
-
-template <class T>
-__attribute__((noinline)) void softmax_row_vjp(const SoftmaxRow<T>& row, Mixing<T> mixing) {
-  CategoricalKL::vjp(row, row.upstream(), mixing);
+double visit_softmax_row(const SoftmaxRow<T>& row, SoftmaxKernel kernel, Mixing<T> mixing) {
+  T number = T(0);
+  switch (kernel) {
+    case SoftmaxKernel::kl: number = CategoricalKL::value(row, mixing); break;
+    case SoftmaxKernel::kl_vjp: CategoricalKL::vjp(row, row.upstream(), mixing); break;
+    case SoftmaxKernel::sample: SampleCategorical::value(row, mixing); break;
+    case SoftmaxKernel::sample_vjp: SampleCategorical::vjp(row, mixing); break;
+    case SoftmaxKernel::relaxed:
+    case SoftmaxKernel::relaxed_hard:
+      GumbelSoftmax::value(row, row.temperature(), kernel == SoftmaxKernel::relaxed_hard);
+      break;
+    case SoftmaxKernel::relaxed_vjp: number = GumbelSoftmax::vjp(row, row.temperature()); break;
+  }
+  return static_cast<double>(number);
 }
 
 inline void add_up_rows(const SoftmaxLaunch& launch, const double* rows) {
@@ -158,13 +197,12 @@ void run_softmax_rows(const SoftmaxLaunch& launch) {
     SoftmaxRow<T> row(launch);
     for (int64_t r = begin; r < end; ++r) {
       row.open(r);
-      if (launch.kernel == SoftmaxKernel::kl) {
-        if (row.counts()) numbers[r] = softmax_row_value(row, mixing);
-      } else if (row.counts()) {
-        softmax_row_vjp(row, mixing);
-      } else {
+      if (!row.counts()) {
         row.write_zeros();
+        continue;
       }
+      const double number = visit_softmax_row(row, launch.kernel, mixing);
+      if (wants_sums) numbers[r] = number;
     }
   });
   if (wants_sums) add_up_rows(launch, numbers.get());

@@ -2,7 +2,9 @@
 // times. What it reads again lies in a cache.
 #pragma once
 
+#include "../core/philox.h"
 #include "../math/categorical_kl.h"
+#include "../math/sample_categorical.h"
 #include "group.h"
 #include "softmax_kernel_table.h"
 
@@ -11,6 +13,10 @@ VK_BEGIN
 struct Largest {
   template <class T>
   VK_FN static T join(T a, T b) { return b > a ? b : a; }
+};
+struct Least {
+  template <class T>
+  VK_FN static T join(T a, T b) { return b < a ? b : a; }
 };
 struct Total {
   template <class T>
@@ -37,6 +43,18 @@ class SoftmaxRow {
 
   VK_PASS T logit(int64_t j) const { return load_of_row(launch_.logits, j); }
   VK_PASS T other(int64_t j) const { return load_of_row(launch_.other, j); }
+  VK_PASS T temperature() const { return load(launch_.temperature, row_ / launch_.rows_per_sum); }
+
+  VK_PASS T noise(int64_t j) const {
+    if (launch_.seed == nullptr) return load_of_row(launch_.noise, j);
+    const auto* key = static_cast<const int64_t*>(launch_.seed);
+    const auto index = static_cast<uint64_t>(row_ * launch_.classes + j);
+    const Values<uint32_t, 4> words =
+        philox(index / 4, {static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1])});
+    const uint32_t low = index & 1 ? words.v[1] : words.v[0];
+    const uint32_t high = index & 1 ? words.v[3] : words.v[2];
+    return gumbel(T(0), index & 2 ? high : low);
+  }
 
   template <class Function>
   VK_PASS T greatest(const Function& f) const {
@@ -44,6 +62,17 @@ class SoftmaxRow {
 #pragma unroll 1
     for (int64_t j = lane_; j < launch_.classes; j += lanes_) top = Largest::join(top, f(j));
     return reduce<Largest>(top);
+  }
+
+  // The first class of which the function is `value`.
+  template <class Function>
+  VK_PASS int64_t first(const Function& f, T value) const {
+    int64_t found = launch_.classes;
+#pragma unroll 1
+    for (int64_t j = lane_; j < launch_.classes && found == launch_.classes; j += lanes_) {
+      if (f(j) == value) found = j;
+    }
+    return reduce<Least>(found);
   }
 
   // A thread adds up at most 64 terms before double takes over.
@@ -145,6 +174,37 @@ __global__ void __launch_bounds__(kSoftmaxThreads, 1)
   } else {
     row.template write<2>([](int64_t) { return Values<T, 2>{{T(0), T(0)}}; });
   }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kSoftmaxThreads, 1)
+    sample_categorical_kernel(const __grid_constant__ SoftmaxArguments arguments) {
+  const SoftmaxRow<T> row(arguments);
+  if (row.exists()) SampleCategorical::value(row, row.mixing());
+}
+
+template <class T>
+__global__ void __launch_bounds__(kSoftmaxThreads, 1)
+    sample_categorical_vjp_kernel(const __grid_constant__ SoftmaxArguments arguments) {
+  const SoftmaxRow<T> row(arguments);
+  if (row.exists()) SampleCategorical::vjp(row, row.mixing());
+}
+
+template <class T>
+__global__ void __launch_bounds__(kSoftmaxThreads, 1)
+    gumbel_softmax_kernel(const __grid_constant__ SoftmaxArguments arguments) {
+  const SoftmaxRow<T> row(arguments);
+  const bool hard = arguments.launch.kernel == SoftmaxKernel::relaxed_hard;
+  if (row.exists()) GumbelSoftmax::value(row, row.temperature(), hard);
+}
+
+template <class T>
+__global__ void __launch_bounds__(kSoftmaxThreads, 1)
+    gumbel_softmax_vjp_kernel(const __grid_constant__ SoftmaxArguments arguments) {
+  const SoftmaxRow<T> row(arguments);
+  if (!row.exists()) return;
+  const T number = GumbelSoftmax::vjp(row, row.temperature());
+  if (arguments.numbers != nullptr) row.write_number(number);
 }
 
 VK_END

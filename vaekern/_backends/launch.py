@@ -91,7 +91,9 @@ class Softmax(NamedTuple):
     """A call of a kernel over whole rows of logits, by its number in ``csrc/softmax.h``: ``sizes``
     are the numbers of rows, of their classes and of the rows that make a sum. The tensors are
     contiguous: of ``logits`` there is a row each, ``other`` rows repeat in order, ``upstream`` has
-    a gradient for each sum, ``mask`` a bool for each row. Of ``rows`` and ``sums``, which are
+    a gradient for each sum, ``mask`` a bool for each row. ``noise`` are
+    numbers of Gumbel's distribution, a row each, or an int64 seed of them; of ``temperature`` there
+    is one for each sum. Of ``rows`` and ``sums``, which are
     results, None is not computed."""
 
     kernel: int
@@ -101,12 +103,14 @@ class Softmax(NamedTuple):
     other: Tensor | None = None
     upstream: Tensor | None = None
     mask: Tensor | None = None
+    noise: Tensor | None = None
+    temperature: Tensor | None = None
     rows: tuple[Tensor | None, Tensor | None] = (None, None)
     sums: Tensor | None = None
 
     @property
     def in_double(self) -> bool:
-        return accumulation_dtype((self.logits, self.other)) is torch.float64
+        return accumulation_dtype(self[3:9]) is torch.float64
 
 
 class Backend(NamedTuple):

@@ -36,6 +36,7 @@ DTYPES = {
     torch.uint8: 4,
     torch.bool: 5,
 }
+_SEED = 0  # its dtype is known
 UINT8 = {"unit": 4, "signed": 6, "count": 7}
 
 
@@ -139,9 +140,11 @@ def describe_softmax(call: Softmax) -> tuple[Any, ...]:
         if tensor is None:
             return None
         rows = tensor.numel() // call.sizes[1]
-        return tensor.data_ptr(), DTYPES[tensor.dtype], rows
+        return tensor.data_ptr(), DTYPES.get(tensor.dtype, _SEED), rows
 
-    inputs = call.logits, call.other, call.upstream, call.mask
+    is_seed = call.noise is not None and call.noise.dtype is torch.int64
+    noise = (None, call.noise) if is_seed else (call.noise, None)
+    inputs = call.logits, call.other, call.upstream, call.mask, *noise, call.temperature
     return (
         call.kernel,
         call.in_double,

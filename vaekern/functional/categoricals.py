@@ -1,16 +1,33 @@
-"""Categorical latent variables: KL divergences."""
+"""Categorical latent variables: KL divergences, samples and their density."""
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
-from vaekern._checks import check_device, check_float, check_number
+from vaekern._backends.launch import accumulation_dtype
+from vaekern._backends.plain import below_top, per_datapoint
+from vaekern._checks import (
+    check_device,
+    check_float,
+    check_like,
+    check_number,
+    number_or_scalar,
+)
 from vaekern._ops import table
 from vaekern._ops.call import Call, run
 from vaekern._torch import shape_to_compare
 from vaekern.functional.classes import CallOfRows, check_classes
+from vaekern.functional.noise import resolve_noise
 
-__all__ = ["categorical_kl"]
+__all__ = [
+    "categorical_kl",
+    "gumbel_softmax",
+    "relaxed_categorical_log_prob",
+    "sample_categorical",
+]
 
 
 def categorical_kl(
@@ -59,6 +76,149 @@ def categorical_kl(
     """
     call = categorical_kl_call(logits, prior_logits, unimix, batch_dims)
     return run(call.masked(mask))
+
+
+def sample_categorical(
+    logits: Tensor,
+    *,
+    unimix: float = 0.0,
+    seed: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+    batch_dims: int = 1,
+) -> Tensor:
+    r"""One-hot samples of categorical distributions, with straight-through gradients.
+
+    .. math::
+
+        z = \text{one-hot}\Bigl(\arg\max_k \log q_k + G_k\Bigr), \quad
+        q_k = (1 - u)\, \mathrm{softmax}(l)_k + \frac uK
+
+    with noise G of Gumbel's distribution, which makes z a sample of q. The gradient is that of q in
+    place of z (Bengio et al. 2013), as of ``torch.distributions.OneHotCategoricalStraightThrough``.
+    The noise is generated inside the kernel and never stored; it depends on the seed and on the
+    element's index alone.
+
+    Args:
+        logits: any shape of which the last dimension is the classes. Gets gradients. A class with
+            logit :math:`-\infty` has probability 0 before the mixture.
+        unimix: the share u of the uniform distribution in q, from 0 to below 1.
+        seed: an int, or an int64 tensor (seed) or (seed, stream) on the device of ``logits``. By
+            default drawn from torch's generator of that device, so ``torch.manual_seed`` works.
+        generator: where to draw the seed from. At most one of ``seed``, ``generator``.
+        batch_dims: accepted for uniformity; samples do not depend on it.
+
+    Returns:
+        z, the shape and dtype of ``logits``, exactly 0 and 1.
+
+    Raises:
+        ValueError: ``logits`` has no classes, ``unimix`` is not in [0, 1), or there are two sources
+            of noise.
+        TypeError: a dtype is not supported, or ``unimix`` is no number.
+    """
+    check_float("logits", logits)
+    check_classes(logits, batch_dims)
+    unimix = check_unimix(unimix)
+    noise = resolve_noise("logits", logits, None, seed, generator)
+    sample: Tensor = run(Call(table.SAMPLE_CATEGORICAL, logits, noise, batch_dims, unimix))
+    return sample
+
+
+def gumbel_softmax(
+    logits: Tensor,
+    temperature: Tensor | float = 1.0,
+    *,
+    hard: bool = False,
+    seed: int | Tensor | None = None,
+    generator: torch.Generator | None = None,
+    batch_dims: int = 1,
+) -> Tensor:
+    r"""Samples of relaxed categorical distributions.
+
+    .. math:: y = \mathrm{softmax}\Bigl(\frac{l + G}\tau\Bigr)
+
+    with noise G of Gumbel's distribution (Jang et al. 2017; the Concrete distribution of Maddison
+    et al. 2017). It is generated inside the kernel, again in the backward pass, and never stored;
+    it depends on the seed and on the element's index alone.
+
+    Args:
+        logits: any shape of which the last dimension is the classes. Gets gradients.
+        temperature: the number :math:`\tau`, above 0, or a tensor without dimensions (its value is
+            not checked), which gets gradients and of which another value compiles nothing anew.
+        hard: one-hot samples, the largest of y, with the gradients of y (straight through).
+        seed, generator: as in :func:`sample_categorical`.
+        batch_dims: accepted for uniformity; samples do not depend on it.
+
+    Returns:
+        y, the shape and dtype of ``logits``.
+
+    Raises:
+        ValueError: ``logits`` has no classes, the temperature is not above 0 or no single number,
+            or there are two sources of noise.
+        TypeError: a dtype is not supported, or ``hard`` is no bool.
+    """
+    check_float("logits", logits)
+    check_classes(logits, batch_dims)
+    if not isinstance(hard, bool):
+        raise TypeError(f"hard: expected a bool, got {type(hard).__name__}")
+    tau = _temperature(temperature, logits)
+    noise = resolve_noise("logits", logits, None, seed, generator)
+    call = Call(table.GUMBEL_SOFTMAX, logits, tau, noise, batch_dims, float(hard))
+    sample: Tensor = run(call)
+    return sample
+
+
+def relaxed_categorical_log_prob(
+    z: Tensor, logits: Tensor, temperature: Tensor | float = 1.0, *, batch_dims: int = 1
+) -> Tensor:
+    r"""Log-density of samples of :func:`gumbel_softmax`, per datapoint in nats: for divergences
+    that are estimated by samples.
+
+    .. math::
+
+        \sum_i \log (K-1)! + (K-1) \log \tau + \sum_k \bigl(l_k - (\tau + 1) \log z_k\bigr)
+        - K \log \sum_k e^{l_k - \tau \log z_k}
+
+    over the variables i of a datapoint (Maddison et al. 2017, eq. 22), as
+    ``torch.distributions.RelaxedOneHotCategorical``. Plain torch on any device, not below float32;
+    numbers below the smallest normal one of that dtype, 0 among them, count as that.
+
+    Args:
+        z: points of the simplex, the shape of ``logits``. Gets gradients.
+        logits: any shape of which the last dimension is the classes. Gets gradients.
+        temperature: as in :func:`gumbel_softmax`. Gets gradients.
+        batch_dims: how many leading dimensions index datapoints; not the last one.
+
+    Returns:
+        Log-densities, the shape ``logits.shape[:batch_dims]``, float32 (float64 for float64).
+
+    Raises:
+        ValueError: shapes or devices do not fit, or the temperature is not above 0.
+        TypeError: a dtype is not supported.
+    """
+    check_float("logits", logits)
+    check_classes(logits, batch_dims)
+    check_float("z", z)
+    check_like("z", z, "logits", logits)
+    tau = _temperature(temperature, logits)
+    dtype = accumulation_dtype((z, logits, tau))
+    with torch.autocast(logits.device.type, enabled=False):
+        z, logits, tau = z.to(dtype), logits.to(dtype), tau.to(dtype)
+        log_z = z.clamp(min=torch.finfo(dtype).tiny).log()
+        scores, _ = below_top(logits - tau * log_z, -1)
+        classes = logits.shape[-1]
+        log_p = scores - scores.logsumexp(-1, keepdim=True)
+        constant = math.lgamma(classes) + (classes - 1) * tau.log()
+        return per_datapoint((log_p - log_z).sum(-1) + constant, batch_dims)
+
+
+def _temperature(temperature: Tensor | float, logits: Tensor) -> Tensor:
+    number_or_scalar("temperature", temperature)
+    if isinstance(temperature, Tensor):
+        check_device("temperature", temperature, "logits", logits)
+        return temperature
+    if not 0.0 < temperature < math.inf:
+        raise ValueError(f"temperature: expected a number above 0, got {temperature}")
+    return logits.new_full((), temperature, dtype=accumulation_dtype((logits,)))
 
 
 # --- checked calls ------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from vaekern._backends.plain.counts import small_gap
 from vaekern._backends.plain.elements import expm1, per_datapoint, widen
+from vaekern._backends.plain.noise import gumbel
 from vaekern._backends.plain.posteriors import variance_kl
 
-__all__ = ["categorical_kl"]
+__all__ = ["categorical_kl", "gumbel_softmax", "sample_categorical"]
 
 
 def _normalised(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,3 +52,33 @@ def _gap(q: Tensor, p: Tensor, less: Tensor) -> Tensor:
     near, ratio = small_gap(change)
     far = change - torch.where(near, 1.0, p).log() + torch.where(near, 1.0, q).log()
     return torch.where(near, change * ratio, far)
+
+
+def _noise_like(noise: Tensor, logits: Tensor) -> Tensor:
+    if noise.dtype is torch.int64:
+        return gumbel(noise, logits.shape, logits.dtype)
+    return noise.to(logits.dtype)
+
+
+def _straight_through(scores: Tensor, probabilities: Tensor) -> Tensor:
+    """The one-hot vectors of the largest scores, with the gradients of the probabilities; NaN where
+    those are."""
+    chosen = torch.zeros_like(scores).scatter(-1, scores.detach().argmax(-1, keepdim=True), 1.0)
+    return chosen + (probabilities - probabilities.detach())
+
+
+def sample_categorical(logits: Tensor, noise: Tensor, batch_dims: int, unimix: float) -> Tensor:
+    (wide,) = widen(logits)
+    s, log_s = _normalised(wide)
+    q = (1.0 - unimix) * s + unimix / logits.shape[-1]
+    scores = (log_s if unimix == 0.0 else q.log()) + _noise_like(noise, wide)
+    return _straight_through(scores, q).to(logits.dtype)
+
+
+def gumbel_softmax(
+    logits: Tensor, temperature: Tensor, noise: Tensor, batch_dims: int, hard: float
+) -> Tensor:
+    wide, temperature = widen(logits, temperature)
+    z = wide + _noise_like(noise, wide)
+    y, log_y = _normalised(z / temperature)
+    return (_straight_through(log_y, y) if hard else y).to(logits.dtype)

@@ -1,5 +1,5 @@
-"""KL divergence of categorical distributions; the twin of ``csrc/math/categorical_kl.h`` and
-``csrc/math/softmax_row.h``, where the reasons stand."""
+"""KL divergence of categorical distributions; the twin of ``csrc/math/categorical_kl.h``, where the
+reasons stand."""
 
 # mypy: ignore-errors
 # ruff: noqa: N803
@@ -14,24 +14,10 @@ from vaekern._backends.triton.math.scalar import (
     difference,
     divide,
     exp_and_phi,
-    finite_or_zero,
     fma,
     log_gap,
-    precise_exp,
 )
-
-
-@triton.jit
-def below_top(logit, top):
-    return tl.where((logit == top) & (top > -INF), 0.0, logit - top)
-
-
-@triton.jit
-def exp_below_top(logit, top):
-    d, lost = difference(logit, top)
-    e = precise_exp(d)
-    exact = fma(e, finite_or_zero(lost), e)
-    return tl.where((logit == top) & (top > -INF), 1.0, exact)
+from vaekern._backends.triton.math.softmax_row import below_top, exp_below_top
 
 
 @triton.jit
