@@ -135,6 +135,11 @@ class Case:
         return next(op.results for op in DESCRIBED if op.name == self.op)
 
     @property
+    def straight_through(self) -> bool:
+        """Whether its gradients are, on purpose, not those of its value."""
+        return self.op == "sample_categorical" or bool(self.constants.get("hard"))
+
+    @property
     def seeded(self) -> bool:
         return any(argument.role == "seed" for argument in self.arguments)
 

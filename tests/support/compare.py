@@ -96,9 +96,9 @@ def magnitudes(
         t if t.dtype is torch.int64 else _spread(t, case, k, shape, batch_dims)
         for k, t in enumerate(in_double(tensors))
     ]
-    gradients = [g.double().reshape(_padded(g, len(shape))).expand(shape) for g in upstream]
+    gradients = [_of_elements(g.double(), shape) for g in upstream]
     per_element = run(case, elements, gradients, backend="reference", batch_dims=len(shape))
-    weight = torch.stack([g.abs() for g in gradients]).sum(0)
+    weight = torch.stack([_weight(g, shape) for g in gradients]).sum(0)
     sums = [
         (r.abs() + 1.0).sum_to_size(_padded(g, len(shape))).reshape(g.shape)
         for r, g in zip(per_element.results, upstream, strict=True)
@@ -108,6 +108,15 @@ def magnitudes(
         for k, (e, t) in enumerate(zip(per_element.gradients, tensors, strict=True))
     ]
     return Run(sums, of_gradients)
+
+
+def _of_elements(g: Tensor, shape: torch.Size) -> Tensor:
+    return g if g.dim() > len(shape) else g.reshape(_padded(g, len(shape))).expand(shape)
+
+
+def _weight(g: Tensor, shape: torch.Size) -> Tensor:
+    """Its magnitude; of a row's classes, whose results depend on all of it, that of the largest."""
+    return g.abs() if g.dim() == len(shape) else g.abs().amax(-1, keepdim=True).expand(g.shape)
 
 
 def _like(weight: Tensor, elements: Tensor) -> Tensor:

@@ -284,9 +284,12 @@ def _plain_push_forward(
             inputs[k] = value
         return op.on_plain_torch(inputs, mask, attributes[:-1])
 
-    primals = tuple(_own_memory(tensors[k]) for k in at)
-    moved = tuple(_own_memory(t) for t in tangents if t is not None)
-    return torch.func.jvp(function, primals, moved)[1]
+    # Pulled back twice, as forward mode does not nest: what is pulled back is linear in ``g``, and
+    # its derivative, pulled back along the tangents, theirs pushed forward.
+    result, pull_back = torch.func.vjp(function, *[tensors[k] for k in at])
+    _, push = torch.func.vjp(pull_back, torch.zeros_like(result))
+    moved = [t.to(tensors[k].dtype) for k, t in enumerate(tangents) if t is not None]
+    return push(tuple(moved))[0]
 
 
 def _in_front(size: int, tensor: Tensor, dim: int | None) -> Tensor:
