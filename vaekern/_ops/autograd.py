@@ -286,8 +286,8 @@ def _plain_push_forward(
 
     # Pulled back twice, as forward mode does not nest: what is pulled back is linear in ``g``, and
     # its derivative, pulled back along the tangents, theirs pushed forward.
-    result, pull_back = torch.func.vjp(function, *[tensors[k] for k in at])
-    _, push = torch.func.vjp(pull_back, torch.zeros_like(result))
+    result, pull_back, *_ = torch.func.vjp(function, *[tensors[k] for k in at])
+    _, push, *_ = torch.func.vjp(pull_back, torch.zeros_like(result))
     moved = [t.to(tensors[k].dtype) for k, t in enumerate(tangents) if t is not None]
     return push(tuple(moved))[0]
 
