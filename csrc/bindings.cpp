@@ -6,6 +6,7 @@
 #include "cpu/dlpack.h"
 #include "launch_reader.h"
 #include "mixture_reader.h"
+#include "softmax_reader.h"
 
 #if defined(VK_CUDA)
 #include "cuda_launcher.h"
@@ -34,6 +35,14 @@ void run_mixture(bool in_double, const std::vector<int64_t>& shape, py::tuple pa
   launch.threads = threads;
   py::gil_scoped_release release;
   active_backend->run_mixture(launch);
+}
+
+void run_softmax(int kernel, bool in_double, const std::vector<int64_t>& shape, double unimix,
+                 py::tuple inputs, py::tuple outputs, int threads) {
+  SoftmaxLaunch launch = read_softmax(kernel, in_double, shape, unimix, inputs, outputs);
+  launch.threads = threads;
+  py::gil_scoped_release release;
+  active_backend->run_softmax(launch);
 }
 
 std::vector<std::string> usable_isas() {
@@ -70,10 +79,12 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "Compiled kernels of vaekern";
   m.def("run", &run);
   m.def("run_mixture", &run_mixture);
+  m.def("run_softmax", &run_softmax);
   m.def("kernels", &kernels);
   m.def("run_cuda", &run_cuda);
   m.def("scale_cuda", &scale_cuda);
   m.def("run_mixture_cuda", &run_mixture_cuda);
+  m.def("run_softmax_cuda", &run_softmax_cuda);
   m.def("why_unusable_cuda", &why_unusable_cuda);
   m.attr("cuda") = cuda_build();
   m.def("usable_isas", &usable_isas);

@@ -4,6 +4,7 @@
 #include "cuda/backend.h"
 #include "launch_reader.h"
 #include "mixture_reader.h"
+#include "softmax_reader.h"
 
 namespace vk {
 
@@ -32,6 +33,15 @@ inline void run_mixture_cuda(bool in_double, const std::vector<int64_t>& shape, 
   const cuda::Allocate allocate_bytes = bytes_from(allocate);
   py::gil_scoped_release release;
   cuda::backend().run_mixture(launch, device, reinterpret_cast<void*>(stream), allocate_bytes);
+}
+
+inline void run_softmax_cuda(int kernel, bool in_double, const std::vector<int64_t>& shape,
+                             double unimix, py::tuple inputs, py::tuple outputs, int device,
+                             uintptr_t stream, py::function allocate) {
+  const SoftmaxLaunch launch = read_softmax(kernel, in_double, shape, unimix, inputs, outputs);
+  const cuda::Allocate allocate_bytes = bytes_from(allocate);
+  py::gil_scoped_release release;
+  cuda::backend().run_softmax(launch, device, reinterpret_cast<void*>(stream), allocate_bytes);
 }
 
 // Tensors: (address, dtype, how many numbers).

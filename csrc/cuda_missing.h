@@ -19,6 +19,11 @@ inline void run_mixture_cuda(bool, const std::vector<int64_t>&, py::tuple, py::t
   no_kernels();
 }
 
+inline void run_softmax_cuda(int, bool, const std::vector<int64_t>&, double, py::tuple, py::tuple,
+                             int, uintptr_t, py::function) {
+  no_kernels();
+}
+
 inline void scale_cuda(py::tuple, py::tuple, int, uintptr_t) { no_kernels(); }
 
 inline std::string why_unusable_cuda(int, bool) { no_kernels(); }

@@ -70,6 +70,34 @@ def run_cuda(
     the stream may reuse; it is called at most once. Of the inputs, only the last can be noise.
     """
 
+def run_softmax(
+    kernel: int,
+    in_double: bool,
+    shape: Sequence[int],
+    unimix: float,
+    inputs: tuple[object, ...],
+    outputs: tuple[object, ...],
+    threads: int,
+    /,
+) -> None:
+    """A kernel over whole rows of logits: see ``csrc/softmax.h``. ``shape`` is (rows, classes, rows
+    of a sum). Contiguous tensors, each ``(address, dtype, rows)``, or None: ``inputs`` are logits,
+    other rows, upstream gradients and a mask, ``outputs`` two with rows and one with sums."""
+
+def run_softmax_cuda(
+    kernel: int,
+    in_double: bool,
+    shape: Sequence[int],
+    unimix: float,
+    inputs: tuple[object, ...],
+    outputs: tuple[object, ...],
+    device: int,
+    stream: int,
+    allocate: Callable[[int], int],
+    /,
+) -> None:
+    """:func:`run_softmax` on a GPU, as :func:`run_cuda`."""
+
 def run_mixture_cuda(
     in_double: bool,
     shape: Sequence[int],

@@ -16,9 +16,9 @@ from operations.operands import POSTERIOR, Operand, Random, data, normal
 from torch import Tensor
 
 import vaekern as vk
+from vaekern._ops import table
 from vaekern._ops.base import ELEMENT
 from vaekern._ops.elementwise import Op
-from vaekern._ops.table import OPS as TABLE
 
 #: How many tensors of each shape move through memory at least.
 Streams = Mapping[str, int]
@@ -133,7 +133,7 @@ FAMILIES = {
             _image_nll,
             {"both": {"data": 2, "latent": 3}},
         ),
-        *map(_of_op, TABLE),
+        *map(_of_op, (*table.OPS, *table.SOFTMAXES)),
     )
 }
 

@@ -149,6 +149,13 @@ WORKLOADS = {
             (16, 100, 32, 32),
             (16, 3, 32, 32),
         ),
+        Workload(
+            "W7",
+            "world model, KL of 32 categoricals with a prior and unimix",
+            "categorical_kl",
+            (16, 64, 32, 32),
+        ),
+        Workload("W8", "dVAE, KL of 8,192 classes", "categorical_kl", (8, 32, 32, 8192)),
     )
 }
 

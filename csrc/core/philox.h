@@ -6,6 +6,8 @@
 //   element i of the row-major tensor is normal number i mod 4 of its counter:
 //   words (w0, w1) give normals 0 and 1, words (w2, w3) normals 2 and 3:
 //   radius = sqrt(-2 log((w0 + 1/2) / 2^32)), angle = 2 pi w1 / 2^32, radius * (cos, sin).
+//   Where noise follows Gumbel's distribution instead, element i is that of word i mod 4:
+//   -log(-log((w + 1/2) / 2^32)).
 //
 // The noise of an element depends on the seed and its index alone: not on threads, tiles, shapes.
 #pragma once
@@ -84,6 +86,12 @@ VK_FN Values<double, 2> box_muller(double, uint32_t radius_word, uint32_t angle_
   const double angle = 6.283185307179586476925 * 0x1p-32 * static_cast<double>(angle_word);
   return {{radius * std::cos(angle), radius * std::sin(angle)}};
 #endif
+}
+
+VK_FN float gumbel(float, uint32_t word) { return -log_of_normal(minus_log_uniform(word)); }
+
+VK_FN double gumbel(double, uint32_t word) {
+  return -std::log(-std::log((static_cast<double>(word) + 0.5) * 0x1p-32));
 }
 
 VK_END

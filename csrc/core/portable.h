@@ -12,10 +12,16 @@
 #define VK_TARGET generic
 #endif
 
+// VK_FN is a function of numbers, VK_PASS one that has threads or lanes work together, VK_EACH a
+// lambda that it calls for each element.
 #if defined(__CUDACC__)
 #define VK_FN __host__ __device__ __forceinline__
+#define VK_PASS __device__ __forceinline__
+#define VK_EACH
 #else
 #define VK_FN inline __attribute__((always_inline))
+#define VK_PASS inline __attribute__((always_inline))
+#define VK_EACH __attribute__((always_inline))
 #endif
 
 #define VK_BEGIN \

@@ -264,14 +264,19 @@ VK_FN float log_or_limit(float s, float finite, float at_zero) {
   return bits - 1u < 0x7F7FFFFFu ? finite : limit;
 }
 
-// s - 1 - log(s), given t = s - 1, which the caller may know more exactly than s. No cancellation
-// at s = 1. Zero gives inf, negative s NaN.
-VK_FN float log_gap(float s, float t) {
+// The logarithm's reduction of s, given t = s - 1, which the caller may know more exactly than s.
+VK_FN ReducedLog reduce_log_near_one(float s, float t) {
   const ReducedLog reduced = reduce_log_anywhere(s);
   const float power = bit_cast<float>((127 - static_cast<int32_t>(reduced.k)) << 23);  // 2^-k
-  const float f = absolute(reduced.k) < 1.5f ? fma(power, t, power - 1.0f) : reduced.f;
-  const float exact = fma(reduced.k, -kLn2High, t) - f;
-  return log_or_limit(s, exact + fma(reduced.k, -kLn2Low, minus_log1p_tail(f)), HUGE_VALF);
+  return {reduced.k, absolute(reduced.k) < 1.5f ? fma(power, t, power - 1.0f) : reduced.f};
+}
+
+// s - 1 - log(s), given t = s - 1. No cancellation at s = 1. Zero gives inf, negative s NaN.
+VK_FN float log_gap(float s, float t) {
+  const ReducedLog reduced = reduce_log_near_one(s, t);
+  const float exact = fma(reduced.k, -kLn2High, t) - reduced.f;
+  const float rest = fma(reduced.k, -kLn2Low, minus_log1p_tail(reduced.f));
+  return log_or_limit(s, exact + rest, HUGE_VALF);
 }
 VK_FN double log_gap(double s, double t) {
   double series = 0.0;  // sum of (-t)^k / (k + 2)

@@ -3,6 +3,7 @@
 
 #include "../launch.h"
 #include "../mixture.h"
+#include "../softmax.h"
 
 namespace vk::cpu {
 
@@ -12,6 +13,7 @@ struct Backend {
   const KernelInfo* kernels;
   void (*run)(const Launch&);
   void (*run_mixture)(const MixtureLaunch&);
+  void (*run_softmax)(const SoftmaxLaunch&);
   // The raw words of counters first, first+1, ...: 4 of them each.
   void (*philox_words)(uint32_t* out, int64_t first, int64_t counters, const int64_t* key);
 };

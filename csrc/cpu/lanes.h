@@ -6,6 +6,10 @@
 
 VK_BEGIN
 
+// As many numbers in whole lanes: loops are compiled for whole vectors alone, and what they compute
+// beyond the numbers is not used.
+VK_FN int64_t whole_lanes(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
 // Adds neighbours `width` apart until one is left.
 template <int width, class T>
 double fold(T* lanes) {

@@ -13,10 +13,6 @@ VK_BEGIN
 
 constexpr int64_t kPixels = 64;  // of a tile
 
-// A tile's pixels in whole lanes: loops are compiled for whole vectors alone, and what they compute
-// beyond the tile is not used.
-VK_FN int64_t whole_lanes(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
-
 // The calling thread's work on one tile at a time.
 template <class Component>
 class MixtureTile {

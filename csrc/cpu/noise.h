@@ -113,4 +113,19 @@ void fill_normals(T* to, int64_t first, int64_t counters, NoiseKey key) {
   });
 }
 
+// Likewise, noise of Gumbel's distribution.
+template <class T>
+void fill_gumbels(T* to, int64_t first, int64_t counters, NoiseKey key) {
+  for_each_philox_block(first, counters, key, [&](const PhiloxWords& words, int64_t at, int64_t n) {
+    T* out = to + 4 * at;
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) {
+      out[4 * j] = gumbel(T(0), words.w[0][j]);
+      out[4 * j + 1] = gumbel(T(0), words.w[1][j]);
+      out[4 * j + 2] = gumbel(T(0), words.w[2][j]);
+      out[4 * j + 3] = gumbel(T(0), words.w[3][j]);
+    }
+  });
+}
+
 VK_END

@@ -6,6 +6,7 @@
 #include "backend.h"
 #include "engine.h"
 #include "mixture.h"
+#include "softmax.h"
 
 VK_BEGIN
 
@@ -53,6 +54,14 @@ static void run_logistic_mixture(const MixtureLaunch& launch) {
   }
 }
 
+static void run_softmax(const SoftmaxLaunch& launch) {
+  if (launch.compute == DType::f64) {
+    run_softmax_rows<double>(launch);
+  } else {
+    run_softmax_rows<float>(launch);
+  }
+}
+
 static void philox_words(uint32_t* out, int64_t first, int64_t counters, const int64_t* key) {
   const NoiseKey noise{static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1])};
   for_each_philox_block(first, counters, noise, [&](const PhiloxWords& words, int64_t at, int64_t n) {
@@ -68,7 +77,7 @@ static void philox_words(uint32_t* out, int64_t first, int64_t counters, const i
 const cpu::Backend* backend() {
   static const cpu::Backend instance = {VK_NAME_OF(VK_TARGET),
                                         Table::kSize, table().infos, run,
-                                        run_logistic_mixture, philox_words};
+                                        run_logistic_mixture, run_softmax, philox_words};
   return &instance;
 }
 

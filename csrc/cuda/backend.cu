@@ -13,6 +13,7 @@
 #include "mixture_kernel_table.h"
 #include "probe.h"
 #include "scale_kernel.h"
+#include "softmax_kernel_table.h"
 
 VK_BEGIN
 
@@ -114,6 +115,41 @@ void run_mixture(const MixtureLaunch& launch, int device, void* stream_address,
   if (wants_value) combine_mixture(launch, arguments, stream);
 }
 
+constexpr KernelInfo kSoftmaxInfo = {"softmax", "", "", 1, 1};
+
+void combine_rows(const SoftmaxLaunch& launch, const double* rows, cudaStream_t stream) {
+  const int64_t n = launch.rows / launch.rows_per_sum;
+  Layout numbers, terms;
+  numbers.append(n, launch.rows_per_sum);
+  terms.append(launch.rows_per_sum, 1);
+  Output output;
+  output.kind = Output::Kind::row_sum;
+  output.data = launch.sums.data;
+  output.dtype = launch.sums.dtype;
+  CombineArguments combine;
+  combine.n = 1;
+  Combination& sums = combine.combinations[0];
+  sums = make_combination(output, numbers, terms, n, launch.rows_per_sum);
+  sums.partial = rows;
+  check(launch_kernel(combine_kernel, static_cast<unsigned>(sums.blocks), kCombineThreads, stream,
+                      combine),
+        kSoftmaxInfo);
+}
+
+void run_softmax(const SoftmaxLaunch& launch, int device, void* stream_address,
+                 const cuda::Allocate& allocate) {
+  const auto stream = static_cast<cudaStream_t>(stream_address);
+  const int64_t blocks = divide_up(launch.rows, softmax_rows_of_block(launch.classes));
+  if (blocks > INT_MAX) fail(kSoftmaxInfo, "more rows than one launch can visit");
+  double* numbers = nullptr;
+  if (launch.sums.data != nullptr) {
+    numbers = static_cast<double*>(allocate(launch.rows * sizeof(double)));
+  }
+  const DeviceGuard guard(device, kSoftmaxInfo);
+  check(enqueue_softmax({launch, numbers}, static_cast<unsigned>(blocks), stream), kSoftmaxInfo);
+  if (numbers != nullptr) combine_rows(launch, numbers, stream);
+}
+
 void load_all() {
   for (int k = 0; k < Table::kSize; ++k) {
     const KernelInfo& info = table().infos[k];
@@ -121,6 +157,7 @@ void load_all() {
     check(load(table().kernels[k].f64.code), info);
   }
   for (auto code = mixture_code(); *code != nullptr; ++code) check(load(*code), kMixtureInfo);
+  for (auto code = softmax_code(); *code != nullptr; ++code) check(load(*code), kSoftmaxInfo);
   check(load(code_of(combine_kernel)), kCombineInfo);
 }
 
@@ -134,6 +171,7 @@ VK_END
 
 const vk::cuda::Backend& vk::cuda::backend() {
   static const Backend instance = {VK_CUDA_ARCHITECTURES, runtime_version(), Table::kSize,
-                                   table().infos, why_unusable_on, run, scale, run_mixture};
+                                   table().infos, why_unusable_on, run, scale, run_mixture,
+                                   run_softmax};
   return instance;
 }

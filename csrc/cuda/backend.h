@@ -7,6 +7,7 @@
 
 #include "../launch.h"
 #include "../mixture.h"
+#include "../softmax.h"
 
 namespace vk::cuda {
 
@@ -41,6 +42,7 @@ struct Backend {
   void (*run)(const Launch&, int device, void* stream, const Allocate&);
   void (*scale)(const Scaling&, int device, void* stream);
   void (*run_mixture)(const MixtureLaunch&, int device, void* stream, const Allocate&);
+  void (*run_softmax)(const SoftmaxLaunch&, int device, void* stream, const Allocate&);
 };
 
 const Backend& backend();

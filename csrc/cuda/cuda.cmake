@@ -63,6 +63,7 @@ foreach(part RANGE ${last_part})
   vaekern_add_cuda_objects(cuda_kernels_${part} cuda/kernels.cu VK_CUDA_PART=${part})
 endforeach()
 vaekern_add_cuda_objects(cuda_mixture cuda/mixture.cu)
+vaekern_add_cuda_objects(cuda_softmax cuda/softmax.cu)
 vaekern_add_cuda_objects(cuda_backend cuda/backend.cu
                          "VK_CUDA_ARCHITECTURES=\"${architectures}\"")
 target_compile_definitions(_core PRIVATE VK_CUDA)

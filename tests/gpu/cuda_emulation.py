@@ -72,6 +72,7 @@ def engine_units(parts: int) -> tuple[Unit, ...]:
     return (
         *(Unit(kernels, (total, f"-DVK_CUDA_PART={part}")) for part in range(parts)),
         Unit("csrc/cuda/mixture.cu"),
+        Unit("csrc/cuda/softmax.cu"),
         Unit("csrc/cuda/backend.cu", (total,)),
         *MACHINE,
         Unit(f"{EMULATION}/module.cpp"),

@@ -35,8 +35,9 @@ def backend() -> Backend:
     _round_as_gpus_do()
     _fuse_as_gpus_do()
     _read_numbers()
-    run, empty, scale, mixture = triton.BACKEND
-    return Backend(_quietly(run), empty, _quietly(scale), _quietly(mixture))
+    run, empty, scale, mixture, softmax = triton.BACKEND
+    kernels = _quietly(scale), _quietly(mixture), _quietly(softmax)
+    return Backend(_quietly(run), empty, *kernels)
 
 
 def _quietly(function: Callable[..., None]) -> Callable[..., None]:

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 
 import vaekern as vk
-from vaekern._ops.table import OPS
+from vaekern._ops.table import OPS, SOFTMAXES
+
+#: The operations that files in ``rows`` describe.
+DESCRIBED = (*OPS, *SOFTMAXES)
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -85,6 +88,8 @@ SHAPE: dict[str, Callable[[Shape, Shape], Shape]] = {
     "channel": lambda batch, event: event[:1],
     "batch": lambda batch, event: batch + (1,) * len(event),
     "classes": lambda batch, event: (*batch, *event, CLASSES),
+    "event_classes": lambda batch, event: (*event, CLASSES),
+    "one_row": lambda batch, event: (CLASSES,),
     "shared": lambda batch, event: (1,) * len(batch) + event,
     # shared over an inner dimension: neither sums of whole rows nor of columns
     "middle": lambda batch, event: tuple(1 if d == 1 else n for d, n in enumerate(event)),
@@ -102,6 +107,11 @@ class Argument:
         """Whether it has the first argument's shape, but for the classes."""
         return self.kind in ("full", "classes")
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether they are its last dimension, beside those of the shape."""
+        return self.kind in ("classes", "event_classes", "one_row")
+
     def make(self, shape: Shape, batch_dims: int, generator: torch.Generator) -> Tensor:
         own = SHAPE[self.kind](shape[:batch_dims], shape[batch_dims:])
         return DRAW[self.role](own, generator)
@@ -110,7 +120,7 @@ class Argument:
 @dataclass(frozen=True)
 class Case:
     label: str
-    op: str  # the row of vaekern._ops.table.OPS that must run
+    op: str  # the row of vaekern._ops.table that must run
     function: str
     arguments: tuple[Argument, ...]
     constants: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +132,12 @@ class Case:
     @property
     def results(self) -> tuple[str, ...]:
         """Whether each result is one number per element or per datapoint."""
-        return next(op.results for op in OPS if op.name == self.op)
+        return next(op.results for op in DESCRIBED if op.name == self.op)
+
+    @property
+    def straight_through(self) -> bool:
+        """Whether its gradients are, on purpose, not those of its value."""
+        return self.op == "sample_categorical" or bool(self.constants.get("hard"))
 
     @property
     def seeded(self) -> bool:

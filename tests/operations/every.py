@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
-from operations.case import Argument, Case
+from operations.case import DESCRIBED, Argument, Case
 from operations.description import Description, Subject
-from vaekern._ops.table import OPS
 
 ROWS = Path(__file__).parent / "rows"
 
@@ -19,7 +18,7 @@ def _described(name: str) -> Description:
     return description
 
 
-DESCRIPTIONS = {op.name: _described(op.name) for op in OPS}
+DESCRIPTIONS = {op.name: _described(op.name) for op in DESCRIBED}
 
 
 def _masked(case: Case, description: Description) -> Case:

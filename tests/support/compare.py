@@ -91,14 +91,14 @@ def magnitudes(
     case: Case, tensors: Sequence[Tensor], upstream: Sequence[Tensor], batch_dims: int
 ) -> Run:
     """For each number of a :class:`Run`, the sum of the magnitudes of the elements behind it."""
-    shape = tensors[0].shape[: -1 if case.arguments[0].kind == "classes" else None]
+    shape = tensors[0].shape[: -1 if case.arguments[0].has_classes else None]
     elements = [
         t if t.dtype is torch.int64 else _spread(t, case, k, shape, batch_dims)
         for k, t in enumerate(in_double(tensors))
     ]
-    gradients = [g.double().reshape(_padded(g, len(shape))).expand(shape) for g in upstream]
+    gradients = [_of_elements(g.double(), shape) for g in upstream]
     per_element = run(case, elements, gradients, backend="reference", batch_dims=len(shape))
-    weight = torch.stack([g.abs() for g in gradients]).sum(0)
+    weight = torch.stack([_weight(g, shape) for g in gradients]).sum(0)
     sums = [
         (r.abs() + 1.0).sum_to_size(_padded(g, len(shape))).reshape(g.shape)
         for r, g in zip(per_element.results, upstream, strict=True)
@@ -108,6 +108,15 @@ def magnitudes(
         for k, (e, t) in enumerate(zip(per_element.gradients, tensors, strict=True))
     ]
     return Run(sums, of_gradients)
+
+
+def _of_elements(g: Tensor, shape: torch.Size) -> Tensor:
+    return g if g.dim() > len(shape) else g.reshape(_padded(g, len(shape))).expand(shape)
+
+
+def _weight(g: Tensor, shape: torch.Size) -> Tensor:
+    """Its magnitude; of a row's classes, whose results depend on all of it, that of the largest."""
+    return g.abs() if g.dim() == len(shape) else g.abs().amax(-1, keepdim=True).expand(g.shape)
 
 
 def _like(weight: Tensor, elements: Tensor) -> Tensor:
@@ -127,8 +136,8 @@ def _aligned_shape(tensor: Tensor, case: Case, k: int, ndim: int, batch_dims: in
 
 
 def _spread(tensor: Tensor, case: Case, k: int, shape: torch.Size, batch_dims: int) -> Tensor:
-    if case.arguments[k].kind == "classes":
-        return tensor
+    if case.arguments[k].has_classes:
+        return tensor.expand(*shape, tensor.shape[-1])
     own = _aligned_shape(tensor, case, k, len(shape), batch_dims)
     return tensor.reshape(own).expand(shape)
 

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from vaekern._backends.launch import Backend, Kernel, Mixture, Output, Source, empty_contiguous
+from vaekern._backends.launch import (
+    Backend,
+    Kernel,
+    Mixture,
+    Output,
+    Softmax,
+    Source,
+    empty_contiguous,
+)
 from vaekern._backends.native import (
     DTYPES,
     KERNELS,
@@ -16,6 +24,7 @@ from vaekern._backends.native import (
     describe_input,
     describe_mixture,
     describe_output,
+    describe_softmax,
 )
 from vaekern._torch import from_dlpack, profiler_active
 
@@ -82,4 +91,9 @@ def mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> None:
     core.run_mixture(*describe_mixture(call, upstream, out), threads)
 
 
-BACKEND = Backend(run, new_contiguous, scale, mixture)
+def softmax(call: Softmax) -> None:
+    assert core is not None
+    core.run_softmax(*describe_softmax(call), threads_for(call.logits.numel()))
+
+
+BACKEND = Backend(run, new_contiguous, scale, mixture, softmax)

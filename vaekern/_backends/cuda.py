@@ -15,6 +15,7 @@ from vaekern._backends.launch import (
     Noise,
     Output,
     PerDatapoint,
+    Softmax,
     Source,
     empty_contiguous,
 )
@@ -24,6 +25,7 @@ from vaekern._backends.native import (
     describe_input,
     describe_mixture,
     describe_output,
+    describe_softmax,
     describe_whole,
 )
 from vaekern._torch import current_cuda_stream
@@ -62,6 +64,11 @@ def backend_of(module: Any, stream_of: Callable[[int], int]) -> Backend:
         described = describe_mixture(call, upstream, out)
         module.run_mixture_cuda(*described, index, stream_of(index), allocate)
 
+    def softmax(call: Softmax) -> None:
+        index = call.logits.device.index or 0
+        allocate = _Workspace(call.logits.device)
+        module.run_softmax_cuda(*describe_softmax(call), index, stream_of(index), allocate)
+
     def scale(tensors: Sequence[Tensor], factor: Tensor) -> None:
         index = factor.device.index or 0
         module.scale_cuda(
@@ -71,7 +78,7 @@ def backend_of(module: Any, stream_of: Callable[[int], int]) -> Backend:
             stream_of(index),
         )
 
-    return Backend(run, empty_contiguous, scale, mixture)
+    return Backend(run, empty_contiguous, scale, mixture, softmax)
 
 
 class _Workspace:

@@ -87,6 +87,32 @@ class Mixture(NamedTuple):
         return accumulation_dtype((self.params, self.x)) is torch.float64
 
 
+class Softmax(NamedTuple):
+    """A call of a kernel over whole rows of logits, by its number in ``csrc/softmax.h``: ``sizes``
+    are the numbers of rows, of their classes and of the rows that make a sum. The tensors are
+    contiguous: of ``logits`` there is a row each, ``other`` rows repeat in order, ``upstream`` has
+    a gradient for each sum, ``mask`` a bool for each row. ``noise`` are
+    numbers of Gumbel's distribution, a row each, or an int64 seed of them; of ``temperature`` there
+    is one for each sum. Of ``rows`` and ``sums``, which are
+    results, None is not computed."""
+
+    kernel: int
+    sizes: tuple[int, int, int]
+    unimix: float
+    logits: Tensor
+    other: Tensor | None = None
+    upstream: Tensor | None = None
+    mask: Tensor | None = None
+    noise: Tensor | None = None
+    temperature: Tensor | None = None
+    rows: tuple[Tensor | None, Tensor | None] = (None, None)
+    sums: Tensor | None = None
+
+    @property
+    def in_double(self) -> bool:
+        return accumulation_dtype(self[3:9]) is torch.float64
+
+
 class Backend(NamedTuple):
     """What a backend offers.
 
@@ -95,13 +121,14 @@ class Backend(NamedTuple):
     device. ``scale(tensors, factor)`` multiplies contiguous tensors, in place, by a number in
     memory; it costs next to nothing where that is 1. ``mixture(call, upstream, out)`` fills ``out``
     with the log-likelihoods of a mixture or, where there are ``upstream`` gradients of those, with
-    the gradients of its parameters.
+    the gradients of its parameters. ``softmax(call)`` fills the results of a call over rows.
     """
 
     run: Callable[[Kernel, bool, torch.Size, int, Sequence[Source], Sequence[Output | None]], None]
     empty: Callable[[Tensor, torch.dtype], Tensor]
     scale: Callable[[Sequence[Tensor], Tensor], None]
     mixture: Callable[[Mixture, Tensor | None, Tensor], None]
+    softmax: Callable[[Softmax], None]
 
 
 def empty_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -19,6 +19,7 @@ from vaekern._backends.launch import (
     Noise,
     Output,
     PerDatapoint,
+    Softmax,
     Source,
     strides_of,
 )
@@ -35,6 +36,7 @@ DTYPES = {
     torch.uint8: 4,
     torch.bool: 5,
 }
+_SEED = 0  # its dtype is known
 UINT8 = {"unit": 4, "signed": 6, "count": 7}
 
 
@@ -130,6 +132,26 @@ def describe_mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> tup
         (x.data_ptr(), x_dtype),
         None if upstream is None else (upstream.data_ptr(), DTYPES[upstream.dtype]),
         (out.data_ptr(), DTYPES[out.dtype]),
+    )
+
+
+def describe_softmax(call: Softmax) -> tuple[Any, ...]:
+    def rows_of(tensor: Tensor | None) -> object:
+        if tensor is None:
+            return None
+        rows = tensor.numel() // call.sizes[1]
+        return tensor.data_ptr(), DTYPES.get(tensor.dtype, _SEED), rows
+
+    is_seed = call.noise is not None and call.noise.dtype is torch.int64
+    noise = (None, call.noise) if is_seed else (call.noise, None)
+    inputs = call.logits, call.other, call.upstream, call.mask, *noise, call.temperature
+    return (
+        call.kernel,
+        call.in_double,
+        call.sizes,
+        call.unimix,
+        tuple([rows_of(tensor) for tensor in inputs]),
+        tuple([rows_of(tensor) for tensor in (*call.rows, call.sums)]),
     )
 
 

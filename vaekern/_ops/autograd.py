@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from vaekern._backends.launch import accumulation_dtype
-from vaekern._ops.base import ELEMENT, OPERATIONS, Operation
+from vaekern._ops.base import ELEMENT, Operation
 from vaekern._torch import below_autograd, forward_mode_active, transforms_active
 
 
@@ -240,6 +240,8 @@ def push_forward(
     """The results' tangents. A result's element depends on one element of each input, so the
     partial derivatives are the vjp of ones."""
     tensors, kept = tensors[: len(op.inputs)], tensors[len(op.inputs) :]
+    if op.mixes_elements:
+        return _plain_push_forward(op, tensors, mask, tangents, attributes)
     shape, batch_dims = tensors[0].shape, attributes[0]
     read = [tensors[k] for k in op.vjp_inputs]
     spread = op.broadcasts
@@ -267,6 +269,29 @@ def push_forward(
     return tuple(pushed) if len(pushed) > 1 else pushed[0]
 
 
+def _plain_push_forward(
+    op: Operation,
+    tensors: Sequence[Tensor],
+    mask: Tensor | None,
+    tangents: Sequence[Tensor | None],
+    attributes: Sequence[Any],
+) -> Any:
+    at = [k for k, tangent in enumerate(tangents) if tangent is not None]
+
+    def function(*values: Tensor) -> Any:
+        inputs = list(tensors)
+        for k, value in zip(at, values, strict=True):
+            inputs[k] = value
+        return op.on_plain_torch(inputs, mask, attributes[:-1])
+
+    # Pulled back twice, as forward mode does not nest: what is pulled back is linear in ``g``, and
+    # its derivative, pulled back along the tangents, theirs pushed forward.
+    result, pull_back, *_ = torch.func.vjp(function, *[tensors[k] for k in at])
+    _, push, *_ = torch.func.vjp(pull_back, torch.zeros_like(result))
+    moved = [t.to(tensors[k].dtype) for k, t in enumerate(tangents) if t is not None]
+    return push(tuple(moved))[0]
+
+
 def _in_front(size: int, tensor: Tensor, dim: int | None) -> Tensor:
     front = tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
     return front.expand(size, *front.shape[1:])
@@ -290,15 +315,8 @@ def _batch_inputs(
     for k, tensor in enumerate(batched):
         if tensor.dtype is torch.int64 and op.draws_noise:
             wide = accumulation_dtype(batched)
-            batched[k] = torch.stack([noise(seed, shape[1:], wide, backend) for seed in tensor])
+            batched[k] = torch.stack([op.noise(seed, shape[1:], wide, backend) for seed in tensor])
         elif tensor.dim() < len(shape):
             padding = (1,) * (len(shape) - tensor.dim())
             batched[k] = tensor.reshape(size, *padding, *tensor.shape[1:])
     return batched
-
-
-def noise(seed: Tensor, shape: torch.Size, dtype: torch.dtype, backend: str) -> Tensor:
-    """The standard normals that kernels generate from a seed."""
-    zeros = torch.zeros((), dtype=dtype, device=seed.device).expand(shape)
-    reparameterize = OPERATIONS["reparameterize"]
-    return reparameterize(zeros, zeros, seed, 0, "logvar", backend)

@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vaekern._backends.fast import NO_PLAN, Plan
@@ -31,6 +32,8 @@ class Operation(ABC):
 
     #: Whether the inputs broadcast to the shape of the first.
     broadcasts: bool
+    #: Whether an element of a result depends on several of an input, and not on one of each.
+    mixes_elements = False
 
     def __init__(
         self,
@@ -107,6 +110,10 @@ class Operation(ABC):
     def mask_slot(self, mask: Tensor | None) -> tuple[Tensor | None, ...]:
         """What stands for the mask among the arguments."""
         return (mask,) if self.maskable else ()
+
+    def noise(self, seed: Tensor, shape: torch.Size, dtype: torch.dtype, backend: str) -> Tensor:
+        """The noise that kernels generate from a seed, where the operation ``draws_noise``."""
+        raise NotImplementedError(f"{self.name} draws no noise")
 
     # --- what is computed ---------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from vaekern._backends.launch import (
 )
 from vaekern._checks import SCALES
 from vaekern._ops.autograd import apply_regular
-from vaekern._ops.base import DATAPOINT, ELEMENT
+from vaekern._ops.base import DATAPOINT, ELEMENT, OPERATIONS
 from vaekern._ops.registration import RegisteredOp
 from vaekern._ops.seed import drawn_seed
 
@@ -103,6 +103,13 @@ class Op(RegisteredOp):
         if mask is None:
             return self.plain(*tensors, *attributes)
         return self.within(mask, self.plain, tensors, *attributes)
+
+    def noise(self, seed: Tensor, shape: torch.Size, dtype: torch.dtype, backend: str) -> Tensor:
+        """Standard normals: those of a sample whose mean is 0 and whose variance is 1."""
+        zeros = torch.zeros((), dtype=dtype, device=seed.device).expand(shape)
+        reparameterize = OPERATIONS["reparameterize"]
+        found: Tensor = reparameterize(zeros, zeros, seed, 0, "logvar", backend)
+        return found
 
     # --- kernels: reached with plain CPU or CUDA tensors only ---------------------------------
 

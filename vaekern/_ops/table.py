@@ -10,6 +10,7 @@ from vaekern._ops.base import DATAPOINT, ELEMENT
 from vaekern._ops.elementwise import Op
 from vaekern._ops.mixture import MixtureOp
 from vaekern._ops.rows import CategoricalOp, MultinomialOp
+from vaekern._ops.softmax import CategoricalKLOp, GumbelSoftmaxOp, SampleCategoricalOp
 
 BERNOULLI = Op(
     plain.bernoulli_log_likelihood,
@@ -158,7 +159,34 @@ LOGISTIC_MIXTURE = MixtureOp(
     uint8_range="signed",
 )
 
+CATEGORICAL_KL = CategoricalKLOp(
+    plain.categorical_kl,
+    inputs=("logits", "prior_logits"),
+    results=(DATAPOINT,),
+    scaled=False,
+    numbers=("unimix",),
+)
+
+SAMPLE_CATEGORICAL = SampleCategoricalOp(
+    plain.sample_categorical,
+    inputs=("logits", "noise"),
+    results=(ELEMENT,),
+    scaled=False,
+    numbers=("unimix",),
+    vjp_inputs=(0,),  # straight through the probabilities
+)
+GUMBEL_SOFTMAX = GumbelSoftmaxOp(
+    plain.gumbel_softmax,
+    inputs=("logits", "temperature", "noise"),
+    results=(ELEMENT,),
+    scaled=False,
+    numbers=("hard",),
+)
+
 MIXTURES = (LOGISTIC_MIXTURE,)
+
+#: Those of whole rows of logits.
+SOFTMAXES = (CATEGORICAL_KL, SAMPLE_CATEGORICAL, GUMBEL_SOFTMAX)
 
 #: Those whose kernels are in the list of csrc/ops.h.
 OPS = (

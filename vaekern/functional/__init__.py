@@ -17,8 +17,17 @@ Conventions, shared by all of them:
 
 from __future__ import annotations
 
-from vaekern.functional import bernoulli, classes, counts, gaussian, images, locations
+from vaekern.functional import (
+    bernoulli,
+    categoricals,
+    classes,
+    counts,
+    gaussian,
+    images,
+    locations,
+)
 from vaekern.functional.bernoulli import *
+from vaekern.functional.categoricals import *
 from vaekern.functional.classes import *
 from vaekern.functional.counts import *
 from vaekern.functional.gaussian import *
@@ -27,6 +36,7 @@ from vaekern.functional.locations import *
 
 __all__: list[str] = []
 __all__ += bernoulli.__all__
+__all__ += categoricals.__all__
 __all__ += classes.__all__
 __all__ += counts.__all__
 __all__ += gaussian.__all__

@@ -112,7 +112,7 @@ def _log_coefficient(counts: Tensor, batch_dims: int) -> Tensor:
 # --- checked calls ------------------------------------------------------------------------------
 
 
-class _CallOfRows(Call):
+class CallOfRows(Call):
     """One whose mask says which rows of logits count: it has no dimension of classes."""
 
     __slots__ = ()
@@ -127,27 +127,27 @@ class _CallOfRows(Call):
 def categorical_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:
     check_float("logits", logits)
     check_class_indices("x", x)
-    _check_classes(logits, batch_dims)
+    check_classes(logits, batch_dims)
     if shape_to_compare(x) != shape_to_compare(logits)[:-1]:
         raise ValueError(
             f"x: expected the shape of logits without its last dimension, the classes, "
             f"{tuple(logits.shape[:-1])}, got {tuple(x.shape)}"
         )
     check_device("x", x, "logits", logits)
-    return _CallOfRows(table.CATEGORICAL, logits, x.long().unsqueeze(-1), batch_dims)
+    return CallOfRows(table.CATEGORICAL, logits, x.long().unsqueeze(-1), batch_dims)
 
 
 def multinomial_call(logits: Tensor, counts: Tensor, batch_dims: int) -> Call:
     check_float("logits", logits)
     check_counts("counts", counts)
     check_like("counts", counts, "logits", logits)
-    _check_classes(logits, batch_dims)
+    check_classes(logits, batch_dims)
     if not counts.is_floating_point():
         counts = counts.to(accumulation_dtype((logits,)))
-    return _CallOfRows(table.MULTINOMIAL, logits, counts, batch_dims)
+    return CallOfRows(table.MULTINOMIAL, logits, counts, batch_dims)
 
 
-def _check_classes(logits: Tensor, batch_dims: int) -> None:
+def check_classes(logits: Tensor, batch_dims: int) -> None:
     if logits.dim() == 0 or shape_to_compare(logits)[-1] == 0:
         raise ValueError(
             f"logits: expected classes in the last dimension, got shape {tuple(logits.shape)}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from vaekern._backends.plain import (
     bernoulli,
+    categoricals,
     classes,
     counts,
     elements,
@@ -21,6 +22,7 @@ from vaekern._backends.plain import (
     scales,
 )
 from vaekern._backends.plain.bernoulli import *
+from vaekern._backends.plain.categoricals import *
 from vaekern._backends.plain.classes import *
 from vaekern._backends.plain.counts import *
 from vaekern._backends.plain.elements import *
@@ -32,6 +34,7 @@ from vaekern._backends.plain.scales import *
 
 __all__: list[str] = []
 __all__ += bernoulli.__all__
+__all__ += categoricals.__all__
 __all__ += classes.__all__
 __all__ += counts.__all__
 __all__ += elements.__all__

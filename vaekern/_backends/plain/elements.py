@@ -40,12 +40,16 @@ def within(
 
 
 def within_rows(
-    mask: Tensor, function: Callable[..., Tensor], inputs: Sequence[Tensor], batch_dims: int
+    mask: Tensor,
+    function: Callable[..., Tensor],
+    inputs: Sequence[Tensor],
+    batch_dims: int,
+    *others: Any,
 ) -> Tensor:
     """The same of a function of whole rows, and a mask of them: with 1 for its last dimension."""
-    outside = ~mask
-    inside = [t.masked_fill(outside, 0) for t in inputs]
-    rows = function(*inside, mask.dim() - 1)
+    rows_shape, outside = inputs[0].shape[:-1], ~mask
+    inside = [t.expand(*rows_shape, t.shape[-1]).masked_fill(outside, 0) for t in inputs]
+    rows = function(*inside, mask.dim() - 1, *others)
     return per_datapoint(rows.masked_fill(outside.squeeze(-1), 0.0), batch_dims)
 
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["normal", "philox"]
+__all__ = ["gumbel", "normal", "philox"]
 
 _WORD = 0xFFFFFFFF
 
@@ -42,3 +42,11 @@ def normal(seed: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
         angle = angle_word.to(torch.float64) * (2.0 * math.pi * 2.0**-32)
         pairs += [radius * torch.cos(angle), radius * torch.sin(angle)]
     return torch.stack(pairs, dim=-1).flatten()[:n].reshape(shape).to(dtype)
+
+
+def gumbel(seed: Tensor, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """Likewise, numbers of Gumbel's distribution: one for each word."""
+    n = math.prod(shape)
+    words = philox(torch.arange((n + 3) // 4, device=seed.device), seed)
+    uniform = (torch.stack(words, dim=-1).flatten()[:n].to(torch.float64) + 0.5) * 2.0**-32
+    return -torch.log(-torch.log(uniform)).reshape(shape).to(dtype)

@@ -23,5 +23,6 @@ if tuple(map(int, triton.__version__.split(".")[:2])) < (3, 4):
 from vaekern._backends.launch import Backend, empty_contiguous
 from vaekern._backends.triton.launch import run, scale
 from vaekern._backends.triton.mixture import mixture
+from vaekern._backends.triton.softmax import softmax
 
-BACKEND = Backend(run, empty_contiguous, scale, mixture)
+BACKEND = Backend(run, empty_contiguous, scale, mixture, softmax)

@@ -14,6 +14,7 @@ from vaekern._backends.triton.math.scalar import (
     bits,
     fma,
     from_bits,
+    log_of_normal,
     minus_log1p_tail,
     polynomial,
     reduce_log,
@@ -94,3 +95,16 @@ def normals_of_elements(index, seed_pointer, dtype: tl.constexpr):
     upper, odd = (index & 2) != 0, (index & 1) != 0
     cos, sin = box_muller(tl.where(upper, w2, w0), tl.where(upper, w3, w1), dtype)
     return tl.where(odd, sin, cos)
+
+
+@triton.jit
+def gumbels_of_elements(index, seed_pointer, dtype: tl.constexpr):
+    """Indices of elements -> as many numbers of Gumbel's distribution."""
+    w0, w1, w2, w3 = philox(index >> 2, seed_pointer)
+    upper, odd = (index & 2) != 0, (index & 1) != 0
+    word = tl.where(upper, tl.where(odd, w3, w2), tl.where(odd, w1, w0))
+    if dtype == tl.float64:
+        result = -tl.log(-tl.log((word.to(tl.float64) + 0.5) * 2.3283064365386963e-10))
+    else:
+        result = -log_of_normal(minus_log_uniform(word))
+    return result

@@ -288,13 +288,18 @@ def log_or_limit(s, finite, at_zero):
 
 
 @triton.jit
+def reduce_log_near_one(s, t):
+    k, reduced = reduce_log_anywhere(s)
+    power = from_bits((127 - k.to(tl.int32)) << 23)
+    return k, tl.where(absolute(k) < 1.5, fma(power, t, power - 1.0), reduced)
+
+
+@triton.jit
 def log_gap(s, t):
     if s.dtype == tl.float64:
         result = double_log_gap(s, t)
     else:
-        k, reduced = reduce_log_anywhere(s)
-        power = from_bits((127 - k.to(tl.int32)) << 23)
-        f = tl.where(absolute(k) < 1.5, fma(power, t, power - 1.0), reduced)
+        k, f = reduce_log_near_one(s, t)
         exact = fma(k, -LN2_HIGH, t) - f
         result = log_or_limit(s, exact + fma(k, -LN2_LOW, minus_log1p_tail(f)), INF)
     return result
