@@ -78,6 +78,38 @@ def shape_to_compare(tensor: Tensor) -> torch.Size:
         _set_tracing_state(state)
 
 
+def expanded_from(tensor: Tensor) -> Tensor:
+    """The tensor that this one is an expanded view of (``expand``, ``broadcast_tensors``), if their
+    gradients are the same; else this one."""
+    if torch.compiler.is_compiling() or transforms_active() or functions_watched((tensor,)):
+        return tensor
+    base = tensor._base
+    if base is None or base.requires_grad != tensor.requires_grad:
+        return tensor
+    if not _expands_to(base, tensor):
+        return tensor
+    node = tensor.grad_fn
+    while node is not None and node.name() == "ExpandBackward0":
+        node = node.next_functions[0][0]
+    same = node is base.grad_fn if base.grad_fn is not None else _accumulates(node, base)
+    return base if same else tensor
+
+
+def _expands_to(base: Tensor, view: Tensor) -> bool:
+    """Whether ``base.expand(view.shape)`` is that view."""
+    extra = view.dim() - base.dim()
+    if extra < 0 or base.dtype != view.dtype or base.storage_offset() != view.storage_offset():
+        return False
+    if any([n not in (1, m) for n, m in zip(base.shape, view.shape[extra:], strict=True)]):
+        return False
+    return base.expand(view.shape).stride() == view.stride()
+
+
+def _accumulates(node: Any, leaf: Tensor) -> bool:
+    """Whether gradients end at this node (None where there are none), and are the leaf's."""
+    return node is None or getattr(node, "variable", None) is leaf
+
+
 #: What torch registers for the divergence of two Normals.
 kl_of_normals = kl._kl_normal_normal
 

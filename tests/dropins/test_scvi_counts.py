@@ -133,6 +133,8 @@ def test_poisson(module: Any, kernels_called: list[str]) -> None:
         got = module.Poisson(rate, scale=rate).log_prob(COUNTS)
         with pytest.raises(ValueError, match="within the support"):
             module.Poisson(rate, validate_args=True).log_prob(COUNTS - 10.0)
+    assert not kernels_called  # before it is used
+    assert got.shape == want.shape
     assert kernels_called == ["poisson_log_likelihood"]
     assert dict(vars(module.Poisson)) == before
     torch.testing.assert_close(got, want)

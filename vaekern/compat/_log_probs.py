@@ -55,7 +55,7 @@ def is_a(distribution: Any, family: type[Distribution]) -> bool:
 def normal_log_prob(normal: Normal, value: Any, summed: int = 0) -> Tensor | None:
     if not fusable(normal.loc, normal.scale, value):
         return None
-    _validate(normal, value)
+    validate(normal, value)
     loc, x, scale = broadcast(normal.loc, value, parameters=(normal.scale,))
     result = gaussian_log_likelihood(loc, x, scale, scale="std", batch_dims=loc.dim() - summed)
     return result.to(formula_dtype(normal.loc, normal.scale, value))
@@ -76,7 +76,7 @@ def _of_logits(
 ) -> Tensor | None:
     if not fusable(distribution.logits, value):
         return None
-    _validate(distribution, value)
+    validate(distribution, value)
     logits, x = broadcast(distribution.logits, value)
     result = log_likelihood(logits, x, batch_dims=logits.dim() - summed)
     return result.to(formula_dtype(distribution.logits, value))
@@ -85,7 +85,7 @@ def _of_logits(
 def laplace_log_prob(laplace: Laplace, value: Any, summed: int = 0) -> Tensor | None:
     if not fusable(laplace.loc, laplace.scale, value):
         return None
-    _validate(laplace, value)
+    validate(laplace, value)
     loc, x, log_scale = broadcast(laplace.loc, value, parameters=(_log(laplace.scale),))
     result = laplace_log_likelihood(loc, x, log_scale, batch_dims=loc.dim() - summed)
     return result.to(formula_dtype(laplace.loc, laplace.scale, value))
@@ -95,7 +95,7 @@ def student_t_log_prob(student_t: StudentT, value: Any, summed: int = 0) -> Tens
     tensors = student_t.loc, student_t.scale, student_t.df, value
     if not fusable(*tensors):
         return None
-    _validate(student_t, value)
+    validate(student_t, value)
     parameters = _log(student_t.scale), student_t.df
     loc, x, log_scale, df = broadcast(student_t.loc, value, parameters=parameters)
     result = student_t_log_likelihood(loc, x, log_scale, df, batch_dims=loc.dim() - summed)
@@ -105,10 +105,13 @@ def student_t_log_prob(student_t: StudentT, value: Any, summed: int = 0) -> Tens
 def poisson_log_prob(poisson: Poisson, value: Any, summed: int = 0) -> Tensor | None:
     if not fusable(poisson.rate, value):
         return None
-    _validate(poisson, value)
-    log_rate, x = broadcast(_log(poisson.rate), value)
-    result = poisson_log_likelihood(log_rate, x, batch_dims=log_rate.dim() - summed)
-    return result.to(formula_dtype(poisson.rate, value))
+    validate(poisson, value)
+    return poisson_of_rates(summed, poisson.rate, value).to(formula_dtype(poisson.rate, value))
+
+
+def poisson_of_rates(summed: int, rate: Tensor, value: Tensor) -> Tensor:
+    log_rate, x = broadcast(_log(rate), value)
+    return poisson_log_likelihood(log_rate, x, batch_dims=log_rate.dim() - summed)
 
 
 def negative_binomial_log_prob(
@@ -118,7 +121,7 @@ def negative_binomial_log_prob(
     total_count, logits = distribution.total_count, distribution.logits
     if not fusable(total_count, logits, value):
         return None
-    _validate(distribution, value)
+    validate(distribution, value)
     log_dispersion = _log(total_count)
     log_mean, x, log_dispersion = broadcast(
         log_dispersion + logits, value, parameters=(log_dispersion,)
@@ -133,7 +136,7 @@ def multinomial_log_prob(multinomial: Multinomial, value: Any, summed: int = 0) 
     """Its classes lie along the last dimension, and are no ones that are ``summed``."""
     if not fusable(multinomial.logits, value):
         return None
-    _validate(multinomial, value)
+    validate(multinomial, value)
     logits, counts = broadcast(multinomial.logits, value)
     result = multinomial_log_likelihood(logits, counts, batch_dims=logits.dim() - 1 - summed)
     return result.to(formula_dtype(multinomial.logits, value))
@@ -156,7 +159,7 @@ def _log(positive: Tensor) -> Tensor:
     return torch.log(positive.to(torch.promote_types(positive.dtype, torch.float32)))
 
 
-def _validate(distribution: Any, value: Tensor) -> None:
+def validate(distribution: Any, value: Tensor) -> None:
     """As every ``log_prob`` of torch begins. (These two names are what torch offers to those who
     write distributions of their own; there is no public way to ask.)"""
     if distribution._validate_args:
