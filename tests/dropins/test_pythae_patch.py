@@ -19,6 +19,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "VAE": {},
     "BetaVAE": {"beta": 3.0},
     "IWAE": {"number_samples": 4},
+    "MIWAE": {"number_gradient_estimates": 3, "number_samples": 4},
+    "PIWAE": {"number_gradient_estimates": 3, "number_samples": 4},
+    "CIWAE": {"number_samples": 4, "beta": 0.3},
     "VAMP": {"number_components": 3},
 }
 LOSSES = ("mse", "bce")
@@ -32,10 +35,10 @@ def model_of(kind: str, reconstruction_loss: str, **options: Any) -> Any:
     return getattr(models, kind)(config)
 
 
-def step(model: Any, **options: Any) -> list[Tensor]:
+def step(model: Any, data: Tensor = X, **options: Any) -> list[Tensor]:
     """Losses and gradients."""
     torch.manual_seed(1)
-    out = model({"data": X}, **options)
+    out = model({"data": data}, **options)
     parameters = [p for p in model.parameters() if p.requires_grad]
     gradients = torch.autograd.grad(out.loss, parameters, materialize_grads=True)
     return [out.loss, *_reported(out), *gradients]
@@ -70,6 +73,9 @@ EXPECTED = {
     "VAE": {"gaussian_kl"},
     "BetaVAE": {"gaussian_kl"},
     "IWAE": {"gaussian_log_likelihood"},
+    "MIWAE": {"gaussian_log_likelihood"},
+    "PIWAE": {"gaussian_log_likelihood"},
+    "CIWAE": {"gaussian_log_likelihood"},
     "VAMP": {"gaussian_log_likelihood"},
 }
 RECONSTRUCTION = {"mse": "squared_error", "bce": "bernoulli_probs_log_likelihood"}
@@ -86,6 +92,45 @@ def test_steps_are_the_same(kind: str, reconstruction_loss: str, kernels: list[s
     assert set(kernels) == EXPECTED[kind] | {RECONSTRUCTION[reconstruction_loss]}
     for a, b in zip(got, want, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("reconstruction_loss", LOSSES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_steps_in_double(kind: str, reconstruction_loss: str) -> None:
+    """Without pythae's own roundings."""
+    model = model_of(kind, reconstruction_loss).double()
+    if kind == "VAMP":
+        model.idle_input = model.idle_input.double()  # no buffer there
+    want = step(model, X.double())
+    with patch_pythae():
+        got = step(model, X.double())
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-9)
+
+
+def test_losses_for_encoder_and_decoder() -> None:
+    """PIWAE has one for each, which its trainers may tell apart."""
+    found = []
+    model = model_of("PIWAE", "mse")
+    for patched in (False, True):
+        patch = patch_pythae() if patched else None
+        torch.manual_seed(1)
+        out = model({"data": X})
+        found.append([out.encoder_loss, out.decoder_loss])
+        if patch is not None:
+            patch.undo()
+    torch.testing.assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+def test_ends_of_ciwae(beta: float) -> None:
+    config = model_of("CIWAE", "mse").model_config
+    config.beta = beta
+    torch.manual_seed(0)
+    model = models.CIWAE(config)
+    want = step(model)
+    with patch_pythae():
+        torch.testing.assert_close(step(model), want)
 
 
 @pytest.mark.parametrize("training", [True, False])

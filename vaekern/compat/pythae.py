@@ -62,20 +62,14 @@ def iwae_loss_function(
     ``recon_x`` is [B, K, D], ``mu``, ``log_var`` and ``z`` are [B, K, L]. ``x``, [B, ...], is
     broadcast over the samples, not repeated.
     """
-    target = x.flatten(1).unsqueeze(1).expand(recon_x.shape)
-    recon_loss = _reconstruction_loss(recon_x, target, reconstruction_loss)
-    log_p = gaussian_log_likelihood(torch.zeros_like(z), z, batch_dims=z.dim() - 1)
-    log_q = _log_density(mu, z, log_var)
-    kld = (log_q - log_p).to(formula_dtype(mu, log_var, z))
-    log_w = -(recon_loss + kld)
-    weights = torch.softmax(log_w, dim=1).detach()
-    return -(weights * log_w).sum(1).mean(), recon_loss.mean(), kld.mean()
+    recon_loss, kld = _of_each_sample(recon_x, x, mu, log_var, z, reconstruction_loss)
+    return _importance_weighted(recon_loss, kld).mean(), recon_loss.mean(), kld.mean()
 
 
 def patch_pythae() -> Patch:
-    """Has ``VAE``, ``BetaVAE``, ``IWAE`` and ``VAMP`` of pythae, and subclasses that inherit their
-    ``loss_function``, compute it as the functions here do; the mixture that is ``VAMP``'s prior is
-    computed by a kernel, too.
+    """Has ``VAE``, ``BetaVAE``, ``IWAE``, ``MIWAE``, ``PIWAE``, ``CIWAE`` and ``VAMP`` of pythae,
+    and subclasses that inherit their ``loss_function``, compute it as the functions here do; the
+    mixture that is ``VAMP``'s prior is computed by a kernel, too.
 
     Returns:
         What undoes it: ``patch_pythae().undo()``, or ``with patch_pythae(): ...``.
@@ -89,6 +83,9 @@ def patch_pythae() -> Patch:
         ("VAE", _vae_loss),
         ("BetaVAE", _beta_vae_loss),
         ("IWAE", _iwae_loss),
+        ("MIWAE", _miwae_loss),
+        ("PIWAE", _piwae_loss),
+        ("CIWAE", _ciwae_loss),
         ("VAMP", _vamp_loss),
     ):
         patch.set_attribute(getattr(models, name), "loss_function", method)
@@ -122,6 +119,36 @@ def _iwae_loss(
     return iwae_loss_function(recon_x, x, mu, log_var, z, reconstruction_loss=kind)
 
 
+def _miwae_loss(
+    self: Any, recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor
+) -> Losses:
+    """Weights are normalised over dimension 1, that of the estimates, as there."""
+    kind = self.model_config.reconstruction_loss
+    recon_loss, kld = _of_each_sample(recon_x, x, mu, log_var, z, kind)
+    return _importance_weighted(recon_loss, kld).mean(), recon_loss.mean(dim=0), kld.mean(dim=0)
+
+
+def _piwae_loss(
+    self: Any, recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """That of ``MIWAE``, for the encoder, then one over all samples, for the decoder."""
+    kind = self.model_config.reconstruction_loss
+    recon_loss, kld = _of_each_sample(recon_x, x, mu, log_var, z, kind)
+    miwae_loss = _importance_weighted(recon_loss, kld).mean()
+    iwae_loss = _importance_weighted(recon_loss.flatten(1), kld.flatten(1)).mean()
+    return miwae_loss, iwae_loss, recon_loss.mean(dim=0), kld.mean(dim=0)
+
+
+def _ciwae_loss(
+    self: Any, recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor
+) -> Losses:
+    kind = self.model_config.reconstruction_loss
+    recon_loss, kld = _of_each_sample(recon_x, x, mu, log_var, z, kind)
+    of_each = self.beta * (recon_loss + kld).mean(dim=-1)
+    of_each = of_each + (1 - self.beta) * _importance_weighted(recon_loss, kld)
+    return of_each.mean(dim=0), recon_loss.mean(dim=0), kld.mean(dim=0)
+
+
 def _vamp_loss(
     self: Any, recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor, epoch: int
 ) -> Losses:
@@ -143,6 +170,28 @@ def _log_vamp_prior(self: Any, z: Tensor) -> Tensor:
     components = _log_density(mean, z.unsqueeze(1), logvar)
     log_p = torch.logsumexp(components - math.log(n), dim=1)
     return _unnormalised(log_p, z).to(formula_dtype(z, mean, logvar))
+
+
+def _of_each_sample(
+    recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor, kind: str
+) -> tuple[Tensor, Tensor]:
+    """Reconstruction losses and estimates of the divergence, [B, ...], of ``recon_x`` [B, ..., D]
+    and ``z`` [B, ..., L]."""
+    samples = recon_x.dim() - 2
+    target = x.reshape(x.shape[0], *(1,) * samples, -1).expand(recon_x.shape)
+    recon_loss = _reconstruction_loss(recon_x, target, kind)
+    log_p = gaussian_log_likelihood(torch.zeros_like(z), z, batch_dims=z.dim() - 1)
+    kld = (_log_density(mu, z, log_var) - log_p).to(formula_dtype(mu, log_var, z))
+    return recon_loss, kld
+
+
+def _importance_weighted(recon_loss: Tensor, kld: Tensor) -> Tensor:
+    """Minus the log-weights, averaged by the weights themselves along dimension 1. Its gradient is
+    that of ``vaekern.objectives.importance_weighted_bound``; its value, which pythae reports, is
+    another: the bound is the logarithm of the mean weight."""
+    loss = recon_loss + kld
+    weights = torch.softmax(-loss, dim=1).detach()
+    return (weights * loss).sum(1)
 
 
 def _log_density(mu: Tensor, z: Tensor, log_var: Tensor) -> Tensor:
