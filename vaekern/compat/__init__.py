@@ -6,6 +6,7 @@ Nothing here imports the package that it stands in for before a function needs i
 from vaekern.compat import latent_diffusion, pythae, pytorch_examples, scvi, torch_distributions
 from vaekern.compat._patch import Patch
 from vaekern.compat.diffusers import DiagonalGaussianDistribution, patch_diffusers
+from vaekern.compat.minimax_h3 import MiniMaxH3AudioDiagonalGaussianDistribution
 from vaekern.compat.oobleck import OobleckDiagonalGaussianDistribution
 from vaekern.compat.pythae import patch_pythae
 from vaekern.compat.scvi import patch_scvi
@@ -13,6 +14,7 @@ from vaekern.compat.torch_distributions import distributions
 
 __all__ = [
     "DiagonalGaussianDistribution",
+    "MiniMaxH3AudioDiagonalGaussianDistribution",
     "OobleckDiagonalGaussianDistribution",
     "Patch",
     "distributions",

@@ -17,6 +17,7 @@ from vaekern.compat._noise import Generators, NoiseSource, check_source, fused_s
 from vaekern.compat._patch import Patch
 from vaekern.compat._tensors import broadcast, formula_dtype
 from vaekern.compat._warnings import warn_once
+from vaekern.compat.minimax_h3 import MiniMaxH3AudioDiagonalGaussianDistribution
 from vaekern.compat.oobleck import OobleckDiagonalGaussianDistribution
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood, reparameterize
 
@@ -131,12 +132,19 @@ class DiagonalGaussianDistribution:
 _REPLACED: tuple[tuple[str, type], ...] = (
     ("diffusers.models.autoencoders.vae", DiagonalGaussianDistribution),
     ("diffusers.models.autoencoders.autoencoder_oobleck", OobleckDiagonalGaussianDistribution),
+    (
+        "diffusers.models.autoencoders.autoencoder_kl_minimax_h3_audio",
+        MiniMaxH3AudioDiagonalGaussianDistribution,
+    ),
 )
+#: What versions before the one that a drop-in was compared with may lack.
+_OPTIONAL = frozenset({MiniMaxH3AudioDiagonalGaussianDistribution})
 
 
 def patch_diffusers(noise: NoiseSource = "torch") -> Patch:
-    """Puts :class:`DiagonalGaussianDistribution` and :class:`OobleckDiagonalGaussianDistribution`
-    in the place of diffusers' own, in diffusers and in every module that imported them.
+    """Puts :class:`DiagonalGaussianDistribution`, :class:`OobleckDiagonalGaussianDistribution` and
+    :class:`MiniMaxH3AudioDiagonalGaussianDistribution` in the place of diffusers' own, in diffusers
+    and in every module that imported them.
 
     Args:
         noise: ``"torch"`` for the samples that diffusers draws with the same seed; ``"fused"`` for
@@ -151,7 +159,12 @@ def patch_diffusers(noise: NoiseSource = "torch") -> Patch:
     check_source(noise)
     patch = Patch()
     for module, drop_in in _REPLACED:
-        original = getattr(importlib.import_module(module), drop_in.__name__)
+        try:
+            original = getattr(importlib.import_module(module), drop_in.__name__)
+        except ImportError:
+            if drop_in in _OPTIONAL:
+                continue
+            raise
         namespace: dict[str, Any] = {"noise": noise, "__doc__": drop_in.__doc__}
         namespace |= {"replaces": module, "__reduce__": _reduce}
         patch.rebind(original, type(drop_in.__name__, (drop_in,), namespace))
