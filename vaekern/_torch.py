@@ -84,15 +84,12 @@ def expanded_from(tensor: Tensor) -> Tensor:
     if torch.compiler.is_compiling() or transforms_active() or functions_watched((tensor,)):
         return tensor
     base = tensor._base
-    if base is None or base.requires_grad != tensor.requires_grad:
+    if base is None or base.requires_grad != tensor.requires_grad or not _expands_to(base, tensor):
         return tensor
-    if not _expands_to(base, tensor):
-        return tensor
-    node = tensor.grad_fn
-    while node is not None and node.name() == "ExpandBackward0":
-        node = node.next_functions[0][0]
-    same = node is base.grad_fn if base.grad_fn is not None else _accumulates(node, base)
-    return base if same else tensor
+    if not base.requires_grad:
+        return base
+    asked_for = tensor.retains_grad or tensor._backward_hooks  # its own gradients, by somebody
+    return base if _leads_to(tensor.grad_fn, base) and not asked_for else tensor
 
 
 def _expands_to(base: Tensor, view: Tensor) -> bool:
@@ -105,9 +102,14 @@ def _expands_to(base: Tensor, view: Tensor) -> bool:
     return base.expand(view.shape).stride() == view.stride()
 
 
-def _accumulates(node: Any, leaf: Tensor) -> bool:
-    """Whether gradients end at this node (None where there are none), and are the leaf's."""
-    return node is None or getattr(node, "variable", None) is leaf
+def _leads_to(node: Any, base: Tensor) -> bool:
+    """Whether gradients pass expansions alone on their way to ``base``. A view that was made where
+    none were recorded has no node, though torch says that it requires them."""
+    while node is not None and node.name() == "ExpandBackward0":
+        node = node.next_functions[0][0]
+    if node is None:
+        return False
+    return node is base.grad_fn or getattr(node, "variable", None) is base
 
 
 #: What torch registers for the divergence of two Normals.

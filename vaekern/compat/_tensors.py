@@ -8,7 +8,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor
 
-from vaekern._torch import expanded_from, shape_to_compare
+from vaekern._torch import shape_to_compare
 
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
@@ -25,9 +25,7 @@ def formula_dtype(*tensors: Tensor) -> torch.dtype:
 def broadcast(*tensors: Tensor, parameters: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
     """Tensors of one shape, as elementwise operations make them, then the ``parameters``, which
     only get as many dimensions: kernels broadcast those, and round their gradients after the sum.
-    Of parameters that were expanded it is the tensors that they are views of.
     """
-    parameters = tuple([expanded_from(parameter) for parameter in parameters])
     shapes = [shape_to_compare(tensor) for tensor in (*tensors, *parameters)]
     if all([shape == shapes[0] for shape in shapes]):
         return (*tensors, *parameters)

@@ -106,8 +106,10 @@ def patch_scvi() -> Patch:
 
     Where gradients are recorded, ``log_prob`` (of all but the mixture) is computed when its result
     is used: ``.sum(-1)``, which is what scvi-tools' modules ask of it, by a kernel that stores
-    nothing per element; for anything else, the elements are computed. Parameters that were
-    expanded, as dispersions per gene are, are read as they were, and get their gradients so.
+    nothing per element; for anything else, the elements are computed. Inverse dispersions that
+    the classes expanded, as those per gene, are read as they were given, and get their gradients
+    so: whoever wants the gradient of ``theta`` itself, the expanded one, calls ``retain_grad()`` or
+    ``register_hook()`` on it before.
 
     Returns:
         What undoes it: ``patch_scvi().undo()``, or ``with patch_scvi(): ...``.
