@@ -19,7 +19,6 @@ LATENT, PIXELS = 16, 784
 #: What the decoder's output parametrises, and data of that kind.
 LIKELIHOODS: dict[str, tuple[Any, Any]] = {
     "Bernoulli": (lambda out: distributions.Bernoulli(logits=out), torch.bernoulli),
-    "ContinuousBernoulli": (lambda out: distributions.ContinuousBernoulli(logits=out), None),
     "Normal": (lambda out: distributions.Normal(out, 1.0), None),
     "Laplace": (lambda out: distributions.Laplace(out, 1.0), None),
     "StudentT": (lambda out: distributions.StudentT(5.0, out, 1.0), None),
