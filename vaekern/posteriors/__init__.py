@@ -4,13 +4,14 @@ Values are in nats, one per datapoint; the arithmetic is float32, float64 where 
 takes part, and samples have the dtype of the means.
 """
 
-from vaekern.posteriors.base import Diagonal, Posterior
+from vaekern.posteriors.base import Posterior
 from vaekern.posteriors.cholesky import positive, tril_from_matrix, tril_from_packed
 from vaekern.posteriors.diagonal import DiagonalGaussian
 from vaekern.posteriors.flows import AffineAutoregressive, Flow, Planar
 from vaekern.posteriors.full import FullGaussian
 from vaekern.posteriors.low_rank import LowRankGaussian
 from vaekern.posteriors.normal import Normal
+from vaekern.posteriors.prior import Diagonal
 from vaekern.posteriors.transformed import Transformed
 
 __all__ = [

@@ -1,53 +1,22 @@
-"""What posteriors have in common, and what they know of priors."""
+"""What posteriors have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import check_kind, check_per_datapoint
-from vaekern._modules.state import described_state
 from vaekern._ops.call import Call
 from vaekern._torch import register_pytree
 from vaekern.posteriors._linear import standard_log_prob
+from vaekern.posteriors.prior import Diagonal, Prior
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-
-class Diagonal(NamedTuple):
-    """A Gaussian of independent elements, as :func:`vaekern.gaussian_kl` takes its prior: None
-    stands for a standard normal's parameter."""
-
-    mu: Tensor | None
-    logvar: Tensor | None
-    scale: str = "logvar"
-
-
-class Prior(nn.Module):
-    """A distribution p(z) over latents, the interface: ``vk.VAE(..., prior=...)`` takes any
-    subclass with :meth:`log_prob` and :meth:`sample`."""
-
-    def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
-        """log p(z) per datapoint, in nats: the shape ``z.shape[:batch_dims]``. Gives gradients to
-        z and the prior's parameters."""
-        raise NotImplementedError
-
-    def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Samples [num_samples, *latent]. Carries no gradient."""
-        raise NotImplementedError
-
-    def diagonal(self) -> Diagonal | None:
-        """Its parameters, if it is a Gaussian of independent elements: KL divergences of Gaussian
-        posteriors to it are then computed in closed form."""
-        return None
-
-    def extra_repr(self) -> str:
-        return described_state(self)
 
 
 class Posterior:

@@ -4,7 +4,7 @@ Values are in nats, one per datapoint; the arithmetic is float32, float64 where 
 takes part.
 """
 
-from vaekern.posteriors.base import Prior
+from vaekern.posteriors.prior import Prior
 from vaekern.priors.conditional import ConditionalGaussian, ConditionalPrior
 from vaekern.priors.gaussian import LearnedGaussian, StandardNormal
 from vaekern.priors.mixtures import MixtureOfGaussians, VampPrior

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vaekern._checks import check_number
 from vaekern.functional import gaussian_log_likelihood, reparameterize
 from vaekern.posteriors._linear import standard_log_prob
-from vaekern.posteriors.base import Diagonal, Prior
+from vaekern.posteriors.prior import Diagonal, Prior
 from vaekern.priors.base import check_latent, check_samples, shape_of
 
 

@@ -13,9 +13,10 @@ from vaekern._backends.plain import log_sum_exp
 from vaekern._checks import check_count, check_float, check_module, check_number
 from vaekern._modules.state import own_parameter, refuse_hidden_modules
 from vaekern._ops.call import Clamp
-from vaekern.posteriors.base import Posterior, Prior
+from vaekern.posteriors.base import Posterior
 from vaekern.posteriors.diagonal import DiagonalGaussian
 from vaekern.posteriors.encoding import posterior_of_output
+from vaekern.posteriors.prior import Prior
 from vaekern.priors.base import check_latent, check_samples, shape_of
 
 

@@ -1,0 +1,41 @@
+"""Priors, as posteriors know them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vaekern._modules.state import described_state
+
+
+class Diagonal(NamedTuple):
+    """A Gaussian of independent elements, as :func:`vaekern.gaussian_kl` takes its prior: None
+    stands for a standard normal's parameter."""
+
+    mu: Tensor | None
+    logvar: Tensor | None
+    scale: str = "logvar"
+
+
+class Prior(nn.Module):
+    """A distribution p(z) over latents, the interface: ``vk.VAE(..., prior=...)`` takes any
+    subclass with :meth:`log_prob` and :meth:`sample`."""
+
+    def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
+        """log p(z) per datapoint, in nats: the shape ``z.shape[:batch_dims]``. Gives gradients to
+        z and the prior's parameters."""
+        raise NotImplementedError
+
+    def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
+        """Samples [num_samples, *latent]. Carries no gradient."""
+        raise NotImplementedError
+
+    def diagonal(self) -> Diagonal | None:
+        """Its parameters, if it is a Gaussian of independent elements: KL divergences of Gaussian
+        posteriors to it are then computed in closed form."""
+        return None
+
+    def extra_repr(self) -> str:
+        return described_state(self)
