@@ -13,6 +13,7 @@ from vaekern.posteriors.low_rank import LowRankGaussian
 from vaekern.posteriors.normal import Normal
 from vaekern.posteriors.prior import Diagonal
 from vaekern.posteriors.transformed import Transformed
+from vaekern.posteriors.von_mises_fisher import VonMisesFisher
 
 __all__ = [
     "AffineAutoregressive",
@@ -25,6 +26,7 @@ __all__ = [
     "Planar",
     "Posterior",
     "Transformed",
+    "VonMisesFisher",
     "positive",
     "tril_from_matrix",
     "tril_from_packed",

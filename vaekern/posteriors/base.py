@@ -13,7 +13,7 @@ from vaekern._checks import check_kind, check_per_datapoint
 from vaekern._ops.call import Call
 from vaekern._torch import register_pytree
 from vaekern.posteriors._linear import standard_log_prob
-from vaekern.posteriors.prior import Diagonal, Prior
+from vaekern.posteriors.prior import REALS, Diagonal, Prior, Support
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -29,6 +29,9 @@ class Posterior:
     A subclass gives :meth:`rsample`, :meth:`log_prob` and :meth:`map`, and what it knows of
     :meth:`sample_with_log_prob`, :meth:`entropy` and :meth:`closed_form_kl`.
     """
+
+    #: What z is. KL divergences to what has another support are estimated from no sample.
+    support: Support = REALS
 
     def __init__(self, batch_dims: int) -> None:
         self.batch_dims = batch_dims
@@ -153,9 +156,11 @@ class Posterior:
 
         Raises:
             NotImplementedError: there is no closed form; :meth:`sample_with_kl` estimates it.
+            ValueError: the prior is not one of such z.
         """
         kl = self.closed_form_kl(prior)
         if kl is None:
+            check_same_support(self, prior)
             to = "N(0, I)" if prior is None else type(prior).__name__
             raise NotImplementedError(
                 f"kl: no closed form of KL({type(self).__name__} || {to}); sample_with_kl "
@@ -175,6 +180,7 @@ class Posterior:
         kl = self.closed_form_kl(prior)
         if kl is not None:
             return self.rsample(eps, seed, generator), kl
+        check_same_support(self, prior)
         z, log_posterior = self.widen().sample_with_log_prob(eps, seed, generator)
         check_per_datapoint(
             f"log_prob of {type(self).__name__}", log_posterior, self.tensors[0], self.batch_dims
@@ -268,6 +274,19 @@ def log_prior(prior: AnyPrior, z: Tensor, batch_dims: int) -> Tensor:
         log_prob = prior.log_prob(z, batch_dims=batch_dims)
     check_per_datapoint(f"log_prob of {type(prior).__name__}", log_prob, z, batch_dims)
     return log_prob
+
+
+def check_same_support(posterior: Posterior, prior: AnyPrior) -> None:
+    """Raises:
+    ValueError: one has a density of other things than the other, which cannot be compared.
+    """
+    own, others = posterior.support, REALS if prior is None else prior.support
+    if own != others and own is not None and others is not None:
+        to = "None, which is N(0, I)," if prior is None else type(prior).__name__
+        raise ValueError(
+            f"prior: expected one over {own}, as {type(posterior).__name__} is, got {to} over "
+            f"{others}"
+        )
 
 
 def diagonal_prior(prior: AnyPrior) -> Diagonal | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from vaekern._modules.state import described_state
+
+#: What a distribution's values are: densities of different ones are not to be compared. Of products
+#: there is one for each part; None is not known.
+Support: TypeAlias = "str | tuple[Support, ...] | None"
+REALS, SPHERE = "any numbers", "unit vectors"
 
 
 class Diagonal(NamedTuple):
@@ -23,6 +29,9 @@ class Prior(nn.Module):
     """A distribution p(z) over latents, the interface: ``vk.VAE(..., prior=...)`` takes any
     subclass with :meth:`log_prob` and :meth:`sample`."""
 
+    #: What z is, as posteriors say it of theirs.
+    support: Support = REALS
+
     def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
         """log p(z) per datapoint, in nats: the shape ``z.shape[:batch_dims]``. Gives gradients to
         z and the prior's parameters."""
@@ -35,6 +44,15 @@ class Prior(nn.Module):
     def diagonal(self) -> Diagonal | None:
         """Its parameters, if it is a Gaussian of independent elements: KL divergences of Gaussian
         posteriors to it are then computed in closed form."""
+        return None
+
+    def is_uniform_on_sphere(self) -> bool:
+        """Whether it is the uniform distribution of unit vectors, the last dimension."""
+        return False
+
+    def factors(self) -> Sequence[Prior] | None:
+        """Those of its parts, if it is a product, one for each part of a
+        :class:`vaekern.posteriors.Product`."""
         return None
 
     def extra_repr(self) -> str:

@@ -8,6 +8,7 @@ from vaekern.posteriors.prior import Prior
 from vaekern.priors.conditional import ConditionalGaussian, ConditionalPrior
 from vaekern.priors.gaussian import LearnedGaussian, StandardNormal
 from vaekern.priors.mixtures import MixtureOfGaussians, VampPrior
+from vaekern.priors.sphere import UniformSphere
 
 __all__ = [
     "ConditionalGaussian",
@@ -16,5 +17,6 @@ __all__ = [
     "MixtureOfGaussians",
     "Prior",
     "StandardNormal",
+    "UniformSphere",
     "VampPrior",
 ]

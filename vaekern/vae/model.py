@@ -291,7 +291,8 @@ class VAE(KnowsLatentShape):
         """
         num_samples = check_count("num_samples", num_samples)
         chunk_size = check_count("chunk_size", chunk_size)
-        posterior, log_joint = self.infer(x, condition), log_joint_of(self, x, condition)
+        posterior = self.infer(x, condition)
+        log_joint = log_joint_of(self, posterior, x, condition)
         log_weights = [
             posterior_log_weights(log_joint, posterior, min(chunk_size, num_samples - done))
             for done in range(0, num_samples, chunk_size)
