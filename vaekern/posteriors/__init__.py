@@ -12,6 +12,7 @@ from vaekern.posteriors.full import FullGaussian
 from vaekern.posteriors.low_rank import LowRankGaussian
 from vaekern.posteriors.normal import Normal
 from vaekern.posteriors.prior import Diagonal
+from vaekern.posteriors.product import Product
 from vaekern.posteriors.transformed import Transformed
 from vaekern.posteriors.von_mises_fisher import VonMisesFisher
 
@@ -25,6 +26,7 @@ __all__ = [
     "Normal",
     "Planar",
     "Posterior",
+    "Product",
     "Transformed",
     "VonMisesFisher",
     "positive",

@@ -13,7 +13,7 @@ from vaekern._checks import check_kind, check_per_datapoint
 from vaekern._ops.call import Call
 from vaekern._torch import register_pytree
 from vaekern.posteriors._linear import standard_log_prob
-from vaekern.posteriors.prior import REALS, Diagonal, Prior, Support
+from vaekern.posteriors.prior import REALS, Diagonal, Prior, Support, may_agree
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -32,6 +32,8 @@ class Posterior:
 
     #: What z is. KL divergences to what has another support are estimated from no sample.
     support: Support = REALS
+    #: Whether samples move with their distribution: straight-through derivatives say otherwise.
+    reparameterized: bool = True
 
     def __init__(self, batch_dims: int) -> None:
         self.batch_dims = batch_dims
@@ -281,7 +283,7 @@ def check_same_support(posterior: Posterior, prior: AnyPrior) -> None:
     ValueError: one has a density of other things than the other, which cannot be compared.
     """
     own, others = posterior.support, REALS if prior is None else prior.support
-    if own != others and own is not None and others is not None:
+    if not may_agree(own, others):
         to = "None, which is N(0, I)," if prior is None else type(prior).__name__
         raise ValueError(
             f"prior: expected one over {own}, as {type(posterior).__name__} is, got {to} over "

@@ -16,6 +16,19 @@ Support: TypeAlias = "str | tuple[Support, ...] | None"
 REALS, SPHERE = "any numbers", "unit vectors"
 
 
+def joint_support(parts: Sequence[Support]) -> Support:
+    """Of what lies side by side."""
+    return REALS if all([part == REALS for part in parts]) else tuple(parts)
+
+
+def may_agree(one: Support, other: Support) -> bool:
+    """Whether nothing is known to the contrary."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        pairs = zip(one, other, strict=False)
+        return len(one) == len(other) and all([may_agree(*pair) for pair in pairs])
+    return one is None or other is None or one == other
+
+
 class Diagonal(NamedTuple):
     """A Gaussian of independent elements, as :func:`vaekern.gaussian_kl` takes its prior: None
     stands for a standard normal's parameter."""

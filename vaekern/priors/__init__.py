@@ -8,6 +8,7 @@ from vaekern.posteriors.prior import Prior
 from vaekern.priors.conditional import ConditionalGaussian, ConditionalPrior
 from vaekern.priors.gaussian import LearnedGaussian, StandardNormal
 from vaekern.priors.mixtures import MixtureOfGaussians, VampPrior
+from vaekern.priors.product import Product
 from vaekern.priors.sphere import UniformSphere
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "LearnedGaussian",
     "MixtureOfGaussians",
     "Prior",
+    "Product",
     "StandardNormal",
     "UniformSphere",
     "VampPrior",

@@ -56,7 +56,7 @@ class LearnedGaussian(Prior):
         self, latent_shape: int | Sequence[int], mu: float = 0.0, logvar: float = 0.0
     ) -> None:
         super().__init__()
-        shape = shape_of(latent_shape)
+        self.latent_shape = shape = shape_of(latent_shape)
         self.mu = nn.Parameter(torch.full(shape, check_number("mu", mu)))
         self.logvar = nn.Parameter(torch.full(shape, check_number("logvar", logvar)))
 
