@@ -88,7 +88,7 @@ def test_divergences_of_parts_without_a_closed_form_are_estimated() -> None:
     mixture, sphere = prior.factors()
     estimate = q.parts[0].log_prob(first) - mixture.log_prob(first)
     torch.testing.assert_close(kl, estimate + q.parts[1].kl(sphere))
-    with pytest.raises(NotImplementedError, match="kl: no closed form of KL.Product .. Product.;"):
+    with pytest.raises(NotImplementedError, match=r"kl: no closed form of KL.Product .. Product.;"):
         q.kl(prior)
 
 
@@ -149,7 +149,7 @@ def test_samples_of_the_prior() -> None:
         (Product, ValueError, "parts: .*got none"),
         (lambda: Product(torch.ones(3)), TypeError, "parts: .*Tensor"),
         (lambda: Product(gaussian(), one_more()), ValueError, r"parts: .*\(3,\).*\(4,\)"),
-        (lambda: product().kl(), ValueError, r"prior: .*VonMisesFisher.*N\(0, I\)|prior: "),
+        (lambda: product().kl(), ValueError, r"prior: .*unit vectors.*N\(0, I\)"),
         (lambda: product().kl(priors.StandardNormal(10)), ValueError, "prior: .*StandardNormal"),
         (lambda: product().kl(priors.Product(priors.StandardNormal(2))), ValueError, "2 parts.*1"),
         (lambda: product().log_prob(torch.ones(B, 9)), ValueError, r"z: .*10.*\(3, 9\)"),
