@@ -102,7 +102,8 @@ ITEMS = (
         (f"{_FLOWS}::test_determinants", f"{_FLOWS}::test_density_of_a_flow_integrates_to_one"),
     ),
     Item(
-        "`vk.posteriors`: von Mises–Fisher", "plain torch", f"{_SPHERE}::test_gradients_of_expectations",
+        "`vk.posteriors.VonMisesFisher`", "plain torch",
+        f"{_SPHERE}::test_gradients_of_expectations",
         (f"{_SPHERE}::test_divergence_density_and_gradients_in_many_digits",
          f"{_SPHERE}::test_implicit_derivative_of_the_angle", f"{_SPHERE}::test_samples"),
     ),

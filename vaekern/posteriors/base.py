@@ -13,7 +13,7 @@ from vaekern._checks import check_kind, check_per_datapoint
 from vaekern._ops.call import Call
 from vaekern._torch import register_pytree
 from vaekern.posteriors._linear import standard_log_prob
-from vaekern.posteriors.prior import REALS, Diagonal, Prior, Support, may_agree
+from vaekern.posteriors.prior import REALS, Categories, Diagonal, Prior, Support, may_agree
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -192,6 +192,10 @@ class Posterior:
 
     def diagonal(self) -> Diagonal | None:
         """Its parameters as a Gaussian of independent elements, if it is one."""
+        return None
+
+    def categorical(self) -> Categories | None:
+        """Its parameters as categorical distributions, if it is made of them."""
         return None
 
     def __repr__(self) -> str:

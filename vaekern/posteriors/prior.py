@@ -14,6 +14,7 @@ from vaekern._modules.state import described_state
 #: there is one for each part; None is not known.
 Support: TypeAlias = "str | tuple[Support, ...] | None"
 REALS, SPHERE = "any numbers", "unit vectors"
+ONE_HOT, SIMPLEX = "one-hot vectors", "points of the simplex"
 
 
 def joint_support(parts: Sequence[Support]) -> Support:
@@ -38,6 +39,15 @@ class Diagonal(NamedTuple):
     scale: str = "logvar"
 
 
+class Categories(NamedTuple):
+    """Independent categorical distributions over the last dimension of one-hot vectors, as
+    :func:`vaekern.categorical_kl` takes its prior: None stands for uniform ones."""
+
+    latent_shape: tuple[int, ...]
+    logits: Tensor | None
+    unimix: float = 0.0
+
+
 class Prior(nn.Module):
     """A distribution p(z) over latents, the interface: ``vk.VAE(..., prior=...)`` takes any
     subclass with :meth:`log_prob` and :meth:`sample`."""
@@ -57,6 +67,11 @@ class Prior(nn.Module):
     def diagonal(self) -> Diagonal | None:
         """Its parameters, if it is a Gaussian of independent elements: KL divergences of Gaussian
         posteriors to it are then computed in closed form."""
+        return None
+
+    def categorical(self) -> Categories | None:
+        """Its parameters, if it is categorical: KL divergences of posteriors over classes to it are
+        then computed in closed form."""
         return None
 
     def is_uniform_on_sphere(self) -> bool:
