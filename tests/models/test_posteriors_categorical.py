@@ -335,6 +335,41 @@ def test_free_bits_of_variables() -> None:
     assert MODELS["joint"]()(x, free_bits=0.5, free_bits_over="batch").loss.isfinite()
 
 
+def test_balanced_divergences() -> None:
+    """Value and gradients are those of the two stop-gradients."""
+    raw, other = logits(), logits(1)
+    mask = torch.tensor([[True, False], [True, True], [False, True]])
+    found = objectives.balanced_categorical_kl(raw, other, alpha=0.7, unimix=0.1, mask=mask)
+
+    def kl(q: Tensor, p: Tensor) -> Tensor:
+        one, two = (OneHotCategorical(probs=0.9 * torch.softmax(t, -1) + 0.1 / K) for t in (q, p))
+        return (kl_divergence(one, two) * mask).sum(1)
+
+    expected = 0.7 * kl(raw.detach(), other) + 0.3 * kl(raw, other.detach())
+    agree(found, expected, [raw, other])
+    with pytest.raises(ValueError, match="alpha: .*got 1.5"):
+        objectives.balanced_categorical_kl(raw, other, alpha=1.5)
+    with pytest.raises(TypeError, match="prior_logits: .*NoneType"):
+        objectives.balanced_categorical_kl(raw, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("over", ["dimension", "group", "sample", "batch"])
+def test_free_bits_are_those_of_the_parts(over: str) -> None:
+    raw = logits(0, B, 2)  # [B, 2, V, K]
+    raw = (0.5 * raw).detach().requires_grad_()
+    floor, weights = 0.4, torch.tensor([0.5, 1.0, 2.0], dtype=F64)
+    found = objectives.free_bits_categorical_kl(raw, free_bits=floor, over=over, weights=weights)
+    each = kl_divergence(
+        OneHotCategorical(logits=raw), OneHotCategorical(logits=torch.zeros_like(raw))
+    )
+    parts = {"dimension": each.flatten(1), "group": each.sum(2)}.get(
+        over, each.sum((1, 2))[:, None]
+    )
+    mean = parts if over == "sample" else (weights[:, None] * parts).sum(0) / weights.sum()
+    assert 0 < (mean < floor).sum() < mean.numel() or over in ("batch", "sample")
+    agree(found, torch.where(mean < floor, floor, parts).sum(1), [raw])
+
+
 def test_at_the_true_posterior_every_weight_is_the_evidence() -> None:
     """Of one variable, over the classes of which everything can be summed."""
     table = normal(K, FEATURES)

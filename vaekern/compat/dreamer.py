@@ -42,10 +42,13 @@ def kl_loss(
     Errors are those of :func:`vaekern.categorical_kl`.
     """
     q, p = post["logit"], prior["logit"]
-    options = {"unimix": unimix_ratio, "batch_dims": q.dim() - 2}
-    value = categorical_kl(q, p.detach(), **options)
+
+    def kl(q: Tensor, p: Tensor) -> Tensor:
+        return categorical_kl(q, p, unimix=unimix_ratio, batch_dims=q.dim() - 2)
+
+    value = kl(q, p.detach())
     rep_loss = torch.clip(value, min=free)
-    dyn_loss = torch.clip(categorical_kl(q.detach(), p, **options), min=free)
+    dyn_loss = torch.clip(kl(q.detach(), p), min=free)
     loss = dyn_scale * dyn_loss + rep_scale * rep_loss
     dtype = formula_dtype(q, p)  # rounded once, at the end
     return loss.to(dtype), value.to(dtype), dyn_loss.to(dtype), rep_loss.to(dtype)

@@ -50,8 +50,7 @@ def balanced_categorical_kl(
         check_float(name, tensor)
 
     def kl(logits: Tensor, prior_logits: Tensor) -> Tensor:
-        options = {"unimix": unimix, "mask": mask, "batch_dims": batch_dims}
-        return categorical_kl(logits, prior_logits, **options)
+        return categorical_kl(logits, prior_logits, unimix=unimix, mask=mask, batch_dims=batch_dims)
 
     of_prior = kl(logits.detach(), prior_logits)
     of_posterior = kl(logits, prior_logits.detach())
