@@ -54,7 +54,7 @@ class OverClasses(Posterior):
         if self.unimix == 0.0:
             return log_probs
         floor = math.log(self.unimix / self.logits.shape[-1])
-        return torch.logaddexp(log_probs + math.log1p(-self.unimix), log_probs.new_tensor(floor))
+        return torch.logaddexp(log_probs + math.log1p(-self.unimix), log_probs.new_full((), floor))
 
     def closed_form_kl(self, prior: AnyPrior) -> Tensor | None:
         call = self.kl_call(prior)
