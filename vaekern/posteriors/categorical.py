@@ -15,15 +15,15 @@ from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import per_datapoint
 from vaekern._checks import check_float, check_like
 from vaekern._ops.call import Call, run
-from vaekern.functional.categoricals import categorical_kl_call, check_unimix
-from vaekern.functional.classes import check_classes
-from vaekern.functional.noise import resolve_noise
-from vaekern.posteriors._gumbel import (
-    check_temperature,
+from vaekern.functional.categoricals import (
+    categorical_kl_call,
+    check_unimix,
     gumbel_softmax,
     relaxed_categorical_log_prob,
     sample_categorical,
 )
+from vaekern.functional.classes import check_classes
+from vaekern.functional.noise import resolve_noise
 from vaekern.posteriors.base import AnyPrior, Posterior
 from vaekern.posteriors.one_hot import OneHotCategoricalStraightThrough
 from vaekern.posteriors.prior import ONE_HOT, SIMPLEX, Categories, Support
@@ -169,7 +169,9 @@ class Categorical(OverClasses):
             seed, generator: its source, as in :func:`vaekern.reparameterize`.
         """
         words = _seed_alone(self.logits, eps, seed, generator)
-        return sample_categorical(self.logits, self.probs, words)
+        return sample_categorical(
+            self.logits, unimix=self.unimix, seed=words, batch_dims=self.batch_dims
+        )
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log q(z | x) per datapoint, in nats, of one-hot vectors (not checked). Gives gradients to
@@ -214,10 +216,7 @@ class RelaxedCategorical(OverClasses):
             those of :class:`Categorical`, whose density and divergences these then are.
         batch_dims: how many leading dimensions index datapoints.
 
-    Raises:
-        ValueError: shapes do not fit, or the temperature is not positive or a tensor of several
-            numbers.
-        TypeError: an argument is no floating-point tensor or number.
+    Errors are those of :func:`vaekern.gumbel_softmax`, some of them when it is called.
     """
 
     unimix = 0.0
@@ -234,7 +233,7 @@ class RelaxedCategorical(OverClasses):
         check_classes(logits, batch_dims)
         super().__init__(batch_dims)
         self.logits = logits
-        self.temperature = check_temperature(temperature)
+        self.temperature = temperature
         self.hard = hard
 
     @property
@@ -266,14 +265,22 @@ class RelaxedCategorical(OverClasses):
             seed, generator: its source, as in :func:`vaekern.reparameterize`.
         """
         words = _seed_alone(self.logits, eps, seed, generator)
-        return gumbel_softmax(self.logits, self.temperature, hard=self.hard, seed=words)
+        return gumbel_softmax(
+            self.logits,
+            self.temperature,
+            hard=self.hard,
+            seed=words,
+            batch_dims=self.batch_dims,
+        )
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log q(z | x) per datapoint, in nats, of points within the simplex (not checked), or of
         one-hot vectors for ``hard``. Gives gradients to z and the parameters."""
         if self.hard:
             return self._as_categorical().log_prob(z)
-        return relaxed_categorical_log_prob(z, self.logits, self.temperature, self.batch_dims)
+        return relaxed_categorical_log_prob(
+            z, self.logits, self.temperature, batch_dims=self.batch_dims
+        )
 
     def map(self, function: Callable[[Tensor], Tensor], added_dims: int = 0) -> RelaxedCategorical:
         return self._of(function(self.logits), self.temperature, added_dims)

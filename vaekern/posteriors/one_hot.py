@@ -12,16 +12,15 @@ from torch.distributions import (
 )
 from torch.distributions import register_kl
 
-from vaekern._ops.seed import drawn_seed
 from vaekern.compat.torch_distributions import one_hot_kl
-from vaekern.posteriors._gumbel import sample_categorical
+from vaekern.functional import sample_categorical
 
 
 class OneHotCategorical(TorchOneHotCategorical):
-    """``torch.distributions.OneHotCategorical``, of which KL divergences to itself and to
-    ``torch.distributions.OneHotCategorical`` come from the fused kernels, and samples from the
-    noise that kernels generate, seeded by torch's generator of that device. Divergences are those
-    of the logits, and torch's own where one was made of probabilities.
+    """``torch.distributions.OneHotCategorical``, of which samples and KL divergences to itself and
+    to ``torch.distributions.OneHotCategorical`` come from the fused kernels: noise is generated in
+    the kernel, from torch's generator of that device. Divergences are those of the logits, and
+    torch's own where one was made of probabilities.
 
     A drop-in for it, also within ``Independent``; see :func:`torch.distributions.OneHotCategorical`
     for arguments and methods.
@@ -42,8 +41,7 @@ class OneHotCategoricalStraightThrough(OneHotCategorical, TorchOneHotCategorical
 
 def _straight_through(distribution: TorchOneHotCategorical, sample_shape: Sequence[int]) -> Tensor:
     shape = distribution._extended_shape(torch.Size(sample_shape))
-    logits, probs = distribution.logits.expand(shape), distribution.probs.expand(shape)
-    return sample_categorical(logits, probs, drawn_seed(logits, None))
+    return sample_categorical(distribution.logits.expand(shape), batch_dims=0)
 
 
 def _kl(p: TorchOneHotCategorical, q: TorchOneHotCategorical) -> Tensor:
