@@ -6,7 +6,7 @@ takes part, and samples have the dtype of the means.
 """
 
 from vaekern.posteriors.base import Posterior
-from vaekern.posteriors.categorical import Categorical, RelaxedCategorical
+from vaekern.posteriors.categorical import Categorical
 from vaekern.posteriors.cholesky import positive, tril_from_matrix, tril_from_packed
 from vaekern.posteriors.diagonal import DiagonalGaussian
 from vaekern.posteriors.flows import AffineAutoregressive, Flow, Planar
@@ -16,6 +16,7 @@ from vaekern.posteriors.normal import Normal
 from vaekern.posteriors.one_hot import OneHotCategorical, OneHotCategoricalStraightThrough
 from vaekern.posteriors.prior import Categories, Diagonal
 from vaekern.posteriors.product import Product
+from vaekern.posteriors.relaxed import RelaxedCategorical
 from vaekern.posteriors.transformed import Transformed
 from vaekern.posteriors.von_mises_fisher import VonMisesFisher
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -263,11 +263,6 @@ def _added_dims(own: dict[str, Any], named: Any) -> int:
         if isinstance(value, Posterior):
             return value.batch_dims - own["batch_dims"]
     return 0
-
-
-def made_of(family: Callable[..., Posterior], output: Tensor | Sequence[Tensor]) -> Posterior:
-    """The posterior of an encoder's output, one tensor or several."""
-    return family(output) if isinstance(output, Tensor) else family(*output)
 
 
 def log_prior(prior: AnyPrior, z: Tensor, batch_dims: int) -> Tensor:

@@ -13,8 +13,8 @@ from vaekern._modules.outputs import single
 from vaekern._modules.state import hold
 from vaekern.functional.categoricals import check_unimix
 from vaekern.posteriors.categorical import Categorical
-from vaekern.posteriors.categorical import RelaxedCategorical as RelaxedPosterior
 from vaekern.posteriors.prior import ONE_HOT, SIMPLEX, Categories, Prior
+from vaekern.posteriors.relaxed import RelaxedCategorical as RelaxedPosterior
 from vaekern.priors.base import check_latent, check_samples, shape_of
 from vaekern.priors.conditional import ConditionalPrior
 
