@@ -116,6 +116,16 @@ def _leads_to(node: Any, base: Tensor) -> bool:
 kl_of_normals = kl._kl_normal_normal
 
 
+#: The same of two categorical distributions of one-hot vectors.
+kl_of_one_hots = kl._kl_onehotcategorical_onehotcategorical
+
+
+def logits_given(distribution: torch.distributions.OneHotCategorical) -> bool:
+    """Whether it was made of logits: those that torch makes of probabilities are clamped."""
+    given = distribution._param
+    return given is distribution._categorical.__dict__.get("logits")
+
+
 def registered_kl(p: type, q: type) -> Any:
     """What computes divergences of these two families: ``torch.distributions.register_kl`` may have
     been given another function. Remembered where torch remembers it."""

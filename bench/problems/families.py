@@ -16,9 +16,11 @@ from operations.operands import POSTERIOR, Operand, Random, data, normal
 from torch import Tensor
 
 import vaekern as vk
+from bench.problems.forms import dreamer
 from vaekern._ops import table
 from vaekern._ops.base import ELEMENT
 from vaekern._ops.elementwise import Op
+from vaekern.compat.dreamer import kl_loss
 
 #: How many tensors of each shape move through memory at least.
 Streams = Mapping[str, int]
@@ -114,6 +116,14 @@ def _image_nll(params: Tensor, x: Tensor) -> Tensor:
     return -vk.reference.logistic_mixture_log_likelihood(params, x).mean()
 
 
+def _dreamer_loss(post: Tensor, prior: Tensor) -> Tensor:
+    with vk.backend("reference"):
+        weights = dreamer.FREE, dreamer.DYNAMICS, dreamer.REPRESENTATION
+        return kl_loss({"logit": post}, {"logit": prior}, *weights, unimix_ratio=dreamer.UNIMIX)[
+            0
+        ].mean()
+
+
 FAMILIES = {
     family.name: family
     for family in (
@@ -132,6 +142,13 @@ FAMILIES = {
             ("mean",),
             _image_nll,
             {"both": {"data": 2, "latent": 3}},
+        ),
+        Family(  # DreamerV3's KL balancing with free nats: two logits, a gradient to each
+            "dreamer_loss",
+            DESCRIPTIONS["categorical_kl"].operands,
+            ("mean",),
+            _dreamer_loss,
+            {"both": {"latent": 4}},
         ),
         *map(_of_op, (*table.OPS, *table.SOFTMAXES)),
     )

@@ -156,6 +156,7 @@ WORKLOADS = {
             (16, 64, 32, 32),
         ),
         Workload("W8", "dVAE, KL of 8,192 classes", "categorical_kl", (8, 32, 32, 8192)),
+        Workload("W9", "world model, Dreamer's whole loss", "dreamer_loss", (16, 64, 32, 32)),
     )
 }
 

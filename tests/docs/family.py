@@ -65,6 +65,8 @@ _MADE = "those of its operations"
 _MIXTURE, _OF_MIXTURES = "test_logistic_mixture.py", "test_logistic_mixture_in_torch.py"
 _LAYER = "test_linear_likelihoods.py"
 _TRIL, _FAMILY, _FLOWS = "test_posteriors_tril.py", "test_posteriors.py", "test_posteriors_flows.py"
+_CLASSES = "test_posteriors_categorical.py"
+_SPHERE, _PRODUCT = "test_posteriors_sphere.py", "test_posteriors_product.py"
 _PRIORS, _ESTIMATORS, _OBJECTIVES = "test_priors.py", "test_estimators.py", "test_objectives.py"
 _OPTIONS = "test_elbo_options.py"
 
@@ -99,6 +101,34 @@ ITEMS = (
         "`vk.posteriors`: flows", _MADE,
         f"{_FLOWS}::test_chain_of_flows_with_context_and_its_gradients",
         (f"{_FLOWS}::test_determinants", f"{_FLOWS}::test_density_of_a_flow_integrates_to_one"),
+    ),
+    Item(
+        "`vk.posteriors.VonMisesFisher`", "plain torch",
+        f"{_SPHERE}::test_gradients_of_expectations",
+        (f"{_SPHERE}::test_divergence_density_and_gradients_in_many_digits",
+         f"{_SPHERE}::test_implicit_derivative_of_the_angle", f"{_SPHERE}::test_samples"),
+    ),
+    Item(
+        "`vk.posteriors`, `vk.priors`: products", _MADE,
+        f"{_PRODUCT}::test_gradients_and_rearrangements",
+        (f"{_PRODUCT}::test_values_are_sums_over_parts",
+         f"{_PRODUCT}::test_of_gaussians_it_is_the_gaussian"),
+    ),
+    Item(
+        "`vk.posteriors`, `vk.priors`: classes", _MADE,
+        f"{_CLASSES}::test_densities_moments_and_divergences",
+        (f"{_CLASSES}::test_samples", f"{_CLASSES}::test_relaxed_densities_are_those_of_torch",
+         f"{_CLASSES}::test_at_the_true_posterior_every_weight_is_the_evidence"),
+    ),
+    Item(
+        "`vk.posteriors.OneHotCategorical`, `OneHotCategoricalStraightThrough`", _MADE,
+        f"{_CLASSES}::test_the_classes_in_the_place_of_torch_s",
+        (f"{_CLASSES}::test_to_and_from_torch",),
+    ),
+    Item(
+        "`balanced_categorical_kl`, `free_bits_categorical_kl`", _MADE,
+        f"{_CLASSES}::test_balanced_divergences",
+        (f"{_CLASSES}::test_free_bits_are_those_of_the_parts",),
     ),
     Item(
         "`vk.posteriors.Normal`", _MADE, "test_posteriors_normal.py::test_divergences",

@@ -78,13 +78,30 @@ def of_low_rank() -> vk.VAE:
     return vae(encoder, posterior=low_rank, prior=priors.LearnedGaussian(LATENT))
 
 
-def vae(encoder: nn.Module, **options: Any) -> vk.VAE:
-    decoder = nn.Sequential(nn.Linear(LATENT, 16), nn.Tanh(), nn.Linear(16, FEATURES))
+def sphere() -> vk.VAE:
+    family, prior = posteriors.VonMisesFisher.softplus, priors.UniformSphere(LATENT)
+    return vae(Encoder(LATENT, 1), posterior=family, prior=prior)
+
+
+def beside_a_sphere(mu: Tensor, logvar: Tensor, direction: Tensor, raw: Tensor) -> Any:
+    of_sphere = posteriors.VonMisesFisher.softplus(direction.unflatten(-1, (2, -1)), raw[..., None])
+    return posteriors.Product(posteriors.DiagonalGaussian(mu, logvar), of_sphere)
+
+
+def product() -> vk.VAE:
+    sphere = priors.UniformSphere((2, 3))
+    prior = priors.Product(priors.MixtureOfGaussians(4, LATENT), sphere)
+    encoder = Encoder(LATENT, LATENT, 6, 2)
+    return vae(encoder, latents=LATENT + 6, posterior=beside_a_sphere, prior=prior)
+
+
+def vae(encoder: nn.Module, latents: int = LATENT, **options: Any) -> vk.VAE:
+    decoder = nn.Sequential(nn.Linear(latents, 16), nn.Tanh(), nn.Linear(16, FEATURES))
     return vk.VAE(encoder, decoder, **options)
 
 
 MODELS: dict[str, Callable[[], vk.VAE]] = {
-    f.__name__: f for f in (planar, autoregressive, vamp, full, of_low_rank)
+    f.__name__: f for f in (planar, autoregressive, vamp, full, of_low_rank, sphere, product)
 }
 every_model = pytest.mark.parametrize("name", MODELS)
 

@@ -28,6 +28,11 @@ class Call:
         self.mask = mask
         self.attributes = args[n:]
 
+    @property
+    def dims(self) -> int:
+        """How many dimensions there are to sum over, those of datapoints included."""
+        return self.inputs[0].dim()
+
     def masked(self, mask: Tensor | None) -> Call:
         """The same, of the elements in the mask alone, if there is one."""
         if mask is None:

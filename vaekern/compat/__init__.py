@@ -3,7 +3,14 @@
 Nothing here imports the package that it stands in for before a function needs it.
 """
 
-from vaekern.compat import latent_diffusion, pythae, pytorch_examples, scvi, torch_distributions
+from vaekern.compat import (
+    dreamer,
+    latent_diffusion,
+    pythae,
+    pytorch_examples,
+    scvi,
+    torch_distributions,
+)
 from vaekern.compat._patch import Patch
 from vaekern.compat.diffusers import DiagonalGaussianDistribution, patch_diffusers
 from vaekern.compat.minimax_h3 import MiniMaxH3AudioDiagonalGaussianDistribution
@@ -18,6 +25,7 @@ __all__ = [
     "OobleckDiagonalGaussianDistribution",
     "Patch",
     "distributions",
+    "dreamer",
     "latent_diffusion",
     "patch_diffusers",
     "patch_pythae",

@@ -1,5 +1,5 @@
-"""``torch.distributions``: KL divergences of Normals, and log-probabilities of the families that
-have kernels, each also within ``Independent``."""
+"""``torch.distributions``: KL divergences of Normals and of one-hot vectors, and log-probabilities
+of the families that have kernels, each also within ``Independent``."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution, Independent, Normal, OneHotCategorical
 
-from vaekern._torch import kl_of_normals, registered_kl
+from vaekern._torch import kl_of_normals, kl_of_one_hots, logits_given, registered_kl
 from vaekern.compat._log_probs import FAMILIES, fused_log_prob, is_a
 from vaekern.compat._patch import Patch
 from vaekern.compat._tensors import broadcast, formula_dtype, fusable
-from vaekern.functional import gaussian_kl
+from vaekern.functional import categorical_kl, gaussian_kl
 
 __all__ = ["distributions", "kl_divergence", "log_prob"]
 
 
 def kl_divergence(p: Distribution, q: Distribution) -> Tensor:
-    """``torch.distributions.kl_divergence(p, q)``, by a kernel for two Normals, or two
-    ``Independent`` of as many dimensions around them. A divergence of ``Independent`` is summed in
-    that kernel."""
+    """``torch.distributions.kl_divergence(p, q)``, by a kernel for two Normals, for two
+    OneHotCategorical that were made of logits, or for two ``Independent`` of as many dimensions
+    around them. A divergence of ``Independent`` is summed in that kernel."""
     kl = _fused_kl(p, q, summed=0)
     return torch.distributions.kl_divergence(p, q) if kl is None else kl
 
@@ -78,9 +78,11 @@ def _fused_kl(p: Any, q: Any, summed: int) -> Tensor | None:
         if not usual or dims != q.reinterpreted_batch_ndims:
             return None
         return _fused_kl(p.base_dist, q.base_dist, summed + dims)
-    if registered is not kl_of_normals or not (is_a(p, Normal) and is_a(q, Normal)):
-        return None
-    return normal_kl(p, q, summed)
+    if registered is kl_of_normals and is_a(p, Normal) and is_a(q, Normal):
+        return normal_kl(p, q, summed)
+    if registered is kl_of_one_hots and is_a(p, OneHotCategorical) and is_a(q, OneHotCategorical):
+        return one_hot_kl(p, q, summed)
+    return None
 
 
 def normal_kl(p: Normal, q: Normal, summed: int = 0) -> Tensor | None:
@@ -91,3 +93,12 @@ def normal_kl(p: Normal, q: Normal, summed: int = 0) -> Tensor | None:
     tensors = broadcast(p.loc, p.scale, parameters=(q.loc, q.scale))
     kl = gaussian_kl(*tensors, scale="std", batch_dims=tensors[0].dim() - summed)
     return kl.to(dtype)
+
+
+def one_hot_kl(p: OneHotCategorical, q: OneHotCategorical, summed: int = 0) -> Tensor | None:
+    """The same of two categorical distributions of one-hot vectors that were made of logits."""
+    if not (logits_given(p) and logits_given(q) and fusable(p.logits, q.logits)):
+        return None
+    logits, prior_logits = torch.broadcast_tensors(p.logits, q.logits)
+    kl = categorical_kl(logits, prior_logits, batch_dims=logits.dim() - 1 - summed)
+    return kl.to(formula_dtype(p.logits, q.logits))

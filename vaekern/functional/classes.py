@@ -117,11 +117,15 @@ class CallOfRows(Call):
 
     __slots__ = ()
 
+    @property
+    def dims(self) -> int:
+        return super().dims - 1
+
     def masked(self, mask: Tensor | None) -> Call:
         if mask is None:
             return self
         check_mask("mask", mask, "the rows of logits", self.inputs[0][..., 0])
-        return Call(self.op, *self.inputs, *self.attributes, mask=mask.unsqueeze(-1))
+        return CallOfRows(self.op, *self.inputs, *self.attributes, mask=mask.unsqueeze(-1))
 
 
 def categorical_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:

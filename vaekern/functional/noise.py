@@ -28,6 +28,13 @@ def resolve_noise(
     return _from_user(seed, like)
 
 
+def streams(seed: Tensor, count: int) -> list[Tensor]:
+    """As many seeds, of noise that is independent: the first is the one given."""
+    # An odd number times k differs in all k; exclusive or: no two streams of one seed meet.
+    steps = [as_int64(k * 0x9E3779B97F4A7C15 % 2**64) for k in range(count)]
+    return [torch.cat([seed[:1], seed[1:] ^ step]) for step in steps]
+
+
 def _at_most_one(**given: object) -> None:
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:

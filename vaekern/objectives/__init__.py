@@ -5,6 +5,7 @@ takes part. Bounds are to be maximised: a loss is minus their mean.
 """
 
 from vaekern.objectives.bounds import importance_weighted_bound, renyi_bound
+from vaekern.objectives.categorical import balanced_categorical_kl, free_bits_categorical_kl
 from vaekern.objectives.discrepancy import mmd
 from vaekern.objectives.divergences import balanced_kl, free_bits_kl
 from vaekern.objectives.estimators import (
@@ -19,8 +20,10 @@ from vaekern.objectives.warmup import KLWarmup
 __all__ = [
     "KLDecomposition",
     "KLWarmup",
+    "balanced_categorical_kl",
     "balanced_kl",
     "decomposed_kl",
+    "free_bits_categorical_kl",
     "free_bits_kl",
     "importance_weighted",
     "importance_weighted_bound",

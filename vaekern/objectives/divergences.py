@@ -99,8 +99,7 @@ def balanced_kl(
         ValueError: shapes or devices do not fit, or ``alpha`` is not in [0, 1].
         TypeError: an argument is no floating-point tensor.
     """
-    if not 0.0 <= alpha <= 1.0:
-        raise ValueError(f"alpha: expected 0 to 1, got {alpha}")
+    check_alpha(alpha)
     for name, tensor in (("prior_mu", prior_mu), ("prior_logvar", prior_logvar)):
         check_float(name, tensor)
 
@@ -114,10 +113,15 @@ def balanced_kl(
     return alpha * of_prior + (1.0 - alpha) * of_posterior
 
 
+def check_alpha(alpha: float) -> None:
+    if not 0.0 <= alpha <= 1.0:
+        raise ValueError(f"alpha: expected 0 to 1, got {alpha}")
+
+
 def floored_kl(whole: Call, free_bits: Tensor | float, over: str, weights: Tensor | None) -> Tensor:
     """:func:`free_bits_kl` of the divergence that ``whole`` would compute."""
     check_over(over)
-    batch_dims, dims = whole.attributes[0], whole.inputs[0].dim()
+    batch_dims, dims = whole.attributes[0], whole.dims
     part_dims = {"dimension": dims, "group": min(batch_dims + 1, dims)}
     kl = run(with_batch_dims(whole, part_dims.get(over, batch_dims)))
     return floored(kl, free_bits, over, weights, batch_dims)
@@ -176,7 +180,7 @@ def check_one_of_them(free_bits: object, capacity: object) -> None:
 
 def with_batch_dims(call: Call, batch_dims: int) -> Call:
     """The same operation, summed over fewer or more dimensions."""
-    return Call(call.op, *call.inputs, batch_dims, *call.attributes[1:], mask=call.mask)
+    return type(call)(call.op, *call.inputs, batch_dims, *call.attributes[1:], mask=call.mask)
 
 
 def check_weights(weights: Tensor | None, name: str, tensor: Tensor, batch_dims: int) -> None:

@@ -120,13 +120,19 @@ def posterior_log_weights(
 
     Raises:
         NotImplementedError: ``"stl"`` and ``"dreg"`` need a density without gradients to its
-            parameters, which :class:`vaekern.posteriors.Transformed` does not have.
+            parameters, which :class:`vaekern.posteriors.Transformed` does not have, and samples
+            that are differentiable in truth, which one-hot vectors are not.
         ValueError: as there.
     """
     num_samples = check_count("num_samples", num_samples)
     chunk_size = None if chunk_size is None else check_count("chunk_size", chunk_size)
     if estimator not in _ESTIMATORS:
         raise ValueError(f"estimator: expected one of {_ESTIMATORS}, got {estimator!r}")
+    if estimator != "iwae" and not posterior.reparameterized:
+        raise NotImplementedError(
+            f"estimator: {estimator!r} needs samples that move with their distribution, those of "
+            f"{type(posterior).__name__} do not; 'iwae' takes their straight-through derivatives"
+        )
     samples = posterior.widen().expand(num_samples)
     nothing = None
     if estimator == "iwae":

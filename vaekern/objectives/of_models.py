@@ -14,7 +14,7 @@ from vaekern.likelihoods._base import log_prob_of
 from vaekern.objectives.bounds import importance_weighted_bound
 from vaekern.objectives.estimators import LogJoint, posterior_log_weights
 from vaekern.posteriors import Posterior
-from vaekern.posteriors.base import AnyPrior, log_prior
+from vaekern.posteriors.base import AnyPrior, check_same_support, log_prior
 
 
 class Model(Protocol):
@@ -47,13 +47,17 @@ def model_log_weights(
         The log-weights [K, B].
     """
 
-    log_joint = log_joint_of(model, x, condition)
-    return posterior_log_weights(log_joint, model.infer(x, condition), num_samples, **options)
+    posterior = model.infer(x, condition)
+    log_joint = log_joint_of(model, posterior, x, condition)
+    return posterior_log_weights(log_joint, posterior, num_samples, **options)
 
 
-def log_joint_of(model: Model, x: Tensor, condition: Condition = None) -> LogJoint:
-    """log p(x | z) + log p(z) [k, B] of samples z [k, B, *latent]."""
+def log_joint_of(
+    model: Model, posterior: Posterior, x: Tensor, condition: Condition = None
+) -> LogJoint:
+    """log p(x | z) + log p(z) [k, B] of samples z [k, B, *latent] of the posterior."""
     told, prior = as_arguments(condition), model.prior_given(condition)
+    check_same_support(posterior, prior)
 
     def log_joint(z: Tensor) -> Tensor:
         k = z.shape[0]

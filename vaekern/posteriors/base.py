@@ -1,53 +1,22 @@
-"""What posteriors have in common, and what they know of priors."""
+"""What posteriors have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._checks import check_kind, check_per_datapoint
-from vaekern._modules.state import described_state
 from vaekern._ops.call import Call
 from vaekern._torch import register_pytree
 from vaekern.posteriors._linear import standard_log_prob
+from vaekern.posteriors.prior import REALS, Categories, Diagonal, Prior, Support, may_agree
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-
-class Diagonal(NamedTuple):
-    """A Gaussian of independent elements, as :func:`vaekern.gaussian_kl` takes its prior: None
-    stands for a standard normal's parameter."""
-
-    mu: Tensor | None
-    logvar: Tensor | None
-    scale: str = "logvar"
-
-
-class Prior(nn.Module):
-    """A distribution p(z) over latents, the interface: ``vk.VAE(..., prior=...)`` takes any
-    subclass with :meth:`log_prob` and :meth:`sample`."""
-
-    def log_prob(self, z: Tensor, *, batch_dims: int = 1) -> Tensor:
-        """log p(z) per datapoint, in nats: the shape ``z.shape[:batch_dims]``. Gives gradients to
-        z and the prior's parameters."""
-        raise NotImplementedError
-
-    def sample(self, num_samples: int, *, generator: torch.Generator | None = None) -> Tensor:
-        """Samples [num_samples, *latent]. Carries no gradient."""
-        raise NotImplementedError
-
-    def diagonal(self) -> Diagonal | None:
-        """Its parameters, if it is a Gaussian of independent elements: KL divergences of Gaussian
-        posteriors to it are then computed in closed form."""
-        return None
-
-    def extra_repr(self) -> str:
-        return described_state(self)
 
 
 class Posterior:
@@ -60,6 +29,11 @@ class Posterior:
     A subclass gives :meth:`rsample`, :meth:`log_prob` and :meth:`map`, and what it knows of
     :meth:`sample_with_log_prob`, :meth:`entropy` and :meth:`closed_form_kl`.
     """
+
+    #: What z is. KL divergences to what has another support are estimated from no sample.
+    support: Support = REALS
+    #: Whether samples move with their distribution: straight-through derivatives say otherwise.
+    reparameterized: bool = True
 
     def __init__(self, batch_dims: int) -> None:
         self.batch_dims = batch_dims
@@ -184,9 +158,11 @@ class Posterior:
 
         Raises:
             NotImplementedError: there is no closed form; :meth:`sample_with_kl` estimates it.
+            ValueError: the prior is not one of such z.
         """
         kl = self.closed_form_kl(prior)
         if kl is None:
+            check_same_support(self, prior)
             to = "N(0, I)" if prior is None else type(prior).__name__
             raise NotImplementedError(
                 f"kl: no closed form of KL({type(self).__name__} || {to}); sample_with_kl "
@@ -206,6 +182,7 @@ class Posterior:
         kl = self.closed_form_kl(prior)
         if kl is not None:
             return self.rsample(eps, seed, generator), kl
+        check_same_support(self, prior)
         z, log_posterior = self.widen().sample_with_log_prob(eps, seed, generator)
         check_per_datapoint(
             f"log_prob of {type(self).__name__}", log_posterior, self.tensors[0], self.batch_dims
@@ -215,6 +192,10 @@ class Posterior:
 
     def diagonal(self) -> Diagonal | None:
         """Its parameters as a Gaussian of independent elements, if it is one."""
+        return None
+
+    def categorical(self) -> Categories | None:
+        """Its parameters as categorical distributions, if it is made of them."""
         return None
 
     def __repr__(self) -> str:
@@ -284,11 +265,6 @@ def _added_dims(own: dict[str, Any], named: Any) -> int:
     return 0
 
 
-def made_of(family: Callable[..., Posterior], output: Tensor | Sequence[Tensor]) -> Posterior:
-    """The posterior of an encoder's output, one tensor or several."""
-    return family(output) if isinstance(output, Tensor) else family(*output)
-
-
 def log_prior(prior: AnyPrior, z: Tensor, batch_dims: int) -> Tensor:
     """log p(z) per datapoint."""
     if prior is None:
@@ -299,6 +275,19 @@ def log_prior(prior: AnyPrior, z: Tensor, batch_dims: int) -> Tensor:
         log_prob = prior.log_prob(z, batch_dims=batch_dims)
     check_per_datapoint(f"log_prob of {type(prior).__name__}", log_prob, z, batch_dims)
     return log_prob
+
+
+def check_same_support(posterior: Posterior, prior: AnyPrior) -> None:
+    """Raises:
+    ValueError: one has a density of other things than the other, which cannot be compared.
+    """
+    own, others = posterior.support, REALS if prior is None else prior.support
+    if not may_agree(own, others):
+        to = "None, which is N(0, I)," if prior is None else type(prior).__name__
+        raise ValueError(
+            f"prior: expected one over {own}, as {type(posterior).__name__} is, got {to} over "
+            f"{others}"
+        )
 
 
 def diagonal_prior(prior: AnyPrior) -> Diagonal | None:

@@ -18,8 +18,9 @@ from vaekern.functional.gaussian import (
     reparameterize,
     sample_with_kl,
 )
-from vaekern.posteriors.base import AnyPrior, Diagonal, Posterior, diagonal_prior
+from vaekern.posteriors.base import AnyPrior, Posterior, diagonal_prior
 from vaekern.posteriors.cholesky import positive
+from vaekern.posteriors.prior import Diagonal
 
 ENTROPY_OF_STANDARD = 0.5 * (1.0 + math.log(2.0 * math.pi))
 

@@ -12,7 +12,6 @@ from vaekern._modules.outputs import described
 from vaekern._ops.call import Clamp
 from vaekern._torch import shape_to_compare
 from vaekern.posteriors import DiagonalGaussian, Posterior
-from vaekern.posteriors.base import made_of
 
 
 def diagonal_of_output(
@@ -54,7 +53,7 @@ def posterior_of_output(family: Callable[..., Posterior], output: Any) -> Poster
             f"encoder: expected a tensor or a tuple, for posterior, got {described(output)}"
         )
     try:
-        posterior = made_of(family, output)
+        posterior = family(output) if isinstance(output, Tensor) else family(*output)
     except TypeError as error:
         _complain_of_the_number(family, output, error)
         raise

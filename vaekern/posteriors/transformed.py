@@ -14,6 +14,7 @@ from vaekern._backends.plain import per_datapoint
 from vaekern._torch import shape_to_compare
 from vaekern.posteriors.base import Posterior
 from vaekern.posteriors.flows import Flow
+from vaekern.posteriors.prior import REALS
 
 Step: TypeAlias = "Flow | Transform"
 
@@ -35,11 +36,19 @@ class Transformed(Posterior):
 
     Steps have parameters of their own, which :meth:`detach` would not reach: it is refused, and so
     are the estimators ``"stl"`` and ``"dreg"``.
+
+    Raises:
+        ValueError: the base is no posterior over any numbers.
     """
 
     def __init__(
         self, base: Posterior, steps: Sequence[Step], context: Tensor | None = None
     ) -> None:
+        if base.support != REALS:
+            raise ValueError(
+                f"base: expected a posterior over {REALS}, which steps can map, got "
+                f"{type(base).__name__} over {base.support}"
+            )
         super().__init__(base.batch_dims)
         self.base = base
         self.steps = tuple(steps)

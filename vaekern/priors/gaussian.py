@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vaekern._checks import check_number
 from vaekern.functional import gaussian_log_likelihood, reparameterize
 from vaekern.posteriors._linear import standard_log_prob
-from vaekern.posteriors.base import Diagonal, Prior
+from vaekern.posteriors.prior import Diagonal, Prior
 from vaekern.priors.base import check_latent, check_samples, shape_of
 
 
@@ -56,7 +56,7 @@ class LearnedGaussian(Prior):
         self, latent_shape: int | Sequence[int], mu: float = 0.0, logvar: float = 0.0
     ) -> None:
         super().__init__()
-        shape = shape_of(latent_shape)
+        self.latent_shape = shape = shape_of(latent_shape)
         self.mu = nn.Parameter(torch.full(shape, check_number("mu", mu)))
         self.logvar = nn.Parameter(torch.full(shape, check_number("logvar", logvar)))
 

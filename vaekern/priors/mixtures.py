@@ -13,9 +13,10 @@ from vaekern._backends.plain import log_sum_exp
 from vaekern._checks import check_count, check_float, check_module, check_number
 from vaekern._modules.state import own_parameter, refuse_hidden_modules
 from vaekern._ops.call import Clamp
-from vaekern.posteriors.base import Posterior, Prior
+from vaekern.posteriors.base import Posterior
 from vaekern.posteriors.diagonal import DiagonalGaussian
 from vaekern.posteriors.encoding import posterior_of_output
+from vaekern.posteriors.prior import Prior, Support
 from vaekern.priors.base import check_latent, check_samples, shape_of
 
 
@@ -37,7 +38,8 @@ class MixtureOfGaussians(Prior):
     ) -> None:
         super().__init__()
         num_components = check_count("num_components", num_components)
-        shape = (num_components, *shape_of(latent_shape))
+        self.latent_shape = shape_of(latent_shape)
+        shape = (num_components, *self.latent_shape)
         self.logits = nn.Parameter(torch.zeros(num_components))
         self.mu = nn.Parameter(check_number("spread", spread) * torch.randn(shape))
         self.logvar = nn.Parameter(torch.zeros(shape))
@@ -100,6 +102,12 @@ class VampPrior(Prior):
         self.posterior = posterior
         self.pseudo_inputs = own_parameter("pseudo_inputs", pseudo_inputs)
         self.bounds = bounds
+
+    @property
+    def support(self) -> Support:  # type: ignore[override]
+        """That of its posteriors; of a function's nothing is known before it is called."""
+        own = getattr(self.posterior, "support", None)
+        return own if isinstance(own, str) else None
 
     def components(self) -> Posterior:
         """The posteriors of the pseudo-inputs, as of K datapoints."""

@@ -67,9 +67,9 @@ class VAE(KnowsLatentShape):
             (``FullGaussian``), a ``functools.partial`` or a method of one, or a module. By default
             a ``DiagonalGaussian`` with ``scale``, ``logvar_clamp`` and ``split``, which are its
             options alone.
-        prior: a :class:`vaekern.priors.Prior`, or a :class:`vaekern.priors.ConditionalPrior`; by
-            default N(0, 1). Where the KL divergence has no closed form, it is estimated from the
-            sample.
+        prior: a :class:`vaekern.priors.Prior`, or a :class:`vaekern.priors.ConditionalPrior`, of
+            what the posterior is of; by default N(0, 1). Where the KL divergence has no closed
+            form, it is estimated from the sample.
         split: the encoder returns one tensor with mu and logvar side by side: along dimension 1 for
             True, as in [B, 2 D] and [B, 2 C, H, W], or along another one: -1 for [B, T, 2 D].
 
@@ -291,7 +291,8 @@ class VAE(KnowsLatentShape):
         """
         num_samples = check_count("num_samples", num_samples)
         chunk_size = check_count("chunk_size", chunk_size)
-        posterior, log_joint = self.infer(x, condition), log_joint_of(self, x, condition)
+        posterior = self.infer(x, condition)
+        log_joint = log_joint_of(self, posterior, x, condition)
         log_weights = [
             posterior_log_weights(log_joint, posterior, min(chunk_size, num_samples - done))
             for done in range(0, num_samples, chunk_size)

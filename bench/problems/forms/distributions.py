@@ -8,6 +8,8 @@ from operations.forms import independent, normal, standard_normal
 from torch import Tensor
 from torch.distributions import Bernoulli, Distribution, kl_divergence
 
+from bench.problems.forms.dreamer import loss_of_distributions
+
 
 def _elbo(likelihood: Distribution, x: Tensor, mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
     q = normal(mu, logvar)
@@ -29,5 +31,6 @@ def _gaussian_elbo(
 FORMS: dict[str, Form] = {
     "bernoulli_elbo": _bernoulli_elbo,
     "gaussian_elbo": _gaussian_elbo,
+    "dreamer_loss": loss_of_distributions,
     **{name: d.distributions for name, d in DESCRIPTIONS.items() if d.distributions is not None},
 }

@@ -11,6 +11,7 @@ from operations.forms import sample
 from torch import Tensor
 from torch.nn import functional
 
+from bench.problems.forms.dreamer import eager_loss
 from bench.problems.forms.pixelcnn import precise_image_nll
 
 _LOG_2PI = math.log(2.0 * math.pi)
@@ -45,5 +46,6 @@ FORMS: dict[str, Form] = {
     "gaussian_elbo": _gaussian_elbo,
     "elbo_loss": bernoulli_loss,
     "image_nll": precise_image_nll,
+    "dreamer_loss": eager_loss,
     **{name: description.eager for name, description in DESCRIPTIONS.items()},
 }
