@@ -103,6 +103,23 @@ VK_FN void store_as(Half* to, float x) {
 #endif
 }
 
+// Two of them in a word, the first in its lower half.
+template <class Storage>
+VK_FN uint32_t packed(float first, float second) {
+  Storage low, high;
+  store_as(&low, first);
+  store_as(&high, second);
+  return static_cast<uint32_t>(high.bits) << 16 | low.bits;
+}
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+template <>
+VK_FN uint32_t packed<BFloat16>(float first, float second) {
+  uint32_t bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(second), "f"(first));
+  return bits;
+}
+#endif
+
 template <class Storage>
 VK_FN void store_as(Storage* to, double x) {
   store_as(to, static_cast<float>(x));

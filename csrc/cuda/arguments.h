@@ -38,6 +38,7 @@ struct Source {
   double constant;
   int ndim;  // of a layout that is not one run
   int64_t inner_stride;
+  uint32_t skip;  // in a dense form: of each line, beside its length; of a number per row, to the next
   Dimension dims[kMaxDims];
 
   VK_FN Run find(int64_t element) const { return locate(dims, ndim, inner_stride, element); }
@@ -55,6 +56,7 @@ struct TileArguments {
   float factor;  // as in a launch
   bool any_sums;
   bool masked;  // by one source more than the function has inputs
+  Divisor32 line, row;  // in a dense form: elements that lie together in all inputs; of a row
   Source sources[kMaxOperands];
   Target targets[kMaxOperands];
 };

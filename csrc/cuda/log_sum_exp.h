@@ -17,7 +17,7 @@ VK_FN double beside_top(double top, double value) {
 template <class T, int W>
 __device__ inline void log_sum_exp_rows(const Target& target, const Tiling& t, const Tile& tile,
                                         const Group& group, const T (&values)[W]) {
-  __shared__ double shared_numbers[Terms<double, W>::kSize];
+  __shared__ double shared_numbers[Terms<double, W>::template kSize<false>];
   __shared__ double parts[kMostThreads / kWarp];
   __shared__ T tops[kThreads * W];  // of so many rows at most
   const Terms<double, W> terms{shared_numbers};

@@ -66,14 +66,30 @@ Output output_of(const std::string& text, int64_t rows) {
   return output;
 }
 
+// The name of the kernel for a launch's form, else of the one for any; makes its arguments.
+template <class Function, class... Form>
+const char* choose(const Launch& launch, Plan& plan, Forms<Form...>) {
+  const char* name = typeid(KernelOf<Function, float, AnyForm>).name();
+  bool any = true;
+  const auto take = [&](auto dense) {
+    using Dense = decltype(dense);
+    if (!any || !DenseLaunch::of<Dense>().take(launch, plan.tiles)) return;
+    any = false;
+    name = typeid(KernelOf<Function, float, Dense>).name();
+  };
+  (take(typename Form::template of<float>()), ...);
+  (take(typename Form::template of<BFloat16>()), ...);
+  return name;
+}
+
 template <class Function>
 void write_arguments(const Launch& launch) {
-  Plan plan(launch, kGroupWidth<Function, float>);
+  Plan plan(launch, kTermWidth<Function, float>);
   plan.use_workspace(reinterpret_cast<double*>(next_address()));
+  const char* name = choose<Function>(launch, plan, typename FormsOf<Function>::type());
   const Tiling& tiling = plan.tiles.tiling;
-  std::fprintf(stderr, "%s %lld %d %d", typeid(KernelOf<Function, float>).name(),
-               static_cast<long long>(tiling.tiles()), tiling.threads,
-               tiling.tile_rows * tiling.tile_cols);
+  std::fprintf(stderr, "%s %lld %d %d", name, static_cast<long long>(tiling.tiles()),
+               tiling.threads, tiling.tile_rows * tiling.tile_cols);
   std::fwrite(&plan.tiles, 1, sizeof(plan.tiles), stdout);
 }
 
