@@ -54,8 +54,14 @@ VK_FN T load_as(uint8_t x) {
 #if defined(__CUDA_ARCH__)
   // The same numbers as by division, for all 256.
   constexpr T kInverse = T(1) / T(255);
-  const T value = static_cast<T>(x), quotient = value * kInverse;
-  return fma(fma(T(-255), quotient, value), kInverse, quotient);
+  const T value = static_cast<T>(x);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    constexpr float kRest = static_cast<float>(1.0 / 255.0 - static_cast<double>(kInverse));
+    return fma(value, kInverse, value * kRest);
+  } else {
+    const T quotient = value * kInverse;
+    return fma(fma(T(-255), quotient, value), kInverse, quotient);
+  }
 #else
   return static_cast<T>(x) / T(255);
 #endif

@@ -51,12 +51,19 @@ struct Target {
   Output::Kind kind;
 };
 
+// The tiles of a launch in a dense form, as elements. Tiles of whole rows follow each other; those
+// side by side may reach `overhang` elements beyond the end of a row.
+struct DenseTiling {
+  uint32_t elements, of_tile, of_row, overhang;
+  Divisor32 line, row;  // elements that lie together in all inputs; of a row of the launch
+};
+
 struct TileArguments {
   Tiling tiling;
   float factor;  // as in a launch
   bool any_sums;
   bool masked;  // by one source more than the function has inputs
-  Divisor32 line, row;  // in a dense form: elements that lie together in all inputs; of a row
+  DenseTiling dense;
   Source sources[kMaxOperands];
   Target targets[kMaxOperands];
 };

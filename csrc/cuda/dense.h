@@ -1,5 +1,5 @@
-// Elements of a launch in a dense form: 16-byte accesses, 32-bit positions, and no question that the
-// form answers.
+// Elements of a launch in a dense form: 16-byte accesses, 32-bit positions, and no question that
+// the form answers.
 #pragma once
 
 #include "forms.h"
@@ -13,8 +13,8 @@ struct Place {
 
   VK_FN Place(const TileArguments& arguments, const Group& group)
       : first(static_cast<uint32_t>(group.first)),
-        line(arguments.line.divide(first)),
-        row(arguments.row.divide(first)) {}
+        line(arguments.dense.line.divide(first)),
+        row(arguments.dense.row.divide(first)) {}
 };
 
 // One input's group, on its way from memory.

@@ -23,8 +23,7 @@ struct DenseLaunch {
   bool take(const Launch& launch, TileArguments& tiles) const {
     if (!fits(launch, tiles.tiling)) return false;
     const int64_t line = line_of(launch);
-    tiles.line = Divisor32(static_cast<uint32_t>(line));
-    tiles.row = Divisor32(static_cast<uint32_t>(launch.cols));
+    tiles.dense = tiling_of(launch, tiles.tiling, line);
     for (int k = 0; k < launch.n_inputs; ++k) {
       const Layout& layout = launch.inputs[k].layout;
       const bool is_number = inputs[k] == 'r';
@@ -37,6 +36,19 @@ struct DenseLaunch {
 
  private:
   static constexpr int64_t kMostElements = INT32_MAX;
+
+  static DenseTiling tiling_of(const Launch& launch, const Tiling& tiling, int64_t line) {
+    const int64_t of_tile = static_cast<int64_t>(tiling.tile_rows) * tiling.tile_cols;
+    const bool whole_rows = tiling.segments.n() == 1;
+    DenseTiling dense;
+    dense.elements = static_cast<uint32_t>(launch.rows * launch.cols);
+    dense.of_tile = static_cast<uint32_t>(of_tile);
+    dense.of_row = static_cast<uint32_t>(tiling.cols);
+    dense.overhang = whole_rows ? 0 : static_cast<uint32_t>(tiling.segments.n() * of_tile - tiling.cols);
+    dense.line = Divisor32(static_cast<uint32_t>(line));
+    dense.row = Divisor32(static_cast<uint32_t>(launch.cols));
+    return dense;
+  }
 
   bool fits(const Launch& launch, const Tiling& tiling) const {
     const int64_t n = launch.rows * launch.cols;

@@ -27,7 +27,7 @@ __device__ inline void log_sum_exp_rows(const Target& target, const Tiling& t, c
   if (t.sum_by_group) terms.template put_joined<Greatest>(group, numbers);
   else terms.put(group, numbers);
   __syncthreads();
-  reduce_rows<Greatest>(t, tile, terms, parts,
+  reduce_rows<Greatest>(t, tile, terms, parts, t.sum_by_group,
                         [&](int row, double top) { tops[row] = static_cast<T>(top); });
   __syncthreads();
   int row = (group.item + group.begin) / tile.n_cols;
@@ -41,7 +41,7 @@ __device__ inline void log_sum_exp_rows(const Target& target, const Tiling& t, c
   if (t.sum_by_group) terms.template put_joined<Sum>(group, numbers);
   else terms.put(group, numbers);
   __syncthreads();
-  reduce_rows<Sum>(t, tile, terms, parts, [&](int row, double sum) {
+  reduce_rows<Sum>(t, tile, terms, parts, t.sum_by_group, [&](int row, double sum) {
     put_row_sum(target, t, tile, row, static_cast<double>(tops[row]) + log_of_sum(sum));
   });
 }

@@ -1,6 +1,6 @@
 // The kernel, written once for all operations, dtypes, layouts and kinds of results: each block
-// takes one tile, each thread one group of its elements. What the form says of the launch is decided
-// when it is compiled.
+// takes one tile, each thread one group of its elements. What the form says of the launch is
+// decided when it is compiled.
 #pragma once
 
 #include <utility>
@@ -126,26 +126,27 @@ __device__ inline void sum_elements(const TileArguments& arguments, const Tile& 
       else terms.put(group, results[k]);
     }
     __syncthreads();
-    if (by_row) sum_rows(target, tiling, tile, terms, part_sums);
+    if (by_row) sum_rows(target, tiling, tile, terms, part_sums, tiling.sum_by_group);
     else sum_columns<T, W>(target, tiling, tile, terms, part_sums);
   }
 }
 
-// The same in a dense form.
+// The same in a dense form. Warps that have no rows to sum are done.
 template <class Function, class Form, class T, int W, int V>
-__device__ inline void sum_dense(const TileArguments& arguments, const Tile& tile,
-                                 const Group& group, Terms<T, W> terms, T* part_sums,
+__device__ inline void sum_dense(const TileArguments& arguments, const Group& group,
+                                 Terms<T, W> terms, T* part_sums,
                                  const T (&results)[Function::n_outputs][V]) {
+  const Tiling& tiling = arguments.tiling;
   bool first = true;
 #pragma unroll
   for (int k = 0; k < Function::n_outputs; ++k) {
-    const Target& target = arguments.targets[k];
     if (Form::output(k) != 's') continue;
     if (!first) __syncthreads();  // the terms of the last sum have been read
     first = false;
     terms.template put_joined<Sum>(group, results[k]);
     __syncthreads();
-    sum_rows(target, arguments.tiling, tile, terms, part_sums);
+    if (!has_rows_to_sum(tiling)) continue;
+    sum_rows(arguments.targets[k], tiling, this_tile<uint32_t>(tiling), terms, part_sums, true);
   }
 }
 
@@ -160,13 +161,12 @@ __global__ void __launch_bounds__(kThreadsOfBlock<Function, T, Form>,
   const Tiling& tiling = arguments.tiling;
   T results[Function::n_outputs][V];
   if constexpr (Form::is_dense) {
-    const Tile tile = this_tile<uint32_t>(tiling);
-    const Group group = this_dense_group<V>(tiling, tile);
+    const Group group = this_group<V>(tiling, arguments.dense);
     if (group.size() > 0) {
       compute<Function, Form>(arguments, group, results);
       store_elements<Function, Form>(arguments, group, results);
     }
-    sum_dense<Function, Form>(arguments, tile, group, terms, part_sums, results);
+    sum_dense<Function, Form>(arguments, group, terms, part_sums, results);
   } else {
     const Tile tile = this_tile<int64_t>(tiling);
     const Group group = this_group<V>(tiling, tile);

@@ -42,6 +42,21 @@ struct TileSize {
   int64_t rows, cols;
 };
 
+// Whole rows of `row` elements that make a tile: about kThreads dense groups, or somewhat more where
+// these fill the last warp better.
+inline int64_t choose_rows(int64_t row, int64_t most) {
+  const int64_t usual = kThreads * kDenseWidth < most ? kThreads * kDenseWidth : most;
+  const auto threads = [row](int64_t rows) {
+    return round_up(divide_up(rows * row, kDenseWidth), kWarp);
+  };
+  int64_t best = usual < row ? 1 : usual / row;
+  const int64_t last = least_of(most / row, best + 8);
+  for (int64_t rows = best + 1; rows <= last; ++rows) {
+    if (threads(rows) * best < threads(best) * rows) best = rows;
+  }
+  return best;
+}
+
 inline TileSize choose_tile(int64_t cols, int width, bool column_sums) {
   const bool aligned = cols % width == 0;
   // Sums over rows want tall tiles, but 128 contiguous bytes at least.
@@ -50,11 +65,13 @@ inline TileSize choose_tile(int64_t cols, int width, bool column_sums) {
     return {kThreads / groups_touched(narrow, width, aligned), narrow};
   }
   // A row of up to kMostThreads groups is summed at once; unaligned ones need more shared memory.
-  const int64_t usual = kThreads * width - (aligned ? 0 : width);
-  if (cols > (aligned ? kMostThreads * width : usual)) {
-    const int whole = width == 1 ? 1 : kDenseWidth;
-    return {1, round_up(divide_up(cols, divide_up(cols, usual)), whole)};
+  const bool dense = aligned && width > 1;
+  const int64_t most = kMostThreads * width;
+  const int64_t usual = dense ? least_of(kThreads * kDenseWidth, most) : kThreads * width - (aligned ? 0 : width);
+  if (cols > (aligned ? most : usual)) {
+    return {1, round_up(divide_up(cols, divide_up(cols, usual)), dense ? kDenseWidth : width)};
   }
+  if (dense) return {choose_rows(cols, most), cols};
   const int64_t rows = cols < usual ? usual / cols : 1;
   return {rows > width ? rows - rows % width : rows, cols};  // tiles start where groups do
 }
