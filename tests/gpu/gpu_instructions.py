@@ -56,8 +56,9 @@ class Launch(NamedTuple):
     shape: tuple[int, int]
     operands: str
 
-    def lies(self) -> str:
-        return self.layout if self.layout in ("half", "odd") else "dense"
+    def of(self, dtype: str) -> list[str]:
+        lies = self.layout if self.layout in ("half", "odd") else "dense"
+        return self.operands.format(d=_DTYPES[dtype], l=lies).split()
 
 
 def _launches() -> Iterator[Launch]:
@@ -118,6 +119,17 @@ def cuda_version() -> str:
     return found[1] if found else ""
 
 
+class Plan(NamedTuple):
+    """Which kernel a launch runs, on how many blocks of how many threads and elements, and what it
+    is told."""
+
+    kernel: str
+    blocks: int
+    threads: int
+    elements: int
+    arguments: bytes
+
+
 class Count(NamedTuple):
     launch: Launch
     dtype: str
@@ -176,26 +188,30 @@ def compile_program() -> Path:
     )
 
 
-def count(kernels: Mapping[str, sass.Kernel], program: Path, launch: Launch, dtype: str) -> Count:
-    operands = launch.operands.format(d=_DTYPES[dtype], l=launch.lies()).split()
-    command = [str(program), launch.operation, launch.variant, *map(str, launch.shape), *operands]
+def plan(program: Path, launch: Launch, dtype: str) -> Plan:
+    shape = map(str, launch.shape)
+    command = [str(program), launch.operation, launch.variant, *shape, *launch.of(dtype)]
     made = subprocess.run(command, check=True, capture_output=True)
     name, *numbers = made.stderr.decode().split()
-    blocks, threads, elements = map(int, numbers)
-    kernel = kernels["tile_kernel " + cuda_resources.readable_arguments(name)]
-    bank, block = parameters(made.stdout, threads), min(1, blocks - 1)
+    return Plan(cuda_resources.readable_arguments(name), *map(int, numbers), made.stdout)
+
+
+def count(kernels: Mapping[str, sass.Kernel], program: Path, launch: Launch, dtype: str) -> Count:
+    made = plan(program, launch, dtype)
+    kernel = kernels["tile_kernel " + made.kernel]
+    bank, block = parameters(made.arguments, made.threads), min(1, made.blocks - 1)
     issued: Counter[str] = Counter()
-    for first in range(0, threads, 32):
+    for first in range(0, made.threads, 32):
         lanes = (follow(kernel, bank, first + lane, block) for lane in _LANES)
         issued += by_pipe(max(lanes, key=len))
     moved = sum(
         _BYTES[word]
-        for operand in operands
+        for operand in launch.of(dtype)
         if operand.endswith((":dense", ":half", ":odd")) or operand.startswith("elements:")
         for word in operand.split(":")
         if word in _BYTES
     )
-    pipes = Pipes(*(issued[pipe] * 32 / elements for pipe in Pipes._fields))
+    pipes = Pipes(*(issued[pipe] * 32 / made.elements for pipe in Pipes._fields))
     return Count(launch, dtype, moved, pipes)
 
 
