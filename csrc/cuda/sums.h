@@ -132,7 +132,8 @@ __device__ inline void put_row_sum(const Target& target, const Tiling& t, const 
 
 // Whether the calling thread's warp takes part in the sums of a tile's rows.
 __device__ inline bool has_rows_to_sum(const Tiling& t) {
-  return t.parts_per_row > 1 || threadIdx.x < static_cast<uint32_t>(t.tile_rows << t.log_lanes);
+  const uint32_t warp = threadIdx.x / kWarp * kWarp;  // all of its lanes, for the shuffles
+  return t.parts_per_row > 1 || warp < static_cast<uint32_t>(t.tile_rows << t.log_lanes);
 }
 
 // Lanes of a warp add a row's terms, or one part of them; the parts are added in double, in order.
