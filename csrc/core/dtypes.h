@@ -54,8 +54,14 @@ VK_FN T load_as(uint8_t x) {
 #if defined(__CUDA_ARCH__)
   // The same numbers as by division, for all 256.
   constexpr T kInverse = T(1) / T(255);
-  const T value = static_cast<T>(x), quotient = value * kInverse;
-  return fma(fma(T(-255), quotient, value), kInverse, quotient);
+  const T value = static_cast<T>(x);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    constexpr float kRest = static_cast<float>(1.0 / 255.0 - static_cast<double>(kInverse));
+    return fma(value, kInverse, value * kRest);
+  } else {
+    const T quotient = value * kInverse;
+    return fma(fma(T(-255), quotient, value), kInverse, quotient);
+  }
 #else
   return static_cast<T>(x) / T(255);
 #endif
@@ -102,6 +108,23 @@ VK_FN void store_as(Half* to, float x) {
   to->bits = static_cast<uint16_t>(half | sign);
 #endif
 }
+
+// Two of them in a word, the first in its lower half.
+template <class Storage>
+VK_FN uint32_t packed(float first, float second) {
+  Storage low, high;
+  store_as(&low, first);
+  store_as(&high, second);
+  return static_cast<uint32_t>(high.bits) << 16 | low.bits;
+}
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+template <>
+VK_FN uint32_t packed<BFloat16>(float first, float second) {
+  uint32_t bits;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(second), "f"(first));
+  return bits;
+}
+#endif
 
 template <class Storage>
 VK_FN void store_as(Storage* to, double x) {

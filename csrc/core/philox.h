@@ -30,8 +30,7 @@ VK_FN Values<uint32_t, 4> philox(uint64_t counter, NoiseKey key) {
 #pragma GCC unroll 10
 #endif
   for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = static_cast<uint64_t>(c0) * 0xD2511F53u;
-    const uint64_t p1 = static_cast<uint64_t>(c2) * 0xCD9E8D57u;
+    const uint64_t p0 = wide_product(c0, 0xD2511F53u), p1 = wide_product(c2, 0xCD9E8D57u);
     c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
     c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
     c1 = static_cast<uint32_t>(p1);
@@ -42,14 +41,19 @@ VK_FN Values<uint32_t, 4> philox(uint64_t counter, NoiseKey key) {
   return {{c0, c1, c2, c3}};
 }
 
-// -log((w + 1/2) / 2^32), accurate at both ends: 1 - u comes from the complement of the integer.
-VK_FN float minus_log_uniform(uint32_t w) {
-  constexpr float kUnit = 2.3283064365386963e-10f, kHalf = 1.1641532182693481e-10f;
-  const float u = fma(static_cast<float>(w), kUnit, kHalf);
-  const float one_minus_u = fma(static_cast<float>(~w), kUnit, kHalf);
-  const ReducedLog reduced = reduce_log(u);
-  const float f = reduced.k == 0.0f ? -one_minus_u : reduced.f;
-  return fma(reduced.k, -kLn2High, fma(reduced.k, -kLn2Low, minus_log1p_tail(f)) - f);
+// -2 log(u) with u = (w + 1/2) / 2^32, accurate at both ends. As a signed integer, a word of the
+// upper half is 2 (u - 1) without a subtraction, of which the logarithm is a series; one of the lower
+// half is 2 u, that is 2^k (2 + f) with f of the same kind.
+VK_FN float minus_two_log_uniform(uint32_t w) {
+  const float twice = fma(static_cast<float>(static_cast<int32_t>(w)), 0x1p-31f, 0x1p-32f);
+  const uint32_t bits = bit_cast<uint32_t>(twice);
+  const uint32_t one = 0x3F800000u, lower = bits < one ? bits : one;  // negative ones are greater
+  const uint32_t k = (lower & 0x7F800000u) - one;                     // in units of 2^-23
+  const float reduced = bit_cast<float>(bits - k);
+  const float f = twice < 0.0f ? reduced : reduced - 2.0f;
+  const float series = polynomial(f, 0.2499976456f, -0.0834074169f, 0.0304648373f, -0.0164642185f,
+                                  -0.0056217448f, -0.0188491065f, -0.0127874669f, -0.0055203186f);
+  return fma(static_cast<float>(static_cast<int32_t>(k)), -1.65259146e-7f, fma(series, f * f, -f));
 }
 
 // radius * (cos, sin) of the angle 2 pi w / 2^32. The upper two bits of w, rounded, are the
@@ -59,20 +63,19 @@ VK_FN Values<float, 2> on_circle(float radius, uint32_t w) {
                   3.6572951981e-10f;  // in [-pi/4, pi/4)
   const float z = x * x;
   const float sine_tail = polynomial(z, -1.6666654611e-1f, 8.3321608736e-3f, -1.9515295891e-4f);
-  const float cosine_tail =
-      polynomial(z, 4.166664568298827e-2f, -1.388731625493765e-3f, 2.443315711809948e-5f);
   const float sine = fma(sine_tail * z, x, x);
-  const float cosine = fma(cosine_tail * z, z, fma(z, -0.5f, 1.0f));
+  const float cosine = fma(polynomial(z, -4.99998847747e-1f, 4.16557773718e-2f, -1.35918481618e-3f), z, 1.0f);
   const uint32_t quadrant = w + 0x20000000u;  // in bits 30 and 31
-  const bool swapped = (quadrant & 0x40000000u) != 0u;
-  const uint32_t sin_sign = quadrant & 0x80000000u, cos_sign = (quadrant + 0x40000000u) & 0x80000000u;
+  const uint32_t next = w + 0x60000000u;
+  const bool swapped = static_cast<int32_t>(quadrant ^ next) < 0;
+  const uint32_t sin_sign = quadrant & 0x80000000u, cos_sign = next & 0x80000000u;
   const float c = bit_cast<float>(bit_cast<uint32_t>(swapped ? sine : cosine) ^ cos_sign);
   const float s = bit_cast<float>(bit_cast<uint32_t>(swapped ? cosine : sine) ^ sin_sign);
   return {{radius * c, radius * s}};
 }
 
 VK_FN Values<float, 2> box_muller(float, uint32_t radius_word, uint32_t angle_word) {
-  return on_circle(square_root(2.0f * minus_log_uniform(radius_word)), angle_word);
+  return on_circle(square_root_of_normal(minus_two_log_uniform(radius_word)), angle_word);
 }
 
 VK_FN Values<double, 2> box_muller(double, uint32_t radius_word, uint32_t angle_word) {
@@ -88,7 +91,7 @@ VK_FN Values<double, 2> box_muller(double, uint32_t radius_word, uint32_t angle_
 #endif
 }
 
-VK_FN float gumbel(float, uint32_t word) { return -log_of_normal(minus_log_uniform(word)); }
+VK_FN float gumbel(float, uint32_t word) { return -log_of_normal(0.5f * minus_two_log_uniform(word)); }
 
 VK_FN double gumbel(double, uint32_t word) {
   return -std::log(-std::log((static_cast<double>(word) + 0.5) * 0x1p-32));

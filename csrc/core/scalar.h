@@ -2,110 +2,11 @@
 //
 // float: own polynomials (minimax fits; worst error over the whole range about 1 ulp for exp,
 // 2 ulp for log1p and phi, subnormals, infinities and NaN included). double: the C library.
-// This file holds the only target-dependent code of the mathematics.
 #pragma once
 
-#include <cmath>
-
-#include "portable.h"
+#include "arithmetic.h"
 
 VK_BEGIN
-
-#if defined(__FMA__) || defined(__CUDA_ARCH__) || defined(__ARM_FEATURE_FMA)
-#define VK_HAS_FMA
-#endif
-
-// a * b + c, rounded once where the target has the instruction. Without it a call to the C
-// library would cost 20-40 times the arithmetic, so the baseline build rounds twice.
-VK_FN float fma(float a, float b, float c) {
-#if defined(VK_HAS_FMA)
-  return __builtin_fmaf(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
-VK_FN double fma(double a, double b, double c) { return std::fma(a, b, c); }
-
-VK_FN float absolute(float x) { return std::fabs(x); }
-VK_FN double absolute(double x) { return std::fabs(x); }
-VK_FN float with_sign_of(float x, float magnitude) {
-  return bit_cast<float>((bit_cast<uint32_t>(x) & 0x80000000u) | bit_cast<uint32_t>(magnitude));
-}
-VK_FN float square_root(float x) { return std::sqrt(x); }
-VK_FN double square_root(double x) { return std::sqrt(x); }
-
-// The first argument wins only if it is smaller (larger): NaN in x passes through.
-template <class T>
-VK_FN T at_most(T bound, T x) {
-  return bound < x ? bound : x;
-}
-template <class T>
-VK_FN T at_least(T bound, T x) {
-  return bound > x ? bound : x;
-}
-
-// What rounding a * b to `product` lost.
-VK_FN double product_error(double a, double b, double product) { return fma(a, b, -product); }
-VK_FN float product_error(float a, float b, float product) {
-#if defined(VK_HAS_FMA)
-  return fma(a, b, -product);
-#else
-  constexpr float kSplit = 4097.0f;  // Dekker (1971): halves of 12 bits multiply exactly
-  const float a_high = kSplit * a - (kSplit * a - a), b_high = kSplit * b - (kSplit * b - b);
-  const float a_low = a - a_high, b_low = b - b_high;
-  return a_low * b_low - (((product - a_high * b_high) - a_low * b_high) - a_high * b_low);
-#endif
-}
-
-// A rounded result, and what rounding it lost.
-template <class T>
-struct Rounded {
-  T value, lost;
-};
-
-template <class T>
-VK_FN Rounded<T> difference(T a, T b) {
-  const T value = a - b;
-  const T shift = value - a;
-  return {value, (a - (value - shift)) - (b + shift)};
-}
-
-template <class T>
-VK_FN T finite_or_zero(T x) {
-  return absolute(x) < T(HUGE_VAL) ? x : T(0);
-}
-
-// (a - b) * scale
-template <class T>
-VK_FN Rounded<T> scaled_difference(T a, T b, T scale) {
-  const Rounded<T> d = difference(a, b);
-  const T value = d.value * scale;
-  const T lost = fma(d.lost, scale, product_error(d.value, scale, value));
-  return {value, finite_or_zero(lost)};
-}
-
-// u^2 / 2, for which the error of u would count twice
-template <class T>
-VK_FN T half_square(Rounded<T> u) {
-  return u.value * fma(T(0.5), u.value, u.lost);
-}
-
-// c[first] + c[first + step] x + c[first + 2 step] x^2 + ... (unrolled by recursion: a loop would
-// keep the loop around it scalar)
-template <int first, int step, int n, class T>
-VK_FN T horner(T x, const T (&c)[n]) {
-  if constexpr (first + step >= n) return c[first];
-  else return fma(horner<first + step, step>(x, c), x, c[first]);
-}
-
-// c0 + c1 x + c2 x^2 + ..., even and odd powers side by side: one chain of multiply-adds is longer
-// than what processors look ahead.
-template <class T, class... Coefficients>
-VK_FN T polynomial(T x, Coefficients... coefficients) {
-  const T c[] = {coefficients...};
-  if constexpr (sizeof...(coefficients) < 4) return horner<0, 1>(x, c);
-  else return fma(horner<1, 2>(x * x, c), x, horner<0, 2>(x * x, c));
-}
 
 // --- exp ------------------------------------------------------------------------------------
 
@@ -146,16 +47,25 @@ VK_FN float exp_curvature(float r) {
                     0.00139337594559f, 0.000198578582005f);
 }
 
+// Twice that, from twice the coefficients.
+VK_FN float twice_exp_curvature(float r) {
+  return polynomial(r, 1.000000002706f, 0.333333330618f, 0.0833329281396f, 0.01666672183064f,
+                    0.00278675189118f, 0.000397157164004f);
+}
+
 // Below -105 e^x rounds to 0, above 89 it overflows. 2^k alone would leave the range of float near
 // both ends, so the exponent is moved by 64 and the product moves it back, rounding correctly.
-// (Bit operations on the sign: compilers turn nested selects on x into long chains of masks.)
+VK_FN float limited_for_exp(float x) { return with_sign_of(x, at_most(105.0f, absolute(x))); }
 VK_FN ReducedExp reduce_exp_anywhere(float x) {
-  return reduce_exp(with_sign_of(x, at_most(105.0f, absolute(x))), -with_sign_of(x, 64.0f));
+  return reduce_exp(limited_for_exp(x), by_sign(x, -64.0f, 64.0f));
 }
 
 // 2^-64 for negative x, 2^64 for positive
-VK_FN float undo_bias(float x) {
-  return bit_cast<float>(0x5F800000u ^ ((bit_cast<uint32_t>(x) >> 1) & 0x40000000u));
+VK_FN float undo_bias(float x) { return by_sign(x, 0x1p64f, 0x1p-64f); }
+
+// mantissa 2^k, of an x that was reduced without a bias
+VK_FN float exp_of_reduced(float mantissa, float scaled, float x) {
+  return times_power_of_two(mantissa, scaled + by_sign(x, -64.0f, 64.0f)) * undo_bias(x);
 }
 
 VK_FN float exp(float x) {

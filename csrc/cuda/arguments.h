@@ -38,6 +38,7 @@ struct Source {
   double constant;
   int ndim;  // of a layout that is not one run
   int64_t inner_stride;
+  uint32_t skip;  // in a dense form: of each line, beside its length; of a number per row, to the next
   Dimension dims[kMaxDims];
 
   VK_FN Run find(int64_t element) const { return locate(dims, ndim, inner_stride, element); }
@@ -50,11 +51,19 @@ struct Target {
   Output::Kind kind;
 };
 
+// The tiles of a launch in a dense form, as elements. Tiles of whole rows follow each other; those
+// side by side may reach `overhang` elements beyond the end of a row.
+struct DenseTiling {
+  uint32_t elements, of_tile, of_row, overhang;
+  Divisor32 line, row;  // elements that lie together in all inputs; of a row of the launch
+};
+
 struct TileArguments {
   Tiling tiling;
   float factor;  // as in a launch
   bool any_sums;
   bool masked;  // by one source more than the function has inputs
+  DenseTiling dense;
   Source sources[kMaxOperands];
   Target targets[kMaxOperands];
 };

@@ -47,12 +47,23 @@ const Table& table() {
 constexpr KernelInfo kScaleInfo = {"scale", "", "", 1, 1};
 constexpr KernelInfo kCombineInfo = {"combine", "", "", 1, 1};
 
+// The kernel for a launch's form, else the one for any.
+const TileKernel& choose(const TileKernels& kernels, const TileKernel& any, const Launch& launch,
+                         Plan& plan) {
+  for (int k = 0; k < kernels.n_dense; ++k) {
+    const DenseKernel& dense = kernels.dense[k];
+    if (dense.launch.take(launch, plan.tiles)) return dense.kernel;
+  }
+  return any;
+}
+
 void run(const Launch& launch, int device, void* stream_address, const cuda::Allocate& allocate) {
   const auto stream = static_cast<cudaStream_t>(stream_address);
   const KernelInfo& info = table().infos[launch.kernel];
   const TileKernels& kernels = table().kernels[launch.kernel];
-  const TileKernel& kernel = launch.compute == DType::f64 ? kernels.f64 : kernels.f32;
-  Plan plan(launch, kernel.width);
+  const TileKernel& any = launch.compute == DType::f64 ? kernels.f64 : kernels.f32;
+  Plan plan(launch, any.width);
+  const TileKernel& kernel = choose(kernels, any, launch, plan);
   if (plan.tiles.tiling.tiles() > INT_MAX || plan.combine_blocks() > INT_MAX) {
     fail(info, "more elements than one launch can visit");
   }
@@ -153,8 +164,10 @@ void run_softmax(const SoftmaxLaunch& launch, int device, void* stream_address,
 void load_all() {
   for (int k = 0; k < Table::kSize; ++k) {
     const KernelInfo& info = table().infos[k];
-    check(load(table().kernels[k].f32.code), info);
-    check(load(table().kernels[k].f64.code), info);
+    const TileKernels& kernels = table().kernels[k];
+    check(load(kernels.f32.code), info);
+    check(load(kernels.f64.code), info);
+    for (int d = 0; d < kernels.n_dense; ++d) check(load(kernels.dense[d].kernel.code), info);
   }
   for (auto code = mixture_code(); *code != nullptr; ++code) check(load(*code), kMixtureInfo);
   for (auto code = softmax_code(); *code != nullptr; ++code) check(load(*code), kSoftmaxInfo);

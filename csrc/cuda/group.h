@@ -74,23 +74,22 @@ struct Bits {
   }
 
   template <class Storage>
+  static constexpr int kPerWord = 4 / sizeof(Storage);
+
+  template <class Storage>
   VK_FN Storage element(int j) const {
-    constexpr int kPerWord = 4 / sizeof(Storage);
-    const uint32_t bits = words[j / kPerWord] >> (8 * sizeof(Storage) * (j % kPerWord));
+    constexpr int n = kPerWord<Storage>;
+    const uint32_t bits = words[j / n] >> (8 * sizeof(Storage) * (j % n));
     if constexpr (sizeof(Storage) == 4) return bit_cast<Storage>(bits);
     if constexpr (sizeof(Storage) == 2) return bit_cast<Storage>(static_cast<uint16_t>(bits));
     if constexpr (sizeof(Storage) == 1) return bit_cast<Storage>(static_cast<uint8_t>(bits));
   }
 
-  template <class Storage>
-  VK_FN void set_element(int j, Storage value) {
-    constexpr int kPerWord = 4 / sizeof(Storage);
-    if constexpr (kPerWord == 1) {
-      words[j] = bit_cast<uint32_t>(value);
-    } else {
-      const uint32_t bits = static_cast<uint32_t>(bit_cast<uint16_t>(value)) << (16 * (j % 2));
-      words[j / 2] = j % 2 == 0 ? bits : words[j / 2] | bits;
-    }
+  // Fills the word that begins with element j.
+  template <class Storage, class T>
+  VK_FN void set_elements(int j, const T* values) {
+    if constexpr (kPerWord<Storage> == 1) words[j] = bit_cast<uint32_t>(static_cast<float>(values[0]));
+    else words[j / 2] = packed<Storage>(static_cast<float>(values[0]), static_cast<float>(values[1]));
   }
 
  private:

@@ -1,19 +1,26 @@
 // What the compilations of kernels.cu offer to the backend.
 #pragma once
 
-#include "arguments.h"
+#include "plan.h"
 #include "runtime.cuh"
 
 VK_BEGIN
 
 struct TileKernel {
-  int width;  // of a thread's group
+  int width;  // of a term of its sums
   cudaError_t (*enqueue)(const TileArguments&, cudaStream_t);
   const void* code;
 };
 
+struct DenseKernel {
+  DenseLaunch launch;
+  TileKernel kernel;
+};
+
 struct TileKernels {
-  TileKernel f32, f64;
+  TileKernel f32, f64;  // for any launch
+  const DenseKernel* dense;
+  int n_dense;
 };
 
 // The list of kernels is compiled in several parts, side by side; each fills in its own.

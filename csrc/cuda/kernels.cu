@@ -7,16 +7,35 @@
 
 VK_BEGIN
 
-template <class Function, class T>
+template <class Function, class T, class Form>
 static cudaError_t enqueue(const TileArguments& arguments, cudaStream_t stream) {
   const Tiling& tiling = arguments.tiling;
-  return launch_kernel(tile_kernel<Function, T>, static_cast<unsigned>(tiling.tiles()),
+  return launch_kernel(tile_kernel<Function, T, Form>, static_cast<unsigned>(tiling.tiles()),
                        static_cast<unsigned>(tiling.threads), stream, arguments);
 }
 
-template <class Function, class T>
+template <class Function, class T, class Form = AnyForm>
 static TileKernel tile_kernel_of() {
-  return {kGroupWidth<Function, T>, enqueue<Function, T>, code_of(tile_kernel<Function, T>)};
+  return {kTermWidth<Function, T>, enqueue<Function, T, Form>,
+          code_of(tile_kernel<Function, T, Form>)};
+}
+
+template <class Function, class Form>
+static DenseKernel dense_kernel_of() {
+  return {DenseLaunch::of<Form>(), tile_kernel_of<Function, float, Form>()};
+}
+
+template <class Function, class... Form>
+static TileKernels kernels_of(Forms<Form...>) {
+  static const DenseKernel dense[] = {
+      dense_kernel_of<Function, typename Form::template of<float>>()...,
+      dense_kernel_of<Function, typename Form::template of<BFloat16>>()...};
+  return {tile_kernel_of<Function, float>(), tile_kernel_of<Function, double>(), dense,
+          2 * sizeof...(Form)};
+}
+template <class Function>
+static TileKernels kernels_of(Forms<>) {
+  return {tile_kernel_of<Function, float>(), tile_kernel_of<Function, double>(), nullptr, 0};
 }
 
 template <int part>
@@ -24,7 +43,7 @@ void add_kernels(TileKernels* by_number) {
   for_each_kernel([&by_number](auto function, const char*) {
     using Function = decltype(function);
     if constexpr (in_part<Function, VK_CUDA_PARTS, part>()) {
-      *by_number = {tile_kernel_of<Function, float>(), tile_kernel_of<Function, double>()};
+      *by_number = kernels_of<Function>(typename FormsOf<Function>::type());
     }
     ++by_number;
   });

@@ -111,6 +111,17 @@ class Reader<T, 1> {
   T value_;
 };
 
+// The four normals of a counter.
+template <class T>
+VK_FN void put_normals(T* normals, const Values<uint32_t, 4>& words) {
+#pragma unroll
+  for (int j = 0; j < 4; j += 2) {
+    const Values<T, 2> pair = box_muller(T(0), words.v[j], words.v[j + 1]);
+    normals[j] = pair.v[0];
+    normals[j + 1] = pair.v[1];
+  }
+}
+
 // The normals of the group's elements. W and `first` have a counter's four in common.
 template <class T, int W>
 VK_FN void make_noise(T (&values)[W], const Source& source, const Group& group) {
@@ -126,15 +137,29 @@ VK_FN void make_noise(T (&values)[W], const Source& source, const Group& group) 
   } else {
 #pragma unroll 1  // registers
     for (int k = 0; k < W / 4; ++k) {
-      const Values<uint32_t, 4> words = philox(counter + k, key);
-      const Values<T, 2> low = box_muller(T(0), words.v[0], words.v[1]);
-      const Values<T, 2> high = box_muller(T(0), words.v[2], words.v[3]);
-      push_back(values, low.v[0]);
-      push_back(values, low.v[1]);
-      push_back(values, high.v[0]);
-      push_back(values, high.v[1]);
+      T normals[4];
+      put_normals(normals, philox(counter + k, key));
+#pragma unroll
+      for (int j = 0; j < 4; ++j) push_back(values, normals[j]);
     }
   }
+}
+
+// All inputs, of any form; whether input `number` has one value throughout the group.
+template <class T, int N, int W>
+VK_FN bool load_any(const TileArguments& arguments, const Group& group, T (&inputs)[N][W],
+                    int number) {
+  Reader<T, W> readers[N];
+#pragma unroll
+  for (int k = 0; k < N; ++k) readers[k].find(arguments.sources[k], group);
+#pragma unroll
+  for (int k = 0; k < N; ++k) readers[k].start(arguments.sources[k]);
+#pragma unroll
+  for (int k = 0; k < N - 1; ++k) readers[k].finish(inputs[k], arguments.sources[k], group);
+  const Source& last = arguments.sources[N - 1];
+  if (last.kind == Input::Kind::noise) make_noise(inputs[N - 1], last, group);
+  else readers[N - 1].finish(inputs[N - 1], last, group);
+  return readers[number < 0 ? 0 : number].is_uniform();
 }
 
 VK_END

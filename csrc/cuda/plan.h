@@ -3,7 +3,7 @@
 
 #include <stdexcept>
 
-#include "arguments.h"
+#include "dense_launch.h"
 
 VK_BEGIN
 

@@ -6,20 +6,21 @@
 VK_BEGIN
 
 template <class Storage, class T, int W>
+VK_FN void store_packed(Storage* to, const T (&values)[W]) {
+  Bits<W> bits;
+#pragma unroll
+  for (int j = 0; j < W; j += Bits<W>::template kPerWord<Storage>) {
+    bits.template set_elements<Storage>(j, values + j);
+  }
+  bits.template store<W * sizeof(Storage)>(to);
+}
+
+template <class Storage, class T, int W>
 VK_FN bool store_in_one_piece(void* data, const Group& group, const T (&values)[W]) {
   constexpr int kBytes = W * sizeof(Storage);
   Storage* to = static_cast<Storage*>(data) + group.first;
   const bool aligned = is_aligned(to, kAccess<kBytes>);
-  if (aligned) {
-    Bits<W> bits;
-#pragma unroll
-    for (int j = 0; j < W; ++j) {
-      Storage element;
-      store_as(&element, values[j]);
-      bits.set_element(j, element);
-    }
-    bits.template store<kBytes>(to);
-  }
+  if (aligned) store_packed(to, values);
   return aligned;
 }
 

@@ -12,14 +12,18 @@ struct Tile {
   int segment, n_rows, n_cols;
 };
 
-__device__ inline Tile this_tile(const Tiling& t) {
+// Index: of elements.
+template <class Index>
+__device__ Tile this_tile(const Tiling& t) {
   Tile tile;
   const uint32_t down = t.segments.divide(blockIdx.x);
   tile.down = down;
   tile.segment = static_cast<int>(blockIdx.x - down * t.segments.n());
-  tile.row = tile.down * t.tile_rows;
-  tile.col = static_cast<int64_t>(tile.segment) * t.tile_cols;
-  const int64_t rows = t.rows - tile.row, cols = t.cols - tile.col;
+  const Index row = static_cast<Index>(down) * t.tile_rows;
+  const Index col = static_cast<Index>(tile.segment) * t.tile_cols;
+  tile.row = row;
+  tile.col = col;
+  const Index rows = static_cast<Index>(t.rows) - row, cols = static_cast<Index>(t.cols) - col;
   tile.n_rows = rows < t.tile_rows ? static_cast<int>(rows) : t.tile_rows;
   tile.n_cols = cols < t.tile_cols ? static_cast<int>(cols) : t.tile_cols;
   return tile;
@@ -45,6 +49,23 @@ __device__ inline Group this_group(const Tiling& t, const Tile& tile) {
   return group;
 }
 
+// The same in a dense form.
+template <int W>
+__device__ inline Group this_group(const Tiling& t, const DenseTiling& dense) {
+  uint32_t start = blockIdx.x * dense.of_tile, end = dense.elements;
+  if (dense.overhang != 0) {
+    const uint32_t down = t.segments.divide(blockIdx.x);
+    start -= down * dense.overhang;
+    end = (down + 1) * dense.of_row;
+  }
+  const uint32_t item = threadIdx.x * W;
+  Group group;
+  group.item = static_cast<int>(item);
+  group.first = start + item;
+  group.end = item < dense.of_tile && start + item < end ? W : 0;
+  return group;
+}
+
 // What the numbers of a row become.
 struct Sum {
   template <class T>
@@ -64,12 +85,14 @@ struct Greatest {
 template <class T, int W>
 struct Terms {
   static constexpr int kUnaligned = W == 1 ? 0 : kThreads * (W + 1);
-  static constexpr int kSize = kUnaligned > kMostThreads ? kUnaligned : kMostThreads;
+  static constexpr int kAligned = kMostThreads + (W == 1 ? 0 : kMostThreads / W);
+  template <bool aligned>
+  static constexpr int kSize = aligned || kAligned > kUnaligned ? kAligned : kUnaligned;
 
   T* shared;
 
-  VK_FN static int at(int term) { return W == 1 ? term : term + term / W; }
-  VK_FN T get(int term) const { return shared[at(term)]; }
+  VK_FN static uint32_t at(uint32_t term) { return W == 1 ? term : term + term / W; }
+  VK_FN T get(uint32_t term) const { return shared[at(term)]; }
 
   VK_FN void put(const Group& group, const T (&values)[W]) const {
 #pragma unroll
@@ -78,17 +101,21 @@ struct Terms {
     }
   }
 
-  template <class Reduction>
-  VK_FN void put_joined(const Group& group, const T (&values)[W]) const {
-    T sums[W];
+  // Of a group that is several terms long, each of them.
+  template <class Reduction, int V>
+  VK_FN void put_joined(const Group& group, const T (&values)[V]) const {
 #pragma unroll
-    for (int j = 0; j < W; ++j) sums[j] = values[j];
+    for (int first = 0; first < V; first += W) {
+      T sums[W];
 #pragma unroll
-    for (int step = W / 2; step > 0; step /= 2) {
+      for (int j = 0; j < W; ++j) sums[j] = values[first + j];
 #pragma unroll
-      for (int j = 0; j < step; ++j) sums[j] = Reduction::join(sums[j], sums[j + step]);
+      for (int step = W / 2; step > 0; step /= 2) {
+#pragma unroll
+        for (int j = 0; j < step; ++j) sums[j] = Reduction::join(sums[j], sums[j + step]);
+      }
+      if (group.size() > 0) shared[at(static_cast<uint32_t>(group.item + first) / W)] = sums[0];
     }
-    if (group.size() > 0) shared[at(group.item / W)] = sums[0];
   }
 };
 
@@ -103,32 +130,39 @@ __device__ inline void put_row_sum(const Target& target, const Tiling& t, const 
   }
 }
 
+// Whether the calling thread's warp takes part in the sums of a tile's rows.
+__device__ inline bool has_rows_to_sum(const Tiling& t) {
+  const uint32_t warp = threadIdx.x / kWarp * kWarp;  // all of its lanes, for the shuffles
+  return t.parts_per_row > 1 || warp < static_cast<uint32_t>(t.tile_rows << t.log_lanes);
+}
+
 // Lanes of a warp add a row's terms, or one part of them; the parts are added in double, in order.
 // `put(row, sum)` takes the sums. (Or what else joins the terms than a sum.)
 template <class Reduction, class T, int W, class Put>
 __device__ inline void reduce_rows(const Tiling& t, const Tile& tile, Terms<T, W> terms,
-                                   T* part_sums, const Put& put) {
-  const int per_row = t.sum_by_group ? tile.n_cols / W : tile.n_cols;
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % t.lanes_per_row;
-  const int at_a_time = static_cast<int>(blockDim.x) / t.lanes_per_row;
+                                   T* part_sums, bool by_group, const Put& put) {
+  const uint32_t cols = static_cast<uint32_t>(tile.n_cols), per_row = by_group ? cols / W : cols;
+  const uint32_t thread = threadIdx.x, lanes = 1u << t.log_lanes;
+  const uint32_t lane = thread & (lanes - 1), warp = thread / kWarp * kWarp;
+  const uint32_t at_a_time = blockDim.x >> t.log_lanes;
   const bool one_row = t.parts_per_row > 1;
-  const int units = one_row ? t.parts_per_row : tile.n_rows;
-  for (int first = 0; first < units; first += at_a_time) {
-    const int unit = first + thread / t.lanes_per_row;
-    const int row = one_row ? 0 : unit, part = one_row ? unit : 0;
+  const uint32_t units = static_cast<uint32_t>(one_row ? t.parts_per_row : tile.n_rows);
+  for (uint32_t first = 0; first + (warp >> t.log_lanes) < units; first += at_a_time) {
+    const uint32_t unit = first + (thread >> t.log_lanes);
+    const uint32_t row = one_row ? 0 : unit, part = one_row ? unit : 0;
     T sum = Reduction::template kNothing<T>;
     if (unit < units) {
-      for (int k = part * t.lanes_per_row + lane; k < per_row;
-           k += t.parts_per_row * t.lanes_per_row) {
+      const uint32_t step = static_cast<uint32_t>(t.parts_per_row) << t.log_lanes;
+      for (uint32_t k = (part << t.log_lanes) + lane; k < per_row; k += step) {
         sum = Reduction::join(sum, terms.get(row * per_row + k));
       }
     }
-    for (int distance = t.lanes_per_row / 2; distance > 0; distance /= 2) {
-      sum = Reduction::join(sum, __shfl_xor_sync(0xFFFFFFFFu, sum, distance));
+    for (uint32_t distance = lanes / 2; distance > 0; distance /= 2) {
+      sum = Reduction::join(sum, __shfl_xor_sync(0xFFFFFFFFu, sum, static_cast<int>(distance)));
     }
     if (lane != 0 || unit >= units) continue;
     if (one_row) part_sums[part] = sum;
-    else put(row, static_cast<double>(sum));
+    else put(static_cast<int>(row), static_cast<double>(sum));
   }
   if (!one_row) return;
   __syncthreads();
@@ -139,6 +173,13 @@ __device__ inline void reduce_rows(const Tiling& t, const Tile& tile, Terms<T, W
     }
     put(0, sum);
   }
+}
+
+template <class T, int W>
+__device__ inline void sum_rows(const Target& target, const Tiling& t, const Tile& tile,
+                                Terms<T, W> terms, T* part_sums, bool by_group) {
+  reduce_rows<Sum>(t, tile, terms, part_sums, by_group,
+                   [&](int row, double sum) { put_row_sum(target, t, tile, row, sum); });
 }
 
 // Threads add every n-th term of a column; their sums are added in double, in order.

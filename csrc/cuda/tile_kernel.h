@@ -1,28 +1,38 @@
 // The kernel, written once for all operations, dtypes, layouts and kinds of results: each block
-// takes one tile, each thread one group of its elements.
+// takes one tile, each thread one group of its elements. What the form says of the launch is
+// decided when it is compiled.
 #pragma once
 
 #include <utility>
 
-#include "../pointwise.h"
+#include "dense.h"
 #include "log_sum_exp.h"
 #include "mask.h"
 
 VK_BEGIN
 
-// Elements of a group. 8 make 16-byte accesses of half precision too, but those of many inputs or
-// outputs would take too many registers. double is for checking: single elements.
+// Elements that make a term of a sum. 8 make 16-byte accesses of half precision too, but those of
+// many inputs or outputs would take too many registers. double is for checking: single elements.
 template <class Function, class T>
-constexpr int kGroupWidth = sizeof(T) == sizeof(double)                             ? 1
-                            : Function::n_inputs <= 3 && Function::n_outputs <= 2 ? 8
-                                                                                    : 4;
+constexpr int kTermWidth = sizeof(T) == sizeof(double)                             ? 1
+                           : Function::n_inputs <= 3 && Function::n_outputs <= 2 ? 8
+                                                                                   : 4;
 
-// Of the largest blocks, that registers must suffice for. Where much is prepared, much is computed.
-template <class Function, class T>
+// Elements of a group. In a dense form that may be two terms, so that sums have the same order.
+template <class Function, class T, class Form>
+constexpr int kGroupWidth = Form::is_dense ? kDenseWidth : kTermWidth<Function, T>;
+
+// Of the largest blocks.
+template <class Function, class T, class Form>
+constexpr int kThreadsOfBlock =
+    kMostThreads * kTermWidth<Function, T> / kGroupWidth<Function, T, Form>;
+
+// Of those, that registers must suffice for. Where much is prepared, much is computed.
+template <class Function, class T, class Form>
 constexpr int kBlocksPerProcessor =
     sizeof(T) == sizeof(double) || Function::n_inputs > 5 ||
             Function::n_inputs + Function::n_outputs > 9 ||
-            sizeof(typename Function::template Prepared<T>) > 8 * sizeof(T)
+            (!Form::is_dense && sizeof(typename Function::template Prepared<T>) > 8 * sizeof(T))
         ? 1
         : 2;
 
@@ -49,9 +59,10 @@ VK_FN void apply_to_group(Scale scale, const T (&inputs)[sizeof...(In)][W],
 }
 
 // With what depends on the input `uniform_input` alone made once, if the group has one value of it.
-template <class Function, class T, int W>
-VK_FN void apply_function(float factor, const T (&inputs)[Function::n_inputs][W], bool is_uniform,
-                          T (&results)[Function::n_outputs][W]) {
+// Uniform: whether it has, bool or a constant.
+template <class Function, class T, int W, class Uniform>
+VK_FN void apply_function(float factor, const T (&inputs)[Function::n_inputs][W],
+                          Uniform is_uniform, T (&results)[Function::n_outputs][W]) {
   constexpr int uniform = Function::uniform_input;
   const typename Function::template Scale<T> scale(factor);
   constexpr std::make_index_sequence<Function::n_inputs> in;
@@ -65,47 +76,43 @@ VK_FN void apply_function(float factor, const T (&inputs)[Function::n_inputs][W]
   apply_to_group<Function, false>(scale, inputs, 0, results, in, out);
 }
 
-template <class Function, class T, int W>
+template <class Function, class Form, class T, int W>
 VK_FN void compute(const TileArguments& arguments, const Group& group,
                    T (&results)[Function::n_outputs][W]) {
   constexpr int n = Function::n_inputs, uniform = Function::uniform_input;
-  Reader<T, W> readers[n];
   T inputs[n][W];
-#pragma unroll
-  for (int k = 0; k < n; ++k) readers[k].find(arguments.sources[k], group);
-#pragma unroll
-  for (int k = 0; k < n; ++k) readers[k].start(arguments.sources[k]);
-#pragma unroll
-  for (int k = 0; k < n - 1; ++k) readers[k].finish(inputs[k], arguments.sources[k], group);
-  const Source& last = arguments.sources[n - 1];
-  if (last.kind == Input::Kind::noise) make_noise(inputs[n - 1], last, group);
-  else readers[n - 1].finish(inputs[n - 1], last, group);
-  apply_function<Function>(arguments.factor, inputs,
-                           readers[uniform < 0 ? 0 : uniform].is_uniform(), results);
+  if constexpr (Form::is_dense) {
+    load_dense<Form>(arguments, group, inputs);
+    constexpr bool is_uniform = uniform >= 0 && Form::input(uniform < 0 ? 0 : uniform) == 'r';
+    apply_function<Function>(arguments.factor, inputs, is_uniform, results);
+  } else {
+    const bool is_uniform = load_any(arguments, group, inputs, uniform);
+    apply_function<Function>(arguments.factor, inputs, is_uniform, results);
+  }
 }
 
-template <class Function, class T>
-__global__ void __launch_bounds__(kMostThreads, kBlocksPerProcessor<Function, T>)
-    tile_kernel(const __grid_constant__ TileArguments arguments) {
-  constexpr int W = kGroupWidth<Function, T>, n = Function::n_outputs;
-  __shared__ T shared_terms[Terms<T, W>::kSize];
-  __shared__ T part_sums[kMostThreads];
-  const Tiling& tiling = arguments.tiling;
-  const Tile tile = this_tile(tiling);
-  const Group group = this_group<W>(tiling, tile);
-  T results[n][W];
-  if (group.size() > 0) {
-    compute<Function, T, W>(arguments, group, results);
-    // Not earlier: held during the computation, the mask would cost launches without one registers.
-    if (arguments.masked) apply_mask(arguments.sources[Function::n_inputs], group, results);
+template <class Function, class Form, class T, int W>
+VK_FN void store_elements(const TileArguments& arguments, const Group& group,
+                          const T (&results)[Function::n_outputs][W]) {
 #pragma unroll
-    for (int k = 0; k < n; ++k) {
-      const Target& target = arguments.targets[k];
-      if (target.kind == Output::Kind::elements) store(target, group, results[k]);
+  for (int k = 0; k < Function::n_outputs; ++k) {
+    const Target& target = arguments.targets[k];
+    if constexpr (Form::is_dense) {
+      if (Form::output(k) == 'e') store_dense<Form>(target, group, results[k]);
+    } else if (target.kind == Output::Kind::elements) {
+      store(target, group, results[k]);
     }
   }
-  if (!arguments.any_sums) return;
-  const Terms<T, W> terms{shared_terms};
+}
+
+// Sums over rows and columns, one output after the other. (A loop at run time, unless the form has
+// one sum: each is a lot of code.)
+template <class Function, class Form, class T, int W, int V>
+__device__ inline void sum_elements(const TileArguments& arguments, const Tile& tile,
+                                    const Group& group, Terms<T, W> terms, T* part_sums,
+                                    const T (&results)[Function::n_outputs][V]) {
+  constexpr int n = Function::n_outputs;
+  const Tiling& tiling = arguments.tiling;
 #pragma unroll 1
   for (int which = 0; which < n; ++which) {
     const Target& target = arguments.targets[which];
@@ -119,18 +126,63 @@ __global__ void __launch_bounds__(kMostThreads, kBlocksPerProcessor<Function, T>
       else terms.put(group, results[k]);
     }
     __syncthreads();
-    if (by_row) {
-      reduce_rows<Sum>(tiling, tile, terms, part_sums, [&](int row, double sum) {
-        put_row_sum(target, tiling, tile, row, sum);
-      });
-    } else {
-      sum_columns<T, W>(target, tiling, tile, terms, part_sums);
-    }
+    if (by_row) sum_rows(target, tiling, tile, terms, part_sums, tiling.sum_by_group);
+    else sum_columns<T, W>(target, tiling, tile, terms, part_sums);
   }
-  if constexpr (Function::log_sum_exp >= 0) {
-    const Target& target = arguments.targets[Function::log_sum_exp];
-    if (target.kind == Output::Kind::row_log_sum_exp) {
-      log_sum_exp_rows<T, W>(target, tiling, tile, group, results[Function::log_sum_exp]);
+}
+
+// The same in a dense form. Warps that have no rows to sum are done.
+template <class Function, class Form, class T, int W, int V>
+__device__ inline void sum_dense(const TileArguments& arguments, const Group& group,
+                                 Terms<T, W> terms, T* part_sums,
+                                 const T (&results)[Function::n_outputs][V]) {
+  const Tiling& tiling = arguments.tiling;
+  bool first = true;
+#pragma unroll
+  for (int k = 0; k < Function::n_outputs; ++k) {
+    if (Form::output(k) != 's') continue;
+    if (!first) __syncthreads();  // the terms of the last sum have been read
+    first = false;
+    terms.template put_joined<Sum>(group, results[k]);
+    __syncthreads();
+    if (!has_rows_to_sum(tiling)) continue;
+    sum_rows(arguments.targets[k], tiling, this_tile<uint32_t>(tiling), terms, part_sums, true);
+  }
+}
+
+template <class Function, class T, class Form>
+__global__ void __launch_bounds__(kThreadsOfBlock<Function, T, Form>,
+                                  kBlocksPerProcessor<Function, T, Form>)
+    tile_kernel(const __grid_constant__ TileArguments arguments) {
+  constexpr int W = kTermWidth<Function, T>, V = kGroupWidth<Function, T, Form>;
+  __shared__ T shared_terms[Terms<T, W>::template kSize<Form::is_dense>];
+  __shared__ T part_sums[kMostThreads];
+  const Terms<T, W> terms{shared_terms};
+  const Tiling& tiling = arguments.tiling;
+  T results[Function::n_outputs][V];
+  if constexpr (Form::is_dense) {
+    const Group group = this_group<V>(tiling, arguments.dense);
+    if (group.size() > 0) {
+      compute<Function, Form>(arguments, group, results);
+      store_elements<Function, Form>(arguments, group, results);
+    }
+    sum_dense<Function, Form>(arguments, group, terms, part_sums, results);
+  } else {
+    const Tile tile = this_tile<int64_t>(tiling);
+    const Group group = this_group<V>(tiling, tile);
+    if (group.size() > 0) {
+      compute<Function, Form>(arguments, group, results);
+      // Not earlier: held during the computation, the mask would cost launches without one registers.
+      if (arguments.masked) apply_mask(arguments.sources[Function::n_inputs], group, results);
+      store_elements<Function, Form>(arguments, group, results);
+    }
+    if (!arguments.any_sums) return;
+    sum_elements<Function, Form>(arguments, tile, group, terms, part_sums, results);
+    if constexpr (Function::log_sum_exp >= 0) {
+      const Target& target = arguments.targets[Function::log_sum_exp];
+      if (target.kind == Output::Kind::row_log_sum_exp) {
+        log_sum_exp_rows<T, W>(target, tiling, tile, group, results[Function::log_sum_exp]);
+      }
     }
   }
 }

@@ -11,6 +11,7 @@ VK_BEGIN
 
 constexpr int kWarp = 32;
 constexpr int kThreads = 256, kMostThreads = 512;  // of a block
+constexpr int kDenseWidth = 8;  // elements of a thread in a dense form: 16 bytes of half precision
 
 // Threads own groups of `width` consecutive elements that start at multiples of `width` of the
 // row-major index, as 16-byte accesses and the noise want it.
@@ -22,7 +23,7 @@ struct Tiling {
   Divisor32 groups_per_range;  // a range is contiguous: a tile of whole rows, or a row of another
   int threads;                 // of a block
   bool sum_by_group;           // groups lie within rows, so that rows are sums of sums of groups
-  int lanes_per_row;           // of a warp, that add the terms of one row: a power of two
+  int log_lanes;               // 2^log_lanes of a warp add the terms of one row
   int parts_per_row;           // each added by such lanes: the block's warps if it has one row
 
   int64_t tiles() const { return tiles_down * segments.n(); }
@@ -41,6 +42,21 @@ struct TileSize {
   int64_t rows, cols;
 };
 
+// Whole rows of `row` elements that make a tile: about kThreads dense groups, or somewhat more where
+// these fill the last warp better.
+inline int64_t choose_rows(int64_t row, int64_t most) {
+  const int64_t usual = kThreads * kDenseWidth < most ? kThreads * kDenseWidth : most;
+  const auto threads = [row](int64_t rows) {
+    return round_up(divide_up(rows * row, kDenseWidth), kWarp);
+  };
+  int64_t best = usual < row ? 1 : usual / row;
+  const int64_t last = least_of(most / row, best + 8);
+  for (int64_t rows = best + 1; rows <= last; ++rows) {
+    if (threads(rows) * best < threads(best) * rows) best = rows;
+  }
+  return best;
+}
+
 inline TileSize choose_tile(int64_t cols, int width, bool column_sums) {
   const bool aligned = cols % width == 0;
   // Sums over rows want tall tiles, but 128 contiguous bytes at least.
@@ -49,10 +65,13 @@ inline TileSize choose_tile(int64_t cols, int width, bool column_sums) {
     return {kThreads / groups_touched(narrow, width, aligned), narrow};
   }
   // A row of up to kMostThreads groups is summed at once; unaligned ones need more shared memory.
-  const int64_t usual = kThreads * width - (aligned ? 0 : width);
-  if (cols > (aligned ? kMostThreads * width : usual)) {
-    return {1, round_up(divide_up(cols, divide_up(cols, usual)), width)};
+  const bool dense = aligned && width > 1;
+  const int64_t most = kMostThreads * width;
+  const int64_t usual = dense ? least_of(kThreads * kDenseWidth, most) : kThreads * width - (aligned ? 0 : width);
+  if (cols > (aligned ? most : usual)) {
+    return {1, round_up(divide_up(cols, divide_up(cols, usual)), dense ? kDenseWidth : width)};
   }
+  if (dense) return {choose_rows(cols, most), cols};
   const int64_t rows = cols < usual ? usual / cols : 1;
   return {rows > width ? rows - rows % width : rows, cols};  // tiles start where groups do
 }
@@ -77,8 +96,8 @@ inline Tiling make_tiling(int64_t rows, int64_t cols, int width, bool column_sum
   t.sum_by_group = aligned && !column_sums;
   const bool one_row = tile.rows == 1;  // however few rows there are
   const int64_t terms = t.sum_by_group ? tile.cols / width : tile.cols;
-  t.lanes_per_row = 1;
-  while (t.lanes_per_row < kWarp && (one_row || 8 * t.lanes_per_row < terms)) t.lanes_per_row *= 2;
+  t.log_lanes = 0;
+  while ((1 << t.log_lanes) < kWarp && (one_row || (8 << t.log_lanes) < terms)) ++t.log_lanes;
   t.parts_per_row = one_row ? t.threads / kWarp : 1;
   return t;
 }

@@ -23,7 +23,7 @@ struct Bernoulli {
     const T a = exp_of_minus(absolute(logit));
     const T q = logit >= T(0) ? x - T(1) : x;
     const T p = logit >= T(0) ? x : x - T(1);
-    return {{g * (fma(p, a, q) / (T(1) + a)), g * logit}};
+    return {{g * (fma(p, a, q) * inverse_of_normal(T(1) + a)), g * logit}};
   }
 };
 

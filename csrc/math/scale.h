@@ -19,20 +19,38 @@ struct Spread {
   T std, half_phi, half_expm1;
 };
 
-// From h = v / 2 with a single exponential. In the middle, with w = phi(h),
-//   (e^v - 1 - v) / 2 = h^2 / 2 + w (1 + h + w / 2),   (e^v - 1) / 2 = u (1 + u / 2), u = h + w,
-// free of cancellation; outside the plain differences are.
-template <class T>
-VK_FN Spread<T> spread_from_log_std(T h) {
-  const ExpPhi<T> e = exp_and_phi(h);
-  const T half = T(0.5);
-  const T expm1 = h + e.phi;
-  const T near_phi = fma(e.phi, fma(half, e.phi, T(1) + h), half * h * h);
-  const T near_expm1 = expm1 * fma(half, expm1, T(1));
-  const T half_exp = half * e.exp;
-  const T far_phi = fma(half_exp, e.exp, -(half + at_most(T(400), h)));  // inf - inf is no limit
-  const T far_expm1 = fma(half_exp, e.exp, -half);
-  const bool near = (h > -half) & (h < T(2));
+// From h = v / 2 with a single exponential. With h = k ln 2 + r, e^r = 1 + m, m = r + c / 2 and
+// q = 2^(2k - 1), so that e^v = 2 q (1 + m)^2,
+//   (e^v - 1 - v) / 2 = q (r^2 + c (1 + r + c / 4)) + (q - 1/2) 2r + (q - 1/2 - k ln 2),
+//   (e^v - 1) / 2 = q m (m + 2) + (q - 1/2):
+// nothing cancels. Below 2^-121 a smaller q changes nothing; beyond 2^127 all is infinite.
+VK_FN Spread<float> spread_from_log_std(float h) {
+  const float near = limited_for_exp(h);
+  const ReducedExp e = reduce_exp(near, 0.0f);
+  const float square = e.r * e.r, c = twice_exp_curvature(e.r) * square;
+  const float m = fma(0.5f, c, e.r);
+  const float k = at_least(kRoundToInteger - 60.0f, e.scaled);
+  const float q = bit_cast<float>(0x3F000000u + (bit_cast<uint32_t>(k) << 24));
+  const float less = q - 0.5f;
+  const float rest = fma(less, e.r + e.r, fma(e.k, -0.693147181f, less));
+  const float half_phi = fma(q, fma(c, fma(0.25f, c, 1.0f + e.r), square), rest);
+  const float half_expm1 = fma(q, m * (m + 2.0f), less);
+  const bool infinite = e.k > 64.5f;
+  return {exp_of_reduced(1.0f + m, e.scaled, h),
+          (infinite ? HUGE_VALF : half_phi) + absolute(near - h),
+          infinite ? HUGE_VALF : half_expm1};
+}
+
+// In the middle, with w = phi(h), (e^v - 1 - v) / 2 = h^2 / 2 + w (1 + h + w / 2) and
+// (e^v - 1) / 2 = u (1 + u / 2), u = h + w; outside the plain differences.
+VK_FN Spread<double> spread_from_log_std(double h) {
+  const ExpPhi<double> e = exp_and_phi(h);
+  const double expm1 = h + e.phi, half_exp = 0.5 * e.exp;
+  const double near_phi = fma(e.phi, fma(0.5, e.phi, 1.0 + h), 0.5 * h * h);
+  const double near_expm1 = expm1 * fma(0.5, expm1, 1.0);
+  const double far_phi = fma(half_exp, e.exp, -(0.5 + at_most(400.0, h)));  // inf - inf is no limit
+  const double far_expm1 = fma(half_exp, e.exp, -0.5);
+  const bool near = (h > -0.5) & (h < 2.0);
   return {e.exp, near ? near_phi : far_phi, near ? near_expm1 : far_expm1};
 }
 

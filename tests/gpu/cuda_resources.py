@@ -76,9 +76,23 @@ def readable(mangled: str) -> str:
         rest = rest[end:]
         if names[-1].endswith("Arguments"):  # the parameters
             break
-        if len(names) > 3 and (element := re.match(r"(?:E+|I)([fd])E", rest)):
-            return " ".join([*names[2:], _TYPES[element[1]]])
+        if len(names) > 3 and (element := re.match(r"(?:E+|I)([fd])(?=[EN])", rest)):
+            return " ".join([*names[2:], _TYPES[element[1]], *_form(rest)])
     return names[2]
+
+
+def _form(mangled: str) -> list[str]:
+    """Of a dense kernel: ``float re e``, what its form says of inputs and outputs."""
+    if "DenseForm" not in mangled:
+        return []
+    letters = re.findall(r"((?:Lc\d+E)+)", mangled)
+    words = ["".join(chr(int(code)) for code in re.findall(r"\d+", word)) for word in letters]
+    return ["bfloat16" if "BFloat16" in mangled else "float32", *words]
+
+
+def readable_arguments(mangled: str) -> str:
+    """Those of a template that has the arguments of a kernel: ``VjpOf Bernoulli float``."""
+    return readable(mangled).partition(" ")[2]
 
 
 def read(cuda: int) -> Usages:

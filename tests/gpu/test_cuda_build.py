@@ -41,8 +41,16 @@ def test_every_kernel_is_compiled_in_both_precisions(measured: Usages) -> None:
     others = {"combine_kernel", "scale_kernel"}
     for element in ("float", "double"):
         others |= {f"mixture_{what}_kernel RgbLogistic {element}" for what in ("value", "vjp")}
+    dense = {name for name in names if name.split()[-3:-2] in (["float32"], ["bfloat16"])}
     assert others < names
-    assert len(names) == 2 * len(native.core.kernels()) + len(others)
+    assert len(names - dense) == 2 * len(native.core.kernels()) + len(others)
+
+
+def test_every_form_is_compiled_in_both_dtypes(measured: Usages) -> None:
+    names = {kernel for kernel, _ in measured}
+    single = {name for name in names if " float32 " in name}
+    assert single
+    assert {name.replace(" float32 ", " bfloat16 ") for name in single} <= names
 
 
 #: double is for checking, and these compute most: value and gradients of the negative binomial.

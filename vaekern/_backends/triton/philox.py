@@ -9,15 +9,11 @@ import triton
 import triton.language as tl
 
 from vaekern._backends.triton.math.scalar import (
-    LN2_HIGH,
-    LN2_LOW,
     bits,
     fma,
     from_bits,
     log_of_normal,
-    minus_log1p_tail,
     polynomial,
-    reduce_log,
     square_root,
 )
 
@@ -35,27 +31,33 @@ def philox(counter, seed_pointer):
 
 
 @triton.jit
-def float_of(word):
-    return word.to(tl.float32)
+def float_of_signed(word):
+    return word.to(tl.int32, bitcast=True).to(tl.float32)
 
 
 @triton.jit
-def minus_log_uniform(w):
-    u = fma(float_of(w), 2.3283064365386963e-10, 1.1641532182693481e-10)
-    one_minus_u = fma(float_of(w ^ 0xFFFFFFFF), 2.3283064365386963e-10, 1.1641532182693481e-10)
-    k, reduced = reduce_log(u)
-    f = tl.where(k == 0.0, -one_minus_u, reduced)
-    return fma(k, -LN2_HIGH, fma(k, -LN2_LOW, minus_log1p_tail(f)) - f)
+def minus_two_log_uniform(w):
+    twice = fma(float_of_signed(w), 4.656612873077393e-10, 2.3283064365386963e-10)
+    word = bits(twice)
+    k = (tl.minimum(word, 0x3F800000) & 0x7F800000) - 0x3F800000
+    reduced = from_bits(word - k)
+    f = tl.where(twice < 0.0, reduced, reduced - 2.0)
+    series = polynomial(
+        f,
+        (0.2499976456, -0.0834074169, 0.0304648373, -0.0164642185, -0.0056217448, -0.0188491065,
+         -0.0127874669, -0.0055203186),
+    )  # fmt: skip
+    return fma(float_of_signed(k), -1.65259146e-7, fma(series, f * f, -f))
 
 
 @triton.jit
 def on_circle(radius, w):
-    x = (w << 2).to(tl.int32, bitcast=True).to(tl.float32) * 3.6572951981e-10
+    x = float_of_signed(w << 2) * 3.6572951981e-10
     z = x * x
     sine_tail = polynomial(z, (-1.6666654611e-1, 8.3321608736e-3, -1.9515295891e-4))
-    cosine_tail = polynomial(z, (4.166664568298827e-2, -1.388731625493765e-3, 2.443315711809948e-5))
+    cosine_tail = polynomial(z, (-4.99998847747e-1, 4.16557773718e-2, -1.35918481618e-3))
     sine = fma(sine_tail * z, x, x)
-    cosine = fma(cosine_tail * z, z, fma(z, -0.5, 1.0))
+    cosine = fma(cosine_tail, z, 1.0)
     quadrant = w + 0x20000000
     swapped = (quadrant & 0x40000000) != 0
     sin_sign = quadrant & 0x80000000
@@ -73,7 +75,7 @@ def box_muller(radius_word, angle_word, dtype: tl.constexpr):
         angle = angle_word.to(tl.float64) * 1.4629180792671596e-09  # 2 pi / 2^32
         result = radius * tl.cos(angle), radius * tl.sin(angle)
     else:
-        result = on_circle(square_root(2.0 * minus_log_uniform(radius_word)), angle_word)
+        result = on_circle(square_root(minus_two_log_uniform(radius_word)), angle_word)
     return result
 
 
@@ -106,5 +108,5 @@ def gumbels_of_elements(index, seed_pointer, dtype: tl.constexpr):
     if dtype == tl.float64:
         result = -tl.log(-tl.log((word.to(tl.float64) + 0.5) * 2.3283064365386963e-10))
     else:
-        result = -log_of_normal(minus_log_uniform(word))
+        result = -log_of_normal(0.5 * minus_two_log_uniform(word))
     return result

@@ -27,4 +27,4 @@ def bernoulli_log_likelihood_vjp(g, logit, x, scale: tl.constexpr):
     a = exp_of_minus(absolute(logit))
     q = tl.where(logit >= 0.0, x - 1.0, x)
     p = tl.where(logit >= 0.0, x, x - 1.0)
-    return g * divide(fma(p, a, q), a + 1.0), g * logit
+    return g * (fma(p, a, q) * divide(1.0, a + 1.0)), g * logit

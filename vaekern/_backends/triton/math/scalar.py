@@ -157,14 +157,37 @@ def exp_curvature(r):
 
 
 @triton.jit
+def twice_exp_curvature(r):
+    return polynomial(
+        r,
+        (1.000000002706, 0.333333330618, 0.0833329281396, 0.01666672183064, 0.00278675189118,
+         0.000397157164004),
+    )  # fmt: skip
+
+
+@triton.jit
+def limited_for_exp(x):
+    return with_sign_of(x, at_most(105.0, absolute(x)))
+
+
+@triton.jit
+def exp_bias(x):
+    return tl.where(bits(x) >> 31 != 0, 64.0, -64.0)
+
+
+@triton.jit
 def reduce_exp_anywhere(x):
-    magnitude = at_most(105.0, absolute(x))
-    return reduce_exp(with_sign_of(x, magnitude), tl.where(bits(x) >> 31 != 0, 64.0, -64.0))
+    return reduce_exp(limited_for_exp(x), exp_bias(x))
 
 
 @triton.jit
 def undo_bias(x):
     return tl.where(bits(x) >> 31 != 0, 5.421010862427522e-20, 18446744073709551616.0)
+
+
+@triton.jit
+def exp_of_reduced(mantissa, scaled, x):
+    return times_power_of_two(mantissa, scaled + exp_bias(x)) * undo_bias(x)
 
 
 @triton.jit

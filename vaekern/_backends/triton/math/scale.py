@@ -11,22 +11,53 @@ from vaekern._backends.triton.math.scalar import (
     absolute,
     at_least,
     at_most,
+    bits,
     difference,
     divide,
     exp,
     exp_and_phi,
+    exp_of_reduced,
     finite_or_zero,
     fma,
+    from_bits,
+    limited_for_exp,
     log,
     log_gap,
     precise_exp,
     product_error,
+    reduce_exp,
+    twice_exp_curvature,
 )
 
 
 @triton.jit
 def spread_from_log_std(h):
     """std, half_phi and half_expm1, here and below."""
+    if h.dtype == tl.float64:
+        std, half_phi, half_expm1 = spread_from_log_std64(h)
+    else:
+        std, half_phi, half_expm1 = spread_from_log_std32(h)
+    return std, half_phi, half_expm1
+
+
+@triton.jit
+def spread_from_log_std32(h):
+    near = limited_for_exp(h)
+    k, scaled, r, _ = reduce_exp(near, 0.0)
+    square = r * r
+    c = twice_exp_curvature(r) * square
+    m = fma(c, 0.5, r)
+    limited = at_least(12582852.0, scaled)
+    q = from_bits((bits(limited) << 24) + 0x3F000000)
+    less = q - 0.5
+    rest = fma(less, r + r, fma(k, -0.693147181, less))
+    half_phi = tl.where(k > 64.5, INF, fma(q, fma(c, fma(c, 0.25, r + 1.0), square), rest))
+    half_expm1 = tl.where(k > 64.5, INF, fma(q, m * (m + 2.0), less))
+    return exp_of_reduced(m + 1.0, scaled, h), half_phi + absolute(near - h), half_expm1
+
+
+@triton.jit
+def spread_from_log_std64(h):
     e, phi = exp_and_phi(h)
     expm1 = h + phi
     near_phi = fma(phi, fma(phi, 0.5, h + 1.0), 0.5 * h * h)
