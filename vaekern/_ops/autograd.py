@@ -20,6 +20,7 @@ from torch.autograd import Function
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._ops.base import ELEMENT, Operation
+from vaekern._ops.batching import batch_inputs, in_front_if_any
 from vaekern._torch import below_autograd, forward_mode_active, transforms_active
 
 
@@ -101,8 +102,8 @@ class Functional(_Rules):
     @staticmethod
     def vmap(info: Any, in_dims: Any, op: Operation, *args: Any) -> Any:
         tensors, mask, (batch_dims, *others) = op.split(args)
-        batched = _batch_inputs(op, info.batch_size, tensors, in_dims[1:], others[-1])
-        mask = _in_front_if_any(info.batch_size, mask, in_dims[1 + len(tensors)])
+        batched = batch_inputs(op, info.batch_size, tensors, in_dims[1:], others[-1])
+        mask = in_front_if_any(info.batch_size, mask, in_dims[1 + len(tensors)])
         slot = op.mask_slot(mask)
         results = op.differentiable(*batched, *slot, batch_dims + 1, *others)
         return results, 0 if isinstance(results, Tensor) else (0,) * len(results)
@@ -176,11 +177,11 @@ class FunctionalVjp(_VjpRules):
         gradients, read, mask, wanted, (batch_dims, *others) = op.split_vjp(args)
         n_g, n = 1 + len(gradients), 1 + len(gradients) + len(read)
         batched: list[Any] = [
-            _in_front_if_any(info.batch_size, g, dim)
+            in_front_if_any(info.batch_size, g, dim)
             for g, dim in zip(gradients, in_dims[1:n_g], strict=True)
         ]
-        batched += _batch_inputs(op, info.batch_size, read, in_dims[n_g:], others[-1])
-        batched += op.mask_slot(_in_front_if_any(info.batch_size, mask, in_dims[n]))
+        batched += batch_inputs(op, info.batch_size, read, in_dims[n_g:], others[-1])
+        batched += op.mask_slot(in_front_if_any(info.batch_size, mask, in_dims[n]))
         results = op.differentiable_vjp(*batched, wanted, batch_dims + 1, *others)
         return tuple(results), (0,) * len(results)
 
@@ -290,33 +291,3 @@ def _plain_push_forward(
     _, push, *_ = torch.func.vjp(pull_back, torch.zeros_like(result))
     moved = [t.to(tensors[k].dtype) for k, t in enumerate(tangents) if t is not None]
     return push(tuple(moved))[0]
-
-
-def _in_front(size: int, tensor: Tensor, dim: int | None) -> Tensor:
-    front = tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
-    return front.expand(size, *front.shape[1:])
-
-
-def _in_front_if_any(size: int, tensor: Tensor | None, dim: int | None) -> Tensor | None:
-    return None if tensor is None else _in_front(size, tensor, dim)
-
-
-def _batch_inputs(
-    op: Operation,
-    size: int,
-    tensors: Sequence[Tensor],
-    in_dims: Sequence[int | None],
-    backend: str,
-) -> list[Any]:
-    """Inputs with the mapped dimension as one more batch dimension. A seed becomes the noise it
-    stands for: each mapped call has its own elements 0, 1, ..."""
-    batched = [_in_front(size, t, dim) for t, dim in zip(tensors, in_dims, strict=False)]
-    shape = batched[0].shape
-    for k, tensor in enumerate(batched):
-        if tensor.dtype is torch.int64 and op.draws_noise:
-            wide = accumulation_dtype(batched)
-            batched[k] = torch.stack([op.noise(seed, shape[1:], wide, backend) for seed in tensor])
-        elif tensor.dim() < len(shape):
-            padding = (1,) * (len(shape) - tensor.dim())
-            batched[k] = tensor.reshape(size, *padding, *tensor.shape[1:])
-    return batched
