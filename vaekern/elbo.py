@@ -169,48 +169,6 @@ def _attempt(
     return reduce_elbo(log_likelihood, kl, beta, reduction)
 
 
-def loss_and_terms(
-    likelihood: Likelihood,
-    decoder_output: DecoderOutput,
-    x: Tensor,
-    mu: Tensor,
-    logvar: Tensor,
-    beta: Tensor | float,
-    scale: str,
-    logvar_clamp: Clamp | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean of beta * kl - log_likelihood over datapoints, log_likelihood and kl, each
-    differentiable, to a standard normal prior. A backward from the loss takes the one pass."""
-    divergence = kl_call(mu, logvar, None, None, scale, logvar_clamp, 1)
-    fuses = isinstance(likelihood, Likelihood) and likelihood.fuses
-    call = likelihood.call(decoder_output, x, 1) if fuses else None
-
-    def reduce(log_likelihood: Tensor, kl: Tensor) -> Tensor:
-        return reduce_elbo(log_likelihood, kl, beta, "mean")
-
-    def with_loss(log_likelihood: Tensor, kl: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return reduce(log_likelihood, kl), log_likelihood, kl
-
-    if call is None:
-        return with_loss(log_prob_of(likelihood, decoder_output, x), run(divergence))
-    n = len(call.inputs)
-
-    def composed(*tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return with_loss(run(call.of(*tensors[:n])), run(divergence.of(*tensors[n:])))
-
-    calls, kl_weight = (call, divergence), _weight(beta, mu.device)
-    if kl_weight is None or mu.shape[0] != x.shape[0] or not one_pass.applies(calls):
-        return composed(*call.inputs, *divergence.inputs)
-    if switch.enabled:
-        check_values(call)
-        check_values(divergence)
-    share = 1.0 / x.shape[0]
-    loss, log_likelihood, kl = one_pass.loss_and_values(
-        calls, (-share, share * kl_weight), reduce, composed
-    )
-    return loss, log_likelihood, kl
-
-
 def reduce_elbo(
     log_likelihood: Tensor,
     kl: Tensor,
@@ -274,7 +232,7 @@ def _fused(
     if reduction != "none" and one_pass.applies(calls):
         mu, batch_dims = divergence.inputs[0], divergence.attributes[0]
         share = _share(weights, reduction, mu.shape[:batch_dims].numel())
-        kl_weight = _weight(beta, mu.device)
+        kl_weight = constant_weight(beta, mu.device)
         if share is not None and kl_weight is not None:
             return one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
     return composed(*likelihood.inputs, *divergence.inputs)
@@ -290,7 +248,7 @@ def _share(weights: Tensor | None, reduction: str, datapoints: int) -> Tensor | 
     return weights / weights.sum() if reduction == "mean" else weights
 
 
-def _weight(beta: Tensor | float, device: torch.device) -> Tensor | float | None:
+def constant_weight(beta: Tensor | float, device: torch.device) -> Tensor | float | None:
     """A constant weight: a number, or one in the memory of the device, for which nobody has to
     wait. None if it is no constant."""
     if not isinstance(beta, Tensor):
