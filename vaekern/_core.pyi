@@ -148,11 +148,13 @@ def use_torch(
     exchange_api: object,
     tensor: type,
     parameter: type,
+    generator: type,
     watchers: tuple[Callable[[], object], ...],
     forward_ad: object,
     is_grad_enabled: Callable[[], bool],
     is_neg: Callable[..., bool],
     threads_for: Callable[[int], int],
+    bytes: object,
     /,
 ) -> bool:
     """Hands over what the fast path asks torch for, once. Whether there is one: whether the capsule
@@ -165,7 +167,9 @@ def functions_of_plan(
     op: object,
     apply: Callable[..., object],
     draw: Callable[..., object],
-    inputs: Sequence[str],
+    told: Callable[..., tuple[float, ...]],
+    takes: Sequence[str],
+    n_inputs: int,
     by_datapoint: Sequence[bool],
     vjp_inputs: Sequence[int],
     maskable: bool,
@@ -178,12 +182,12 @@ def functions_of_plan(
     ``csrc/exchange/call.h``. ``kernels`` has, by scale, the numbers of ``value``, ``vjp`` and
     ``value_and_vjp``, -1 where there is none, and the factor that launches hand them."""
 
-def functions_of_loss(
+def function_of_loss(
     likelihood: Callable[..., Any],
     divergence: Callable[..., Any],
     owner: object,
     apply: Callable[..., object],
     /,
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """``attempt`` and ``run`` of a loss, of a function of each of its two operations: see
+) -> Callable[..., Any]:
+    """``attempt`` of a loss, of a function of each of its two operations: see
     ``csrc/exchange/one_pass.h``."""

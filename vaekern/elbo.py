@@ -96,8 +96,7 @@ def elbo_loss(
         TypeError: a dtype is not supported, or the decoder emits something else.
     """
     plain = logvar_clamp is None and free_bits is None and capacity is None and mask is None
-    unwatched = not torch.compiler.is_compiling() and not switch.enabled
-    if plain and weights is None and unwatched:
+    if plain and weights is None and not torch.compiler.is_dynamo_compiling():
         of_kl = mu, logvar, None, batch_dims, scale
         quick = _attempt(decoder_output, x, of_kl, likelihood, beta, reduction)
         if quick is not None:

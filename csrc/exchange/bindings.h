@@ -48,15 +48,20 @@ inline py::object function_of(const py::capsule& owner, PyMethodDef* definition)
   return py::reinterpret_steal<py::object>(PyCFunction_New(definition, owner.ptr()));
 }
 
-// (attempt, value, vjp, backward, both) of an operation.
+// (attempt, value, vjp, backward, both) of an operation. `takes` names the rules of inputs, then
+// those of numbers.
 inline py::tuple functions_of_plan(py::object op, py::object apply, py::object draw,
-                                   const std::vector<std::string>& inputs,
-                                   std::vector<bool> by_datapoint, std::vector<int> vjp_inputs,
-                                   bool maskable, py::object uint8_range, const py::dict& kernels,
+                                   py::object told, const std::vector<std::string>& takes,
+                                   size_t n_inputs, std::vector<bool> by_datapoint,
+                                   std::vector<int> vjp_inputs, bool maskable,
+                                   py::object uint8_range, const py::dict& kernels,
                                    py::str backend) {
   auto plan = std::make_unique<Plan>();
   plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
-  for (const std::string& name : inputs) plan->inputs.push_back(rule_named(name));
+  plan->told = std::move(told);
+  for (size_t k = 0; k < takes.size(); ++k) {
+    (k < n_inputs ? plan->inputs : plan->numbers).push_back(rule_named(takes[k]));
+  }
   plan->by_datapoint = std::move(by_datapoint), plan->vjp_inputs = std::move(vjp_inputs);
   plan->maskable = maskable;
   plan->ranged = uint8_range.is_none();
@@ -88,34 +93,35 @@ inline const Plan* plan_of(const py::object& function) {
   return plan;
 }
 
-// (attempt, run) of a loss, of a function of each of its two plans.
-inline py::tuple functions_of_loss(py::object likelihood, py::object divergence, py::object owner,
+// `attempt` of a loss, of a function of each of its two plans.
+inline py::object function_of_loss(py::object likelihood, py::object divergence, py::object owner,
                                    py::object apply) {
   auto loss = std::make_unique<Loss>();
   loss->likelihood = plan_of(likelihood), loss->divergence = plan_of(divergence);
   loss->kept = py::make_tuple(likelihood, divergence);
   loss->owner = std::move(owner), loss->apply = std::move(apply);
-  static PyMethodDef definitions[] = {definition<Loss, attempt_loss>("attempt"),
-                                      definition<Loss, run_loss>("run")};
+  static PyMethodDef attempt = definition<Loss, attempt_loss>("attempt");
   const py::capsule capsule(loss.release(), name_of<Loss>(),
                             [](void* loss) { delete static_cast<Loss*>(loss); });
-  return py::make_tuple(function_of(capsule, &definitions[0]),
-                        function_of(capsule, &definitions[1]));
+  return function_of(capsule, &attempt);
 }
 
 // Whether torch's table of functions is one that is known here.
 inline bool use_torch(py::object capsule, py::object tensor, py::object parameter,
-                      py::tuple watchers, py::object forward_ad, py::object is_grad_enabled,
-                      py::object is_neg, py::object threads_for) {
+                      py::object generator, py::tuple watchers, py::object forward_ad,
+                      py::object is_grad_enabled, py::object is_neg, py::object threads_for,
+                      py::object bytes) {
   Torch& torch = Torch::instance();
   torch.api = api_in(capsule.ptr());
   torch.tensor = reinterpret_cast<PyTypeObject*>(tensor.release().ptr());
   torch.parameter = reinterpret_cast<PyTypeObject*>(parameter.release().ptr());
+  torch.generator = reinterpret_cast<PyTypeObject*>(generator.release().ptr());
   torch.watchers = std::move(watchers);
   torch.forward_ad = std::move(forward_ad);
   torch.is_grad_enabled = std::move(is_grad_enabled);
   torch.is_neg = std::move(is_neg);
   torch.threads_for = std::move(threads_for);
+  torch.bytes = std::move(bytes);
   torch.enabled = torch.api != nullptr;
   return torch.enabled;
 }
@@ -124,7 +130,7 @@ inline void bind(py::module_& m, RunLaunch run) {
   run_launch() = run;
   m.def("use_torch", &use_torch);
   m.def("functions_of_plan", &functions_of_plan);
-  m.def("functions_of_loss", &functions_of_loss);
+  m.def("function_of_loss", &function_of_loss);
   m.def("allow_fast_path", [](bool allowed) {
     Torch& torch = Torch::instance();
     const bool before = torch.enabled;

@@ -101,6 +101,36 @@ def test_bitwise_the_same_in_any_layout(case: Case, layout: str) -> None:
         _assert_same(ours, theirs)
 
 
+@pytest.mark.parametrize("given", ["eps", "seed", "seed tensor", "stream", "generator", "nothing"])
+@pytest.mark.parametrize("function", [vk.reparameterize, vk.sample_with_kl])
+def test_bitwise_the_same_from_any_source_of_noise(
+    function: Callable[..., Any], given: str
+) -> None:
+    mu, logvar = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    eps = torch.randn(3, 4)
+    sources: dict[str, Callable[[], dict[str, Any]]] = {
+        "eps": lambda: {"eps": eps},
+        "seed": lambda: {"seed": 2**64 - 3},
+        "seed tensor": lambda: {"seed": torch.tensor(5)},
+        "stream": lambda: {"seed": torch.tensor([5, 6])},
+        "generator": lambda: {"generator": torch.Generator().manual_seed(7)},
+        "nothing": dict,
+    }
+
+    def run() -> list[Tensor]:
+        torch.manual_seed(8)
+        found = function(mu, logvar, **sources[given]())
+        results = found if isinstance(found, tuple) else (found,)
+        total = sum([result.sum() for result in results])
+        return [*results, *torch.autograd.grad(total, [mu, logvar]), torch.get_rng_state()]
+
+    *ours, our_state = run()
+    with fast.allowed(False):
+        *theirs, their_state = run()
+    _assert_same(ours, theirs)
+    assert torch.equal(our_state, their_state)
+
+
 def test_bitwise_the_same_where_results_are_large() -> None:
     mu, logvar, seed = torch.randn(64, 2**14), torch.randn(64, 2**14), torch.tensor([1, 2])
     case = next(c for c in CASES if c.label == "reparameterize-logvar-seed")

@@ -32,8 +32,41 @@ def test_regular_calls_take_it() -> None:
         assert _attempt(tensor, X, None, 1, "unit") is not None
     with torch.no_grad(), torch.inference_mode():
         assert _attempt(logits, X, None, 1, "unit") is not None
-    assert table.REPARAMETERIZE.attempt(logits, X, None, 1, "log_std") is not None
-    assert table.GAUSSIAN.attempt(logits, 0.5, X, None, 1, "logvar", "unit") is not None
+
+
+def _regular() -> dict[str, Any]:
+    t, image, generator = torch.randn(3, 4), torch.randn(2, 3, 4, 4), torch.Generator()
+    bernoulli, gaussian = table.BERNOULLI.attempt, table.GAUSSIAN.attempt
+    channels, as_unit = torch.rand(3), (1, "logvar", "unit")
+    return {
+        "a scale": lambda: table.STANDARD_KL.attempt(t, t, None, 1, "log_std"),
+        "a number": lambda: gaussian(t, 0.5, X, None, *as_unit),
+        "a scalar": lambda: gaussian(t, torch.zeros(()), X, None, *as_unit),
+        "an event's shape": lambda: gaussian(t, t[0], X, None, *as_unit),
+        "one for each datapoint": lambda: gaussian(t, t[:, :1], X, None, *as_unit),
+        "one for each channel": lambda: gaussian(image, channels, image, None, *as_unit),
+        "a prior for each dimension": lambda: table.GAUSSIAN_KL.attempt(
+            t, t, t[0], 0.5, None, 1, "logvar"
+        ),
+        "a mask": lambda: bernoulli(t, X, X > 0.5, 1, "unit"),
+        "a shared mask": lambda: bernoulli(t, X, X[:1] > 0.5, 1, "unit"),
+        "booleans": lambda: bernoulli(t, X > 0.5, None, 1, "unit"),
+        "bytes": lambda: bernoulli(t, X.byte(), None, 1, "binary"),
+        "signed bytes": lambda: gaussian(t, 0.0, t.byte(), None, 1, "logvar", "signed"),
+        "counts": lambda: table.POISSON.attempt(t, t.byte(), None, 1),
+        "a share": lambda: table.ASYMMETRIC_LAPLACE.attempt(t, 0.0, X, None, 1, 0.3, "unit"),
+        "noise": lambda: table.REPARAMETERIZE.attempt(t, t, t, 1, "logvar"),
+        "a seed": lambda: table.REPARAMETERIZE.attempt(t, t, (2**64 - 1,), 1, "logvar"),
+        "a seed and stream": lambda: table.REPARAMETERIZE.attempt(
+            t, t, (torch.tensor([1, 2]),), 1, "logvar"
+        ),
+        "a generator": lambda: table.REPARAMETERIZE.attempt(t, t, generator, 1, "logvar"),
+    }
+
+
+@pytest.mark.parametrize("what", _regular())
+def test_regular_arguments_take_it(what: str) -> None:
+    assert _regular()[what]() is not None
 
 
 class _Subclass(Tensor):
@@ -48,7 +81,9 @@ IRREGULAR: dict[str, Callable[[Tensor], tuple[Any, ...]]] = {
     "two integers": lambda t: (torch.tensor([1, 2]), torch.tensor([1, 2]), None, 1),
     "complex numbers": lambda t: (t.cfloat(), X, None, 1),
     "bytes as logits": lambda t: (t.byte(), X, None, 1),
-    "a mask": lambda t: (t, X, X > 0.5, 1),
+    "a mask of numbers": lambda t: (t, X, X, 1),
+    "a mask of another shape": lambda t: (t, X, X[:2] > 0.5, 1),
+    "a mask without a dimension": lambda t: (t, X, X[0] > 0.5, 1),
     "too many dimensions": lambda t: (t, X, None, 3),
     "too few dimensions": lambda t: (t, X, None, -1),
     "batch_dims of another type": lambda t: (t, X, None, True),
@@ -70,15 +105,43 @@ def test_irregular_arguments_are_left_alone(what: str) -> None:
     torch.set_rng_state(state)
 
 
-def test_irregular_attributes_are_left_alone() -> None:
-    mu = torch.randn(3, 4)
-    assert table.STANDARD_KL.attempt(mu, mu, None, 1, "variance") is None
-    assert table.STANDARD_KL.attempt(mu, mu, None, 1, None) is None
-    assert table.GAUSSIAN.attempt(mu, 0.0, mu, None, 1, "logvar", "signed") is None
-    assert table.GAUSSIAN.attempt(mu, True, mu, None, 1, "logvar", "unit") is None
-    assert table.GAUSSIAN.attempt(mu, 0.0, mu.byte(), None, 1, "logvar", "unit") is None
-    wide = torch.zeros((), dtype=torch.float64)
-    assert table.STUDENT_T.attempt(mu, wide, 0.1, mu, None, 1, "unit") is None
+def _irregular_attributes() -> dict[str, Any]:
+    t, image, wide = (
+        torch.randn(3, 4),
+        torch.randn(2, 3, 4, 4),
+        torch.zeros((), dtype=torch.float64),
+    )
+    gaussian, laplace = table.GAUSSIAN.attempt, table.ASYMMETRIC_LAPLACE.attempt
+    repar, as_unit = table.REPARAMETERIZE.attempt, (1, "logvar", "unit")
+    return {
+        "another scale": lambda: table.STANDARD_KL.attempt(t, t, None, 1, "variance"),
+        "no scale": lambda: table.STANDARD_KL.attempt(t, t, None, 1, None),
+        "signed probabilities": lambda: table.BERNOULLI.attempt(t, X, None, 1, "signed"),
+        "signed booleans": lambda: gaussian(t, 0.0, X > 0.5, None, 1, "logvar", "signed"),
+        "a range of counts alone": lambda: gaussian(t, 0.0, t, None, 1, "logvar", "count"),
+        "bytes nobody has looked at": lambda: gaussian(t, 0.0, t.byte(), None, *as_unit),
+        "a boolean for a number": lambda: gaussian(t, True, t, None, *as_unit),
+        "a number among float64": lambda: table.STUDENT_T.attempt(t, wide, 0.1, t, None, 1, "unit"),
+        "too few dimensions": lambda: gaussian(image, image[0, 0], image, None, *as_unit),
+        "too many channels": lambda: gaussian(image, torch.rand(4), image, None, *as_unit),
+        "a prior of channels": lambda: table.GAUSSIAN_KL.attempt(
+            image, image, torch.rand(3), 0.0, None, 1, "logvar"
+        ),
+        "no share": lambda: laplace(t, 0.0, X, None, 1, 1.0, "unit"),
+        "a share that is no float": lambda: laplace(t, 0.0, X, None, 1, torch.tensor(0.5), "unit"),
+        "a seed as noise": lambda: repar(t, t, torch.tensor([1, 2]), 1, "logvar"),
+        "noise as a seed": lambda: repar(t, t, (t,), 1, "logvar"),
+        "a seed below 0": lambda: repar(t, t, (-1,), 1, "logvar"),
+        "a seed that is too large": lambda: repar(t, t, (2**64,), 1, "logvar"),
+        "no seed": lambda: repar(t, t, (True,), 1, "logvar"),
+        "several sources of noise": lambda: repar(t, t, (), 1, "logvar"),
+    }
+
+
+@pytest.mark.parametrize("what", _irregular_attributes())
+def test_irregular_attributes_are_left_alone(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fast.first_bytes, "unclear", True)
+    assert _irregular_attributes()[what]() is None
 
 
 def test_levels_with_a_gradient_are_left_alone() -> None:

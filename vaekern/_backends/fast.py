@@ -9,6 +9,7 @@ path in Python, with its checks and messages, takes over.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,16 +21,30 @@ from vaekern._backends.cpu import threads_for
 from vaekern._backends.native import KERNELS, core
 from vaekern._torch import exchange_api, watchers
 
-#: What an input may be: floating point; that, bytes or booleans; levels that get no gradient;
-#: counts; a number or a tensor without dimensions, too; noise or its seed.
-FLOAT, TARGET, LEVELS, COUNTS, SPREAD, NOISE = (
+#: What an argument may be: floating point; that, bytes or booleans; probabilities, which bytes
+#: never give as -1 .. 1; levels that get no gradient; counts; a number or a tensor that broadcasts,
+#: and where a vector has a number for each channel; noise or its seed; a number between 0 and 1.
+FLOAT, TARGET, PROBABILITY, LEVELS, COUNTS, SHARED, SPREAD, NOISE, SHARE = (
     "float",
     "target",
+    "probability",
     "levels",
     "counts",
+    "shared",
     "spread",
     "noise",
+    "share",
 )
+
+
+class _Bytes:
+    """Whether bytes that are read as intensities still deserve a look (``functional/targets.py``),
+    which the fast path does not take."""
+
+    unclear = True
+
+
+first_bytes = _Bytes()
 
 
 class Plan(NamedTuple):
@@ -56,11 +71,13 @@ usable = (
         exchange_api,
         Tensor,
         torch.nn.Parameter,
+        torch.Generator,
         watchers,
         forward_ad,
         torch.is_grad_enabled,
         Tensor.is_neg,
         threads_for,
+        first_bytes,
     )
 )
 
@@ -73,8 +90,8 @@ def plan_of(
     by_datapoint: Sequence[bool],
     scales: Sequence[str],
 ) -> Plan:
-    """Of an operation whose inputs are what it ``takes``. ``apply(op, *arguments)`` makes a node of
-    the autograd graph, ``draw(like, None)`` the seed of a call without one."""
+    """Of an operation whose inputs and numbers are what it ``takes``. ``apply(made, *inputs)``
+    makes a node of the autograd graph, ``draw(like, generator)`` the seed of a call without one."""
     if not usable or not takes:
         return NO_PLAN
     assert core is not None
@@ -84,7 +101,9 @@ def plan_of(
             op,
             apply,
             draw,
+            functools.lru_cache(op.told),
             takes,
+            len(op.inputs),
             by_datapoint,
             op.vjp_inputs,
             op.maskable,
@@ -105,14 +124,16 @@ def _kernels_of(name: str, scale: str) -> tuple[int, int, int, float]:
 
 def loss_of(
     likelihood: Plan, divergence: Plan, owner: Any, apply: Callable[..., Any]
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """``attempt`` and ``run`` of a loss: see ``csrc/exchange/one_pass.h``. ``apply(owner, ...)``
-    makes its node of the autograd graph."""
+) -> Callable[..., Any]:
+    """``attempt`` of a loss: see ``csrc/exchange/one_pass.h``. ``apply(made, *tensors)`` makes its
+    node of the autograd graph, which knows its ``owner``."""
     if NO_PLAN in (likelihood, divergence):
-        return _nothing, _nothing
+        return _nothing
     assert core is not None
-    attempt, run = core.functions_of_loss(likelihood.attempt, divergence.attempt, owner, apply)
-    return attempt, run
+    attempt: Callable[..., Any] = core.function_of_loss(
+        likelihood.attempt, divergence.attempt, owner, apply
+    )
+    return attempt
 
 
 @contextlib.contextmanager

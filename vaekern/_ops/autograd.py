@@ -40,16 +40,8 @@ class _Rules(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         op: Operation = ctx.op
-        saved = ctx.saved_tensors
-        quick = op.fast.backward(gradients, saved, ctx.needs_input_grad, ctx.attributes)
-        if quick is not None:
-            return quick
-        gradients = gradients[: len(op.results)]
-        found: Sequence[Tensor | None] = (None,) * len(op.inputs)
-        if any([g is not None for g in gradients]):
-            wanted = ctx.needs_input_grad[1 : 1 + len(op.inputs)]
-            *read, mask = saved
-            found = gradients_of_inputs(op, gradients, read, mask, wanted, ctx.attributes)
+        wanted = ctx.needs_input_grad[1 : 1 + len(op.inputs)]
+        found = _pulled_back(op, gradients, ctx.saved_tensors, wanted, ctx.attributes)
         return (None, *found, *op.mask_slot(None), *(None,) * len(ctx.attributes))
 
     @staticmethod
@@ -70,19 +62,25 @@ class Eager(_Rules):
         return results
 
 
-class Regular(_Rules):
-    """By the fast path: no transform or forward-mode derivative is active, nothing is kept for the
-    vjp, and there is no mask."""
+class Regular(Function):
+    """By the fast path, which has computed the results: no transform or forward-mode derivative is
+    active."""
 
     @staticmethod
-    def forward(ctx: Any, op: Operation, *args: Any) -> Any:
-        results = op.fast.value(*args)
-        if results is None:  # what was regular is not so any more: memory has run out, say
-            results = op.execute(*args)
-        ctx.op, ctx.attributes = op, args[len(op.inputs) + op.maskable :]
-        ctx.save_for_backward(*[args[k] for k in op.vjp_inputs], None)
+    def forward(ctx: Any, made: Any, *_: Tensor) -> Any:
+        ctx.op, results, saved, ctx.attributes = made
+        ctx.save_for_backward(*saved)
         ctx.set_materialize_grads(False)
         return results
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        op: Operation = ctx.op
+        saved, wanted = ctx.saved_tensors, ctx.needs_input_grad
+        quick = op.fast.backward(gradients, saved, wanted, ctx.attributes)
+        if quick is not None:
+            return quick
+        return (None, *_pulled_back(op, gradients, saved, wanted[1:], ctx.attributes))
 
 
 #: ``Function.apply`` looks for functorch first, and unwraps its dead tensors: none are regular.
@@ -184,6 +182,21 @@ class FunctionalVjp(_VjpRules):
         batched += op.mask_slot(in_front_if_any(info.batch_size, mask, in_dims[n]))
         results = op.differentiable_vjp(*batched, wanted, batch_dims + 1, *others)
         return tuple(results), (0,) * len(results)
+
+
+def _pulled_back(
+    op: Operation,
+    gradients: Sequence[Tensor | None],
+    saved: Sequence[Any],
+    wanted: Sequence[bool],
+    attributes: Sequence[Any],
+) -> Sequence[Tensor | None]:
+    """The gradient of every input, of what a node of the graph is given and has saved."""
+    gradients = gradients[: len(op.results)]
+    if not any([g is not None for g in gradients]):
+        return (None,) * len(op.inputs)
+    *read, mask = saved
+    return gradients_of_inputs(op, gradients, read, mask, wanted, attributes)
 
 
 def gradients_of_inputs(
