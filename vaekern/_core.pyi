@@ -182,6 +182,19 @@ def functions_of_plan(
     ``csrc/exchange/call.h``. ``kernels`` has, by scale, the numbers of ``value``, ``vjp`` and
     ``value_and_vjp``, -1 where there is none, and the factor that launches hand them."""
 
+def functions_of_rows(
+    op: object,
+    apply: Callable[..., object],
+    of_counts: bool,
+    value: int,
+    vjp: int,
+    sum: int,
+    backend: str,
+    /,
+) -> tuple[Callable[..., Any], ...]:
+    """``attempt``, ``value``, ``vjp`` and ``backward`` of an operation of rows, whose kernels have
+    these numbers: see ``csrc/exchange/rows.h``."""
+
 def function_of_loss(
     likelihood: Callable[..., Any],
     divergence: Callable[..., Any],

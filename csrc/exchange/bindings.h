@@ -3,6 +3,7 @@
 
 #include "gradients.h"
 #include "one_pass.h"
+#include "row_gradients.h"
 
 namespace vk::exchange {
 
@@ -14,6 +15,10 @@ constexpr const char* name_of();
 template <>
 constexpr const char* name_of<Plan>() {
   return "vaekern.plan";
+}
+template <>
+constexpr const char* name_of<RowPlan>() {
+  return "vaekern.row_plan";
 }
 template <>
 constexpr const char* name_of<Loss>() {
@@ -48,6 +53,15 @@ inline py::object function_of(const py::capsule& owner, PyMethodDef* definition)
   return py::reinterpret_steal<py::object>(PyCFunction_New(definition, owner.ptr()));
 }
 
+template <class Owner, size_t n>
+py::tuple functions_of(std::unique_ptr<Owner> owner, PyMethodDef (&definitions)[n]) {
+  const py::capsule capsule(owner.release(), name_of<Owner>(),
+                            [](void* owner) { delete static_cast<Owner*>(owner); });
+  py::tuple functions(n);
+  for (size_t k = 0; k < n; ++k) functions[k] = function_of(capsule, &definitions[k]);
+  return functions;
+}
+
 // (attempt, value, vjp, backward, both) of an operation. `takes` names the rules of inputs, then
 // those of numbers.
 inline py::tuple functions_of_plan(py::object op, py::object apply, py::object draw,
@@ -77,13 +91,20 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::object d
       definition<Plan, attempt>("attempt"), definition<Plan, value>("value"),
       definition<Plan, vjp>("vjp"), definition<Plan, backward>("backward"),
       definition<Plan, both>("both")};
-  const py::capsule capsule(plan.release(), name_of<Plan>(),
-                            [](void* plan) { delete static_cast<Plan*>(plan); });
-  py::tuple functions(std::size(definitions));
-  for (size_t k = 0; k < functions.size(); ++k) {
-    functions[k] = function_of(capsule, &definitions[k]);
-  }
-  return functions;
+  return functions_of(std::move(plan), definitions);
+}
+
+// (attempt, value, vjp, backward) of one of rows; `sum` is the kernel that adds rows up.
+inline py::tuple functions_of_rows(py::object op, py::object apply, bool of_counts, int value_,
+                                   int vjp_, int sum, py::str backend) {
+  auto plan = std::make_unique<RowPlan>();
+  plan->op = std::move(op), plan->apply = std::move(apply), plan->of_counts = of_counts;
+  plan->value = value_, plan->vjp = vjp_, plan->sum = sum;
+  plan->backend = std::move(backend);
+  static PyMethodDef definitions[] = {
+      definition<RowPlan, attempt>("attempt"), definition<RowPlan, value>("value"),
+      definition<RowPlan, vjp>("vjp"), definition<RowPlan, backward>("backward")};
+  return functions_of(std::move(plan), definitions);
 }
 
 inline const Plan* plan_of(const py::object& function) {
@@ -100,10 +121,8 @@ inline py::object function_of_loss(py::object likelihood, py::object divergence,
   loss->likelihood = plan_of(likelihood), loss->divergence = plan_of(divergence);
   loss->kept = py::make_tuple(likelihood, divergence);
   loss->owner = std::move(owner), loss->apply = std::move(apply);
-  static PyMethodDef attempt = definition<Loss, attempt_loss>("attempt");
-  const py::capsule capsule(loss.release(), name_of<Loss>(),
-                            [](void* loss) { delete static_cast<Loss*>(loss); });
-  return function_of(capsule, &attempt);
+  static PyMethodDef definitions[] = {definition<Loss, attempt_loss>("attempt")};
+  return functions_of(std::move(loss), definitions)[0];
 }
 
 // Whether torch's table of functions is one that is known here.
@@ -130,6 +149,7 @@ inline void bind(py::module_& m, RunLaunch run) {
   run_launch() = run;
   m.def("use_torch", &use_torch);
   m.def("functions_of_plan", &functions_of_plan);
+  m.def("functions_of_rows", &functions_of_rows);
   m.def("function_of_loss", &function_of_loss);
   m.def("allow_fast_path", [](bool allowed) {
     Torch& torch = Torch::instance();

@@ -152,8 +152,11 @@ struct Call {
   }
 
   py::object seed_from(PyObject* object) const {
-    if (!PyTuple_CheckExact(object))
-      return plan.draw(py::handle(first().object), py::handle(object));
+    if (!PyTuple_CheckExact(object)) {
+      constexpr uint64_t kNothing[2] = {};
+      const NewTensor words = new_seed(torch, kNothing);
+      return words.object ? plan.draw(words.object, py::handle(object)) : py::object();
+    }
     PyObject* seed = PyTuple_GET_SIZE(object) == 1 ? PyTuple_GET_ITEM(object, 0) : Py_None;
     if (!PyLong_CheckExact(seed)) return py::reinterpret_borrow<py::object>(seed);
     const uint64_t words[] = {PyLong_AsUnsignedLongLong(seed), 0};

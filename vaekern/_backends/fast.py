@@ -91,7 +91,7 @@ def plan_of(
     scales: Sequence[str],
 ) -> Plan:
     """Of an operation whose inputs and numbers are what it ``takes``. ``apply(made, *inputs)``
-    makes a node of the autograd graph, ``draw(like, generator)`` the seed of a call without one."""
+    makes a node of the autograd graph, ``draw(words, generator)`` draws a seed into a tensor."""
     if not usable or not takes:
         return NO_PLAN
     assert core is not None
@@ -120,6 +120,19 @@ def _kernels_of(name: str, scale: str) -> tuple[int, int, int, float]:
     found = [KERNELS.get((name, scale, v), missing) for v in ("value", "vjp", "value_and_vjp")]
     (value, factor), (vjp, _), (both, _) = found
     return value, vjp, both, factor
+
+
+def plan_of_rows(op: Any, apply: Callable[..., Any], sums: str) -> Plan:
+    """Of an operation of rows (``_ops/rows.py``), which the kernel of ``sums`` adds up."""
+    if not usable:
+        return NO_PLAN
+    assert core is not None
+    value, vjp, *_ = _kernels_of(op.name, "")
+    of_counts = len(op.kept) > 1
+    sum_, *_ = _kernels_of(sums, "")
+    functions = core.functions_of_rows(op, apply, of_counts, value, vjp, sum_, "cpu")
+    attempt, value_, vjp_, backward = functions
+    return Plan(attempt, value_, vjp_, backward, _nothing)
 
 
 def loss_of(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekern._backends import plain
+from vaekern._backends import fast, plain
 from vaekern._backends.choice import backend_named
 from vaekern._backends.launch import (
     LogSumExp,
@@ -25,13 +25,21 @@ from vaekern._backends.launch import (
     accumulation_dtype,
     launch,
 )
+from vaekern._ops.autograd import apply_regular
 from vaekern._ops.elementwise import Op, new_row_numbers
+
+#: Whose kernel adds rows up.
+_SUMS = plain.categorical_log_likelihood.__name__
 
 
 class RowOp(Op):
     """What the two have in common."""
 
     within = staticmethod(plain.within_rows)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fast = fast.plan_of_rows(self, apply_regular, _SUMS)
 
 
 class CategoricalOp(RowOp):
@@ -154,6 +162,5 @@ def _sums_of_rows(rows: Tensor, attributes: Sequence[Any], dtype: torch.dtype) -
     if rows.dim() == batch_dims + 1:
         return rows.squeeze(-1).to(dtype)
     sums = rows.new_empty(rows.shape[:batch_dims], dtype=dtype)
-    kernel = plain.categorical_log_likelihood.__name__, "", "value"
-    launch(backend, kernel, rows.shape, batch_dims, [rows], [PerDatapoint(sums)])
+    launch(backend, (_SUMS, "", "value"), rows.shape, batch_dims, [rows], [PerDatapoint(sums)])
     return sums
