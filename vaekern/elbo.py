@@ -95,10 +95,10 @@ def elbo_loss(
         ValueError: shapes, devices or datapoint counts differ, or a name is unknown.
         TypeError: a dtype is not supported, or the decoder emits something else.
     """
-    plain = logvar_clamp is None and free_bits is None and capacity is None and mask is None
-    if plain and weights is None and not torch.compiler.is_dynamo_compiling():
+    plain = logvar_clamp is None and free_bits is None and capacity is None and weights is None
+    if plain and not torch.compiler.is_dynamo_compiling():
         of_kl = mu, logvar, None, batch_dims, scale
-        quick = _attempt(decoder_output, x, of_kl, likelihood, beta, reduction)
+        quick = quick_elbo(likelihood, decoder_output, x, of_kl, beta, reduction, mask)
         if quick is not None:
             return quick
     if reduction not in _REDUCTIONS:
@@ -141,31 +141,35 @@ def elbo_loss(
     return reduce_elbo(log_likelihood, kl, beta, reduction, weights)
 
 
-def _attempt(
+def quick_elbo(
+    likelihood: str | Likelihood,
     decoder_output: DecoderOutput,
     x: Tensor,
-    divergence: tuple[Any, ...],
-    likelihood: str | Likelihood,
+    of_kl: tuple[Any, ...],
     beta: Tensor | float,
     reduction: str,
-) -> Tensor | None:
-    """By the fast path: None where anything is irregular."""
+    mask: Tensor | None = None,
+    *,
+    per_datapoint: bool = False,
+) -> Any:
+    """By the fast path: the loss and, if ``per_datapoint``, both terms of each datapoint. ``of_kl``
+    are the arguments of the divergence to N(0, 1). None where anything is irregular."""
     if reduction not in ("mean", "sum") or type(beta) not in (float, int):
         return None
-    module, batch_dims = shared_likelihood(likelihood, divergence[4]), divergence[3]
+    module = shared_likelihood(likelihood, of_kl[4])
     own = isinstance(module, Likelihood)
-    unchecked = module.unchecked(decoder_output, x, batch_dims) if own else None
+    unchecked = module.unchecked(decoder_output, x, of_kl[3], mask) if own else None
     if unchecked is None:
         return None
     op, arguments = unchecked
-    loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
-    found = loss.attempt(arguments, divergence, beta, reduction)
-    if found is not None or torch.is_grad_enabled():
-        return found
-    log_likelihood, kl = op.attempt(*arguments), table.STANDARD_KL.attempt(*divergence)
+    if torch.is_grad_enabled():
+        loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
+        return loss.attempt(arguments, of_kl, beta, reduction, per_datapoint)
+    log_likelihood, kl = op.attempt(*arguments), table.STANDARD_KL.attempt(*of_kl)
     if log_likelihood is None or kl is None or log_likelihood.shape != kl.shape:
         return None
-    return reduce_elbo(log_likelihood, kl, beta, reduction)
+    total = reduce_elbo(log_likelihood, kl, beta, reduction)
+    return (total, log_likelihood, kl) if per_datapoint else total
 
 
 def reduce_elbo(

@@ -8,7 +8,7 @@ from vaekern._modules.outputs import DecoderOutput
 from vaekern._ops import one_pass
 from vaekern._ops.call import check_values, run
 from vaekern._validation import switch
-from vaekern.elbo import constant_weight, reduce_elbo
+from vaekern.elbo import constant_weight, quick_elbo, reduce_elbo
 from vaekern.functional.gaussian import kl_call
 from vaekern.likelihoods import Likelihood
 from vaekern.likelihoods._base import log_prob_of
@@ -32,6 +32,12 @@ def terms(
     """The mean of beta * kl - log_likelihood over datapoints, log_likelihood and kl, each
     differentiable, to a standard normal prior. A backward from the loss takes the one pass."""
     assert isinstance(posterior, DiagonalGaussian)
+    if posterior.logvar_clamp is None:
+        of_kl = posterior.mu, posterior.logvar, None, 1, posterior.scale
+        own = likelihood, decoder_output, x, of_kl, beta, "mean"
+        quick: tuple[Tensor, Tensor, Tensor] | None = quick_elbo(*own, per_datapoint=True)
+        if quick is not None:
+            return quick
     of_posterior = posterior.scale, posterior.logvar_clamp, 1
     divergence = kl_call(posterior.mu, posterior.logvar, None, None, *of_posterior)
     fuses = isinstance(likelihood, Likelihood) and likelihood.fuses
