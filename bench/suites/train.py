@@ -81,6 +81,7 @@ CANDIDATES = {name: _forward(loss) for name, loss in _LOSSES.items()} | {
     f"compile-{name}": _compiled(_forward(_LOSSES[name])) for name in ("eager", OURS)
 }
 CANDIDATES[f"{OURS}.VAE"] = _by_model
+CANDIDATES[f"compile-{OURS}.VAE"] = _compiled(_by_model)
 
 
 class _Training:
@@ -126,7 +127,7 @@ def run(
     _check_losses()
     for name in models:
         model = MODELS[name]
-        for batch_size in batch_sizes or [model.batch_size]:
+        for batch_size in batch_sizes or model.batch_sizes:
             _run(model, candidates, batch_size, effort, results)
             torch.compiler.reset()
             _model_of.cache_clear()
@@ -147,10 +148,20 @@ def _run(
     for name, t in timings.items():
         times = [f"{seconds * 1e3:.3f}" for seconds in (t.median, t.p20, t.p80, t.median - alone)]
         share = f"{100.0 * (1.0 - alone / t.median):.1f} %"
-        rows.append([name, *times, *([share] if name != _NETWORKS else [])])
+        of_eager = (
+            f"{t.median / timings[peer].median:.3f}" if (peer := _peer(name)) in timings else ""
+        )
+        rows.append([name, *times, *([share, of_eager] if name != _NETWORKS else [])])
         what = {"workload": f"train {model.name} {size}", "dtype": dtype_name(torch.float32)}
         results.add(what | {"provider": name} | timing_columns(t))
-    print_table(["step with", "median ms", "p20", "p80", "sample and loss", "share"], rows)
+    print_table(
+        ["step with", "median ms", "p20", "p80", "sample and loss", "share", "/ eager"], rows
+    )
+
+
+def _peer(candidate: str) -> str:
+    """What a candidate is compared with: eager with eager, compiled with compiled."""
+    return "compile-eager" if candidate.startswith("compile-") else "eager"
 
 
 def _check_losses() -> None:
