@@ -195,6 +195,12 @@ def functions_of_rows(
     """``attempt``, ``value``, ``vjp`` and ``backward`` of an operation of rows, whose kernels have
     these numbers: see ``csrc/exchange/rows.h``."""
 
+def functions_of_mixture(
+    op: object, apply: Callable[..., object], planes: int, backend: str, /
+) -> tuple[Callable[..., Any], ...]:
+    """The same of mixtures, with so many planes for a component: see
+    ``csrc/exchange/mixture.h``."""
+
 def function_of_loss(
     likelihood: Callable[..., Any],
     divergence: Callable[..., Any],

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gradients.h"
+#include "mixture.h"
 #include "one_pass.h"
 #include "row_gradients.h"
 
@@ -19,6 +20,10 @@ constexpr const char* name_of<Plan>() {
 template <>
 constexpr const char* name_of<RowPlan>() {
   return "vaekern.row_plan";
+}
+template <>
+constexpr const char* name_of<MixturePlan>() {
+  return "vaekern.mixture_plan";
 }
 template <>
 constexpr const char* name_of<Loss>() {
@@ -107,6 +112,18 @@ inline py::tuple functions_of_rows(py::object op, py::object apply, bool of_coun
   return functions_of(std::move(plan), definitions);
 }
 
+// The same of one of mixtures.
+inline py::tuple functions_of_mixture(py::object op, py::object apply, int planes,
+                                      py::str backend) {
+  auto plan = std::make_unique<MixturePlan>();
+  plan->op = std::move(op), plan->apply = std::move(apply);
+  plan->planes = planes, plan->backend = std::move(backend);
+  static PyMethodDef definitions[] = {
+      definition<MixturePlan, attempt>("attempt"), definition<MixturePlan, value>("value"),
+      definition<MixturePlan, vjp>("vjp"), definition<MixturePlan, backward>("backward")};
+  return functions_of(std::move(plan), definitions);
+}
+
 inline const Plan* plan_of(const py::object& function) {
   const py::object capsule = function.attr("__self__");
   const auto* plan = static_cast<const Plan*>(PyCapsule_GetPointer(capsule.ptr(), name_of<Plan>()));
@@ -145,11 +162,13 @@ inline bool use_torch(py::object capsule, py::object tensor, py::object paramete
   return torch.enabled;
 }
 
-inline void bind(py::module_& m, RunLaunch run) {
+inline void bind(py::module_& m, RunLaunch run, RunMixture run_of_mixtures) {
   run_launch() = run;
+  run_mixture() = run_of_mixtures;
   m.def("use_torch", &use_torch);
   m.def("functions_of_plan", &functions_of_plan);
   m.def("functions_of_rows", &functions_of_rows);
+  m.def("functions_of_mixture", &functions_of_mixture);
   m.def("function_of_loss", &function_of_loss);
   m.def("allow_fast_path", [](bool allowed) {
     Torch& torch = Torch::instance();

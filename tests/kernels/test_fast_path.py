@@ -101,6 +101,26 @@ def test_bitwise_the_same_in_any_layout(case: Case, layout: str) -> None:
         _assert_same(ours, theirs)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("levels", [torch.uint8, torch.float32, torch.float64], ids=str)
+def test_bitwise_the_same_of_mixtures(levels: torch.dtype, dtype: torch.dtype) -> None:
+    x = torch.randint(256, (3, 3, 2, 5), dtype=torch.uint8)
+    x = x if levels is torch.uint8 else (x.to(levels) / 127.5 - 1.0)
+    params = torch.randn(3, 20, 2, 5).to(dtype).requires_grad_()
+
+    def run() -> list[Tensor]:
+        value = vk.logistic_mixture_log_likelihood(params, x)
+        upstream = torch.linspace(-1, 2, 3).to(value.dtype)
+        (gradient,) = torch.autograd.grad(value, [params], upstream)
+        with torch.no_grad():
+            return [value, gradient, vk.logistic_mixture_log_likelihood(params, x)]
+
+    ours = run()
+    with fast.allowed(False):
+        theirs = run()
+    _assert_same(ours, theirs)
+
+
 @pytest.mark.parametrize("given", ["eps", "seed", "seed tensor", "stream", "generator", "nothing"])
 @pytest.mark.parametrize("function", [vk.reparameterize, vk.sample_with_kl])
 def test_bitwise_the_same_from_any_source_of_noise(

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+from operations.case import Case, label_of
+from operations.every import ONE_PER_OP
 from torch import Tensor
 
 import vaekern as vk
 from vaekern._backends import fast
 from vaekern._backends.choice import backend
 from vaekern._ops import table
+from vaekern._ops.base import OPERATIONS
 
 pytestmark = pytest.mark.skipif(not fast.usable, reason="no fast path with this torch or build")
 
@@ -55,6 +58,11 @@ def _regular() -> dict[str, Any]:
         "signed bytes": lambda: gaussian(t, 0.0, t.byte(), None, 1, "logvar", "signed"),
         "counts": lambda: table.POISSON.attempt(t, t.byte(), None, 1),
         "a share": lambda: table.ASYMMETRIC_LAPLACE.attempt(t, 0.0, X, None, 1, 0.3, "unit"),
+        "classes": lambda: table.CATEGORICAL.attempt(t, torch.tensor([0, 3, 1]), None, 1),
+        "counts of classes": lambda: table.MULTINOMIAL.attempt(t, X, None, 1),
+        "a mixture": lambda: table.LOGISTIC_MIXTURE.attempt(
+            torch.randn(2, 20, 4), image[..., 0].contiguous(), 1
+        ),
         "noise": lambda: table.REPARAMETERIZE.attempt(t, t, t, 1, "logvar"),
         "a seed": lambda: table.REPARAMETERIZE.attempt(t, t, (2**64 - 1,), 1, "logvar"),
         "a seed and stream": lambda: table.REPARAMETERIZE.attempt(
@@ -113,6 +121,7 @@ def _irregular_attributes() -> dict[str, Any]:
     )
     gaussian, laplace = table.GAUSSIAN.attempt, table.ASYMMETRIC_LAPLACE.attempt
     repar, as_unit = table.REPARAMETERIZE.attempt, (1, "logvar", "unit")
+    classes = table.CATEGORICAL.attempt
     return {
         "another scale": lambda: table.STANDARD_KL.attempt(t, t, None, 1, "variance"),
         "no scale": lambda: table.STANDARD_KL.attempt(t, t, None, 1, None),
@@ -126,6 +135,17 @@ def _irregular_attributes() -> dict[str, Any]:
         "too many channels": lambda: gaussian(image, torch.rand(4), image, None, *as_unit),
         "a prior of channels": lambda: table.GAUSSIAN_KL.attempt(
             image, image, torch.rand(3), 0.0, None, 1, "logvar"
+        ),
+        "classes that are none": lambda: classes(t, torch.tensor([0, 4, 1]), None, 1),
+        "classes of another integer dtype": lambda: classes(
+            t, torch.tensor([0, 3, 1]).int(), None, 1
+        ),
+        "classes of too few rows": lambda: classes(t, torch.tensor([0, 3]), None, 1),
+        "a mask of rows": lambda: classes(t, torch.tensor([0, 3, 1]), X[:, 0] > 0.5, 1),
+        "integer counts of classes": lambda: table.MULTINOMIAL.attempt(t, X.long(), None, 1),
+        "too few planes": lambda: table.LOGISTIC_MIXTURE.attempt(image[:, :2], image, 1),
+        "colours with a gradient": lambda: table.LOGISTIC_MIXTURE.attempt(
+            torch.randn(2, 20, 4, 4), image.clone().requires_grad_(), 1
         ),
         "no share": lambda: laplace(t, 0.0, X, None, 1, 1.0, "unit"),
         "a share that is no float": lambda: laplace(t, 0.0, X, None, 1, torch.tensor(0.5), "unit"),
@@ -153,6 +173,22 @@ def test_no_seed_is_drawn_for_what_is_irregular() -> None:
     mu, state = torch.randn(3, 4), torch.get_rng_state()
     assert table.REPARAMETERIZE.attempt(mu, mu[:2], None, 1, "logvar") is None
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def _fail(*_: Any) -> None:
+    raise AssertionError("by way of Python")
+
+
+@pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
+def test_compiled_calls_take_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    op, tensors = OPERATIONS[case.op], case.make((3, 4), torch.float32)
+    tensors[0].requires_grad_()
+    compiled = torch.compile(case, backend="aot_eager", fullgraph=True)
+    monkeypatch.setattr(op, "_kernel", _fail)
+    monkeypatch.setattr(op, "_vjp_kernel", _fail)
+    results = compiled(*tensors)
+    torch.autograd.backward(results, [torch.ones_like(result) for result in results])
+    torch.compiler.reset()
 
 
 class _FunctionMode(torch.overrides.TorchFunctionMode):

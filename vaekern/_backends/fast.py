@@ -135,6 +135,15 @@ def plan_of_rows(op: Any, apply: Callable[..., Any], sums: str) -> Plan:
     return Plan(attempt, value_, vjp_, backward, _nothing)
 
 
+def plan_of_mixture(op: Any, apply: Callable[..., Any], planes: int) -> Plan:
+    """Of an operation of mixtures (``_ops/mixture.py``)."""
+    if not usable:
+        return NO_PLAN
+    assert core is not None
+    attempt, value, vjp, backward = core.functions_of_mixture(op, apply, planes, "cpu")
+    return Plan(attempt, value, vjp, backward, _nothing)
+
+
 def loss_of(
     likelihood: Plan, divergence: Plan, owner: Any, apply: Callable[..., Any]
 ) -> Callable[..., Any]:
