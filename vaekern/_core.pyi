@@ -155,6 +155,7 @@ def use_torch(
     is_neg: Callable[..., bool],
     threads_for: Callable[[int], int],
     bytes: object,
+    keeps_graph: Callable[[], bool],
     /,
 ) -> bool:
     """Hands over what the fast path asks torch for, once. Whether there is one: whether the capsule
@@ -162,6 +163,11 @@ def use_torch(
 
 def allow_fast_path(allowed: bool, /) -> bool:
     """Whether it was before."""
+
+def stored_gradients(
+    upstream: tuple[object, ...], saved: tuple[object, ...], needs: tuple[bool, ...], /
+) -> tuple[object, ...] | None:
+    """See ``csrc/exchange/one_pass.h``."""
 
 def functions_of_plan(
     op: object,

@@ -96,7 +96,7 @@ def elbo_loss(
         TypeError: a dtype is not supported, or the decoder emits something else.
     """
     plain = logvar_clamp is None and free_bits is None and capacity is None and weights is None
-    if plain and not torch.compiler.is_dynamo_compiling():
+    if plain:
         of_kl = mu, logvar, None, batch_dims, scale
         quick = quick_elbo(likelihood, decoder_output, x, of_kl, beta, reduction, mask)
         if quick is not None:
@@ -154,6 +154,8 @@ def quick_elbo(
 ) -> Any:
     """By the fast path: the loss and, if ``per_datapoint``, both terms of each datapoint. ``of_kl``
     are the arguments of the divergence to N(0, 1). None where anything is irregular."""
+    if torch.compiler.is_dynamo_compiling() or switch.enabled:
+        return None
     if reduction not in ("mean", "sum") or type(beta) not in (float, int):
         return None
     module = shared_likelihood(likelihood, of_kl[4])
@@ -164,7 +166,7 @@ def quick_elbo(
     op, arguments = unchecked
     if torch.is_grad_enabled():
         loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
-        return loss.attempt(arguments, of_kl, beta, reduction, per_datapoint)
+        return loss.attempt(arguments, of_kl, beta, reduction == "mean", per_datapoint)
     log_likelihood, kl = op.attempt(*arguments), table.STANDARD_KL.attempt(*of_kl)
     if log_likelihood is None or kl is None or log_likelihood.shape != kl.shape:
         return None

@@ -30,14 +30,12 @@ constexpr const char* name_of<Loss>() {
   return "vaekern.loss";
 }
 
-// A function of a plan, without pybind11's search for the types of its arguments. What goes wrong
-// in it is irregular, too, but for errors that Python code called from it raised.
-template <class Owner, Entry<Owner> entry>
-PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
-  const auto* owner = static_cast<const Owner*>(PyCapsule_GetPointer(capsule, name_of<Owner>()));
-  if (owner == nullptr) return nullptr;
+// What goes wrong in a function is irregular, too, but for errors that Python code called from it
+// raised.
+template <class Function>
+PyObject* irregular_or(Function function) {
   try {
-    return entry(*owner, args, n).release().ptr();
+    return function().release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();
     return nullptr;
@@ -47,11 +45,27 @@ PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
   }
 }
 
+// A function of a plan, without pybind11's search for the types of its arguments.
+template <class Owner, Entry<Owner> entry>
+PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
+  const auto* owner = static_cast<const Owner*>(PyCapsule_GetPointer(capsule, name_of<Owner>()));
+  if (owner == nullptr) return nullptr;
+  return irregular_or([&] { return entry(*owner, args, n); });
+}
+
+inline PyObject* call_stored_gradients(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  return irregular_or([&] { return stored_gradients(args, n); });
+}
+
+inline PyMethodDef definition_of(const char* name,
+                                 PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
+  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
+          METH_FASTCALL, nullptr};
+}
+
 template <class Owner, Entry<Owner> entry>
 PyMethodDef definition(const char* name) {
-  return {name,
-          reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_entry<Owner, entry>)),
-          METH_FASTCALL, nullptr};
+  return definition_of(name, &call_entry<Owner, entry>);
 }
 
 inline py::object function_of(const py::capsule& owner, PyMethodDef* definition) {
@@ -146,7 +160,7 @@ inline py::object function_of_loss(py::object likelihood, py::object divergence,
 inline bool use_torch(py::object capsule, py::object tensor, py::object parameter,
                       py::object generator, py::tuple watchers, py::object forward_ad,
                       py::object is_grad_enabled, py::object is_neg, py::object threads_for,
-                      py::object bytes) {
+                      py::object bytes, py::object keeps_graph) {
   Torch& torch = Torch::instance();
   torch.api = api_in(capsule.ptr());
   torch.tensor = reinterpret_cast<PyTypeObject*>(tensor.release().ptr());
@@ -157,7 +171,7 @@ inline bool use_torch(py::object capsule, py::object tensor, py::object paramete
   torch.is_grad_enabled = std::move(is_grad_enabled);
   torch.is_neg = std::move(is_neg);
   torch.threads_for = std::move(threads_for);
-  torch.bytes = std::move(bytes);
+  torch.bytes = std::move(bytes), torch.keeps_graph = std::move(keeps_graph);
   torch.enabled = torch.api != nullptr;
   return torch.enabled;
 }
@@ -170,6 +184,8 @@ inline void bind(py::module_& m, RunLaunch run, RunMixture run_of_mixtures) {
   m.def("functions_of_rows", &functions_of_rows);
   m.def("functions_of_mixture", &functions_of_mixture);
   m.def("function_of_loss", &function_of_loss);
+  static PyMethodDef stored = definition_of("stored_gradients", &call_stored_gradients);
+  m.attr("stored_gradients") = py::reinterpret_steal<py::object>(PyCFunction_New(&stored, nullptr));
   m.def("allow_fast_path", [](bool allowed) {
     Torch& torch = Torch::instance();
     const bool before = torch.enabled;

@@ -15,7 +15,8 @@ struct Torch {
   PyTypeObject *tensor = nullptr, *parameter = nullptr, *generator = nullptr;
   py::tuple watchers;  // functions that answer false (0, None) where nobody watches operations
   py::object forward_ad, is_grad_enabled, is_neg, threads_for;
-  py::object bytes;  // whether bytes read as intensities still deserve a look: its `unclear`
+  py::object keeps_graph;  // whether a backward that is running may run again
+  py::object bytes;        // whether bytes read as intensities still deserve a look: its `unclear`
   py::str level{"_current_level"}, requires_grad{"requires_grad"}, unclear{"unclear"};
   bool enabled = false;
 

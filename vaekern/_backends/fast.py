@@ -19,7 +19,7 @@ from torch.autograd import forward_ad
 
 from vaekern._backends.cpu import threads_for
 from vaekern._backends.native import KERNELS, core
-from vaekern._torch import exchange_api, watchers
+from vaekern._torch import backward_keeps_graph, exchange_api, watchers
 
 #: What an argument may be: floating point; that, bytes or booleans; probabilities, which bytes
 #: never give as -1 .. 1; levels that get no gradient; counts; a number or a tensor that broadcasts,
@@ -78,7 +78,14 @@ usable = (
         Tensor.is_neg,
         threads_for,
         first_bytes,
+        backward_keeps_graph,
     )
+)
+
+#: (upstream gradients, saved tensors, what needs a gradient) -> what a node of the autograd graph
+#: returns that has made its gradients before, where they are wanted as they are; else None.
+stored_gradients: Callable[..., Any] = (
+    core.stored_gradients if core is not None and usable else _nothing
 )
 
 

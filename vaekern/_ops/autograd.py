@@ -21,7 +21,12 @@ from torch.autograd import Function
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._ops.base import ELEMENT, Operation
 from vaekern._ops.batching import batch_inputs, in_front_if_any
-from vaekern._torch import below_autograd, forward_mode_active, transforms_active
+from vaekern._torch import (
+    below_autograd,
+    forward_mode_active,
+    keep_for_backward,
+    transforms_active,
+)
 
 
 class _Rules(Function):
@@ -69,8 +74,7 @@ class Regular(Function):
     @staticmethod
     def forward(ctx: Any, made: Any, *_: Tensor) -> Any:
         ctx.op, results, saved, ctx.attributes = made
-        ctx.save_for_backward(*saved)
-        ctx.set_materialize_grads(False)
+        keep_for_backward(ctx, saved)
         return results
 
     @staticmethod

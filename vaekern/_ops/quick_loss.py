@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd import Function
 
@@ -14,7 +13,7 @@ from vaekern._backends import fast
 from vaekern._ops import one_pass
 from vaekern._ops.call import Call, run
 from vaekern._ops.elementwise import Op
-from vaekern._validation import switch
+from vaekern._torch import keep_for_backward
 
 #: (log_likelihood, kl, beta, reduction) -> the loss.
 Reduce = Callable[[Tensor, Tensor, Any, str], Tensor]
@@ -26,22 +25,12 @@ class QuickLoss:
     def __init__(self, likelihood: Op, divergence: Op, reduce: Reduce) -> None:
         self.likelihood, self.divergence, self.reduce = likelihood, divergence, reduce
         apply: Callable[..., Any] = super(Function, _OnePass).apply  # as in autograd.py
-        self._attempt = fast.loss_of(likelihood.fast, divergence.fast, self, apply)
-
-    def attempt(
-        self,
-        likelihood: tuple[Any, ...],
-        divergence: tuple[Any, ...],
-        beta: Tensor | float,
-        reduction: str,
-        per_datapoint: bool = False,
-    ) -> Any:
-        """The loss, of the two operations' arguments, unchecked and without the backend, and if
-        ``per_datapoint`` both values of each datapoint behind it; None where anything is
-        irregular."""
-        if torch.compiler.is_dynamo_compiling() or switch.enabled:
-            return None
-        return self._attempt(likelihood, divergence, beta, reduction == "mean", per_datapoint)
+        #: (arguments of the likelihood, of the divergence, beta, whether to average, whether the
+        #: values of each datapoint are wanted too) -> the loss, or a tuple of it and those. The
+        #: arguments are unchecked and without the backend; None where anything is irregular.
+        self.attempt: Callable[..., Any] = fast.loss_of(
+            likelihood.fast, divergence.fast, self, apply
+        )
 
     def composed(
         self,
@@ -72,9 +61,13 @@ class _OnePass(one_pass.StoredGradients):
         own = masks, of_likelihood, of_divergence, beta, reduction, per_datapoint
         ctx.composed = functools.partial(loss.composed, *own)
         ctx.backend, ctx.n = "cpu", n
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*tensors, *gradients)
+        keep_for_backward(ctx, (*tensors, *gradients))
         return (loss.reduce(*values, beta, reduction), *values) if per_datapoint else values[0]
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
+        quick = fast.stored_gradients(upstream, ctx.saved_tensors, ctx.needs_input_grad)
+        return one_pass.StoredGradients.backward(ctx, *upstream) if quick is None else quick
 
 
 @functools.cache

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, distributed
 
+from vaekern._torch import process_groups
+
 _DISTRIBUTED = distributed.is_available()
 _LEAST, _MOST = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
 
@@ -23,8 +25,10 @@ def drawn_seed(like: Tensor, generator: torch.Generator | None) -> Tensor:
 
 def refilled(words: Tensor, generator: torch.Generator | None) -> Tensor:
     """The same seed, drawn into an int64[2] tensor on the CPU: a third of the time."""
-    drawn = words.random_(_LEAST, _MOST, generator=generator)
-    return drawn if generator is not None else _of_this_rank(drawn)
+    words.random_(_LEAST, _MOST, generator=generator)
+    if generator is not None or process_groups.default_pg is None:
+        return words
+    return _of_this_rank(words)
 
 
 def _of_this_rank(seed: Tensor) -> Tensor:
