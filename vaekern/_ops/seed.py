@@ -24,7 +24,7 @@ def drawn_seed(like: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def refilled(words: Tensor, generator: torch.Generator | None) -> Tensor:
-    """The same seed, drawn into an int64[2] tensor on the CPU: a third of the time."""
+    """The same seed, drawn into an int64[2] tensor on the CPU, without making one."""
     words.random_(_LEAST, _MOST, generator=generator)
     if generator is not None or process_groups.default_pg is None:
         return words
