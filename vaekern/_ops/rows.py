@@ -37,12 +37,16 @@ class RowOp(Op):
 
     within = staticmethod(plain.within_rows)
 
+
+class LogSumExpOp(RowOp):
+    """One that keeps log sum exp of each row."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.fast = fast.plan_of_rows(self, apply_regular, _SUMS)
 
 
-class CategoricalOp(RowOp):
+class CategoricalOp(LogSumExpOp):
     """Of logits and class indices, whose last dimension is 1. The kernels see the logits alone:
     the selected one of each row is looked up beside them, as is the place of its gradient. Where a
     row does not count, its index may be anything."""
@@ -81,7 +85,7 @@ class CategoricalOp(RowOp):
         return log_p.squeeze(-1)
 
 
-class MultinomialOp(RowOp):
+class MultinomialOp(LogSumExpOp):
     """Of logits and counts of one shape, without the multinomial coefficient."""
 
     def _kernel(self, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
