@@ -62,7 +62,7 @@ def _last_layer(o: _Options, results: Results) -> None:
 
 
 def _overhead(o: _Options, results: Results) -> None:
-    overhead.run(o.calls, _providers(o), _effort(o), results)
+    overhead.run(o.calls, o.sizes, _providers(o), _effort(o), results)
 
 
 _Run = Callable[[_Options, Results], None]
@@ -134,8 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--shape", nargs=3, type=int, default=last_layer.SHAPE)
     _effort_options(own, 120.0)
 
-    own = suite("overhead", _overhead, "microseconds of every public call on small tensors")
+    own = suite("overhead", _overhead, "what every public call costs on small tensors")
     _choice(own, "calls", overhead.CALLS)
+    _choice(own, "sizes", overhead.SIZES)
     _provider_options(own, "eager")
     _effort_options(own, 2.0)
 
@@ -161,9 +162,9 @@ def _parse(arguments: Sequence[str]) -> _Options:
 
 
 def _default_threads(suite: str) -> list[int]:
-    """Torch's number; kernels on one thread as well."""
+    """Torch's number; kernels and calls on one thread as well."""
     threads = torch.get_num_threads()
-    return sorted({1, threads}) if suite == "kernels" else [threads]
+    return sorted({1, threads}) if suite in ("kernels", "overhead") else [threads]
 
 
 def main() -> None:

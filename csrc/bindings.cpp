@@ -94,7 +94,9 @@ PYBIND11_MODULE(_core, m) {
   m.def("pooled", [](std::vector<int64_t> shape, int dtype) {
     return cpu::pooled_capsule(std::move(shape), static_cast<DType>(dtype));
   });
-  exchange::bind(m, [](Launch& launch) { active_backend->run(launch); });
+  exchange::bind(
+      m, [](Launch& launch) { active_backend->run(launch); },
+      [](MixtureLaunch& launch) { active_backend->run_mixture(launch); });
   m.def("keep_at_most", [](size_t bytes) { cpu::BufferPool::instance().set_limit(bytes); });
   m.def("kept", [] { return cpu::BufferPool::instance().kept(); });
 #if defined(_OPENMP)

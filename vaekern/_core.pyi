@@ -148,11 +148,14 @@ def use_torch(
     exchange_api: object,
     tensor: type,
     parameter: type,
+    generator: type,
     watchers: tuple[Callable[[], object], ...],
     forward_ad: object,
     is_grad_enabled: Callable[[], bool],
     is_neg: Callable[..., bool],
     threads_for: Callable[[int], int],
+    bytes: object,
+    keeps_graph: Callable[[], bool],
     /,
 ) -> bool:
     """Hands over what the fast path asks torch for, once. Whether there is one: whether the capsule
@@ -161,11 +164,18 @@ def use_torch(
 def allow_fast_path(allowed: bool, /) -> bool:
     """Whether it was before."""
 
+def stored_gradients(
+    upstream: tuple[object, ...], saved: tuple[object, ...], needs: tuple[bool, ...], /
+) -> tuple[object, ...] | None:
+    """See ``csrc/exchange/one_pass.h``."""
+
 def functions_of_plan(
     op: object,
     apply: Callable[..., object],
     draw: Callable[..., object],
-    inputs: Sequence[str],
+    told: Callable[..., tuple[float, ...]],
+    takes: Sequence[str],
+    n_inputs: int,
     by_datapoint: Sequence[bool],
     vjp_inputs: Sequence[int],
     maskable: bool,
@@ -178,12 +188,31 @@ def functions_of_plan(
     ``csrc/exchange/call.h``. ``kernels`` has, by scale, the numbers of ``value``, ``vjp`` and
     ``value_and_vjp``, -1 where there is none, and the factor that launches hand them."""
 
-def functions_of_loss(
+def functions_of_rows(
+    op: object,
+    apply: Callable[..., object],
+    of_counts: bool,
+    value: int,
+    vjp: int,
+    sum: int,
+    backend: str,
+    /,
+) -> tuple[Callable[..., Any], ...]:
+    """``attempt``, ``value``, ``vjp`` and ``backward`` of an operation of rows, whose kernels have
+    these numbers: see ``csrc/exchange/rows.h``."""
+
+def functions_of_mixture(
+    op: object, apply: Callable[..., object], planes: int, backend: str, /
+) -> tuple[Callable[..., Any], ...]:
+    """The same of mixtures, with so many planes for a component: see
+    ``csrc/exchange/mixture.h``."""
+
+def function_of_loss(
     likelihood: Callable[..., Any],
     divergence: Callable[..., Any],
     owner: object,
     apply: Callable[..., object],
     /,
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """``attempt`` and ``run`` of a loss, of a function of each of its two operations: see
+) -> Callable[..., Any]:
+    """``attempt`` of a loss, of a function of each of its two operations: see
     ``csrc/exchange/one_pass.h``."""

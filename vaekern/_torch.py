@@ -6,10 +6,11 @@ All exist and behave alike from torch 2.6 to 2.15; ``tests/torch/test_compat.py`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.autograd import forward_ad
 from torch.distributions import kl
 from torch.overrides import has_torch_function
@@ -24,7 +25,6 @@ below_autograd = torch._C._AutoDispatchBelowAutograd
 transforms_active = torch._C._are_functorch_transforms_active
 
 _len_dispatch_modes = torch._C._len_torch_dispatch_stack
-_backward_keeps_graph = torch._C._autograd._get_current_graph_task_keep_graph
 _set_tracing_state = torch._C._set_tracing_state  # type: ignore[attr-defined]
 
 
@@ -143,9 +143,23 @@ def autocast_enabled(tensor: Tensor) -> bool:
     return device != "meta" and torch.is_autocast_enabled(device)
 
 
-def backward_keeps_graph() -> bool:
-    """Within a backward: whether it may run again (``retain_graph=True``)."""
-    return _backward_keeps_graph()
+#: Within a backward: whether it may run again (``retain_graph=True``).
+backward_keeps_graph: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
+
+
+def keep_for_backward(ctx: Any, tensors: tuple[Tensor | None, ...]) -> None:
+    """In a Function's forward: ``save_for_backward``, and ``set_materialize_grads(False)``."""
+    ctx.to_save = tensors
+    ctx.materialize_grads = False
+
+
+#: Knows the default process group of a distributed run, its ``default_pg``: None where there is
+#: none. ``is_initialized`` asks the same by way of two more functions.
+process_groups: Any = (
+    distributed.distributed_c10d._world
+    if distributed.is_available()
+    else SimpleNamespace(default_pg=None)
+)
 
 
 def current_cuda_stream(device_index: int) -> int:

@@ -95,11 +95,10 @@ def elbo_loss(
         ValueError: shapes, devices or datapoint counts differ, or a name is unknown.
         TypeError: a dtype is not supported, or the decoder emits something else.
     """
-    plain = logvar_clamp is None and free_bits is None and capacity is None and mask is None
-    unwatched = not torch.compiler.is_compiling() and not switch.enabled
-    if plain and weights is None and unwatched:
+    plain = logvar_clamp is None and free_bits is None and capacity is None and weights is None
+    if plain:
         of_kl = mu, logvar, None, batch_dims, scale
-        quick = _attempt(decoder_output, x, of_kl, likelihood, beta, reduction)
+        quick = quick_elbo(likelihood, decoder_output, x, of_kl, beta, reduction, mask)
         if quick is not None:
             return quick
     if reduction not in _REDUCTIONS:
@@ -142,73 +141,37 @@ def elbo_loss(
     return reduce_elbo(log_likelihood, kl, beta, reduction, weights)
 
 
-def _attempt(
+def quick_elbo(
+    likelihood: str | Likelihood,
     decoder_output: DecoderOutput,
     x: Tensor,
-    divergence: tuple[Any, ...],
-    likelihood: str | Likelihood,
+    of_kl: tuple[Any, ...],
     beta: Tensor | float,
     reduction: str,
-) -> Tensor | None:
-    """By the fast path: None where anything is irregular."""
+    mask: Tensor | None = None,
+    *,
+    per_datapoint: bool = False,
+) -> Any:
+    """By the fast path: the loss and, if ``per_datapoint``, both terms of each datapoint. ``of_kl``
+    are the arguments of the divergence to N(0, 1). None where anything is irregular."""
+    if torch.compiler.is_dynamo_compiling() or switch.enabled:
+        return None
     if reduction not in ("mean", "sum") or type(beta) not in (float, int):
         return None
-    module, batch_dims = shared_likelihood(likelihood, divergence[4]), divergence[3]
+    module = shared_likelihood(likelihood, of_kl[4])
     own = isinstance(module, Likelihood)
-    unchecked = module.unchecked(decoder_output, x, batch_dims) if own else None
+    unchecked = module.unchecked(decoder_output, x, of_kl[3], mask) if own else None
     if unchecked is None:
         return None
     op, arguments = unchecked
-    loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
-    found = loss.attempt(arguments, divergence, beta, reduction)
-    if found is not None or torch.is_grad_enabled():
-        return found
-    log_likelihood, kl = op.attempt(*arguments), table.STANDARD_KL.attempt(*divergence)
+    if torch.is_grad_enabled():
+        loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
+        return loss.attempt(arguments, of_kl, beta, reduction == "mean", per_datapoint)
+    log_likelihood, kl = op.attempt(*arguments), table.STANDARD_KL.attempt(*of_kl)
     if log_likelihood is None or kl is None or log_likelihood.shape != kl.shape:
         return None
-    return reduce_elbo(log_likelihood, kl, beta, reduction)
-
-
-def loss_and_terms(
-    likelihood: Likelihood,
-    decoder_output: DecoderOutput,
-    x: Tensor,
-    mu: Tensor,
-    logvar: Tensor,
-    beta: Tensor | float,
-    scale: str,
-    logvar_clamp: Clamp | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The mean of beta * kl - log_likelihood over datapoints, log_likelihood and kl, each
-    differentiable, to a standard normal prior. A backward from the loss takes the one pass."""
-    divergence = kl_call(mu, logvar, None, None, scale, logvar_clamp, 1)
-    fuses = isinstance(likelihood, Likelihood) and likelihood.fuses
-    call = likelihood.call(decoder_output, x, 1) if fuses else None
-
-    def reduce(log_likelihood: Tensor, kl: Tensor) -> Tensor:
-        return reduce_elbo(log_likelihood, kl, beta, "mean")
-
-    def with_loss(log_likelihood: Tensor, kl: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return reduce(log_likelihood, kl), log_likelihood, kl
-
-    if call is None:
-        return with_loss(log_prob_of(likelihood, decoder_output, x), run(divergence))
-    n = len(call.inputs)
-
-    def composed(*tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return with_loss(run(call.of(*tensors[:n])), run(divergence.of(*tensors[n:])))
-
-    calls, kl_weight = (call, divergence), _weight(beta, mu.device)
-    if kl_weight is None or mu.shape[0] != x.shape[0] or not one_pass.applies(calls):
-        return composed(*call.inputs, *divergence.inputs)
-    if switch.enabled:
-        check_values(call)
-        check_values(divergence)
-    share = 1.0 / x.shape[0]
-    loss, log_likelihood, kl = one_pass.loss_and_values(
-        calls, (-share, share * kl_weight), reduce, composed
-    )
-    return loss, log_likelihood, kl
+    total = reduce_elbo(log_likelihood, kl, beta, reduction)
+    return (total, log_likelihood, kl) if per_datapoint else total
 
 
 def reduce_elbo(
@@ -274,7 +237,7 @@ def _fused(
     if reduction != "none" and one_pass.applies(calls):
         mu, batch_dims = divergence.inputs[0], divergence.attributes[0]
         share = _share(weights, reduction, mu.shape[:batch_dims].numel())
-        kl_weight = _weight(beta, mu.device)
+        kl_weight = constant_weight(beta, mu.device)
         if share is not None and kl_weight is not None:
             return one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
     return composed(*likelihood.inputs, *divergence.inputs)
@@ -290,7 +253,7 @@ def _share(weights: Tensor | None, reduction: str, datapoints: int) -> Tensor | 
     return weights / weights.sum() if reduction == "mean" else weights
 
 
-def _weight(beta: Tensor | float, device: torch.device) -> Tensor | float | None:
+def constant_weight(beta: Tensor | float, device: torch.device) -> Tensor | float | None:
     """A constant weight: a number, or one in the memory of the device, for which nobody has to
     wait. None if it is no constant."""
     if not isinstance(beta, Tensor):

@@ -23,6 +23,8 @@ MEASURED = (
     "p80_ms",
     "samples",
     "host_us",
+    "frames",
+    "c_calls",
     "bytes",
     "gb_per_s",
     "of_bandwidth",

@@ -7,6 +7,9 @@ a provider has a form for each family that it can do.
 
 from __future__ import annotations
 
+import functools
+import inspect
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -52,14 +55,19 @@ class Family:
 
 
 def call_of(description: Description, function: Callable[..., Form]) -> Form:
-    """A public function of an operation's operands."""
+    """A public function of an operation's operands, by position where it takes them so: naming
+    them at each call would cost a microsecond."""
     names = [operand.name for operand in description.operands]
-
-    def form(*tensors: Tensor) -> Tensor | tuple[Tensor, ...]:
-        named = dict(zip(names, tensors, strict=True))
-        return function(**named, **description.constants)
-
-    return form
+    parameters = list(inspect.signature(function).parameters)[: len(names)]
+    if sorted(parameters) != sorted(names):
+        return lambda *tensors: function(
+            **dict(zip(names, tensors, strict=True)), **description.constants
+        )
+    constants = dict(description.constants)
+    if parameters == names:
+        return functools.partial(function, **constants) if constants else function
+    in_order = operator.itemgetter(*map(names.index, parameters))
+    return lambda *tensors: function(*in_order(tensors), **constants)
 
 
 def _of_op(op: Op) -> Family:

@@ -58,6 +58,7 @@ class Model:
     make: Callable[[], Networks]
     image: Shape
     batch_size: int
+    batch_sizes: tuple[int, ...]  # that are measured
 
     def images(self, batch_size: int) -> Tensor:
         generator = torch.Generator().manual_seed(0)
@@ -68,7 +69,7 @@ class Model:
 MODELS = {
     m.name: m
     for m in (
-        Model("mlp", "the MLP of examples/train_mnist.py", _mlp, (784,), 100),
-        Model("conv", "a convolutional VAE", _convolutional, (3, 64, 64), 64),
+        Model("mlp", "the MLP of examples/train_mnist.py", _mlp, (784,), 100, (16, 64, 128, 512)),
+        Model("conv", "a convolutional VAE", _convolutional, (3, 64, 64), 64, (64,)),
     )
 }

@@ -42,6 +42,8 @@ _LOSSES = {
     OURS: _Loss(vk.reparameterize, vaekern.bernoulli_loss, reads_uint8=True),
 }
 
+_COMPILED = {"fallback_random": True}
+
 _Forward = Callable[[Networks, Tensor], Tensor]
 
 
@@ -55,7 +57,7 @@ def _forward(loss: _Loss) -> _Forward:
 
 
 def _compiled(forward: _Forward) -> _Forward:
-    return torch.compile(forward, dynamic=False, options={"fallback_random": True})
+    return torch.compile(forward, dynamic=False, options=_COMPILED)
 
 
 class _Encoder(nn.Module):
@@ -77,10 +79,20 @@ def _by_model(networks: Networks, x: Tensor) -> Tensor:
     return loss
 
 
+@functools.cache
+def _compiled_model_of(networks: Networks) -> Callable[[Tensor], vk.VAEOutput]:
+    return torch.compile(_model_of(networks), dynamic=False, options=_COMPILED)
+
+
+def _by_compiled_model(networks: Networks, x: Tensor) -> Tensor:
+    return _compiled_model_of(networks)(x).loss
+
+
 CANDIDATES = {name: _forward(loss) for name, loss in _LOSSES.items()} | {
     f"compile-{name}": _compiled(_forward(_LOSSES[name])) for name in ("eager", OURS)
 }
 CANDIDATES[f"{OURS}.VAE"] = _by_model
+CANDIDATES[f"compile-{OURS}.VAE"] = _by_compiled_model
 
 
 class _Training:
@@ -126,10 +138,11 @@ def run(
     _check_losses()
     for name in models:
         model = MODELS[name]
-        for batch_size in batch_sizes or [model.batch_size]:
+        for batch_size in batch_sizes or model.batch_sizes:
             _run(model, candidates, batch_size, effort, results)
             torch.compiler.reset()
             _model_of.cache_clear()
+            _compiled_model_of.cache_clear()
 
 
 def _run(
@@ -147,10 +160,20 @@ def _run(
     for name, t in timings.items():
         times = [f"{seconds * 1e3:.3f}" for seconds in (t.median, t.p20, t.p80, t.median - alone)]
         share = f"{100.0 * (1.0 - alone / t.median):.1f} %"
-        rows.append([name, *times, *([share] if name != _NETWORKS else [])])
+        of_eager = (
+            f"{t.median / timings[peer].median:.3f}" if (peer := _peer(name)) in timings else ""
+        )
+        rows.append([name, *times, *([share, of_eager] if name != _NETWORKS else [])])
         what = {"workload": f"train {model.name} {size}", "dtype": dtype_name(torch.float32)}
         results.add(what | {"provider": name} | timing_columns(t))
-    print_table(["step with", "median ms", "p20", "p80", "sample and loss", "share"], rows)
+    print_table(
+        ["step with", "median ms", "p20", "p80", "sample and loss", "share", "/ eager"], rows
+    )
+
+
+def _peer(candidate: str) -> str:
+    """What a candidate is compared with: eager with eager, compiled with compiled."""
+    return "compile-eager" if candidate.startswith("compile-") else "eager"
 
 
 def _check_losses() -> None:

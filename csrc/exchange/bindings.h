@@ -2,7 +2,9 @@
 #pragma once
 
 #include "gradients.h"
+#include "mixture.h"
 #include "one_pass.h"
+#include "row_gradients.h"
 
 namespace vk::exchange {
 
@@ -16,18 +18,24 @@ constexpr const char* name_of<Plan>() {
   return "vaekern.plan";
 }
 template <>
+constexpr const char* name_of<RowPlan>() {
+  return "vaekern.row_plan";
+}
+template <>
+constexpr const char* name_of<MixturePlan>() {
+  return "vaekern.mixture_plan";
+}
+template <>
 constexpr const char* name_of<Loss>() {
   return "vaekern.loss";
 }
 
-// A function of a plan, without pybind11's search for the types of its arguments. What goes wrong
-// in it is irregular, too, but for errors that Python code called from it raised.
-template <class Owner, Entry<Owner> entry>
-PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
-  const auto* owner = static_cast<const Owner*>(PyCapsule_GetPointer(capsule, name_of<Owner>()));
-  if (owner == nullptr) return nullptr;
+// What goes wrong in a function is irregular, too, but for errors that Python code called from it
+// raised.
+template <class Function>
+PyObject* irregular_or(Function function) {
   try {
-    return entry(*owner, args, n).release().ptr();
+    return function().release().ptr();
   } catch (py::error_already_set& error) {
     error.restore();
     return nullptr;
@@ -37,26 +45,56 @@ PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
   }
 }
 
+// A function of a plan, without pybind11's search for the types of its arguments.
+template <class Owner, Entry<Owner> entry>
+PyObject* call_entry(PyObject* capsule, PyObject* const* args, Py_ssize_t n) {
+  const auto* owner = static_cast<const Owner*>(PyCapsule_GetPointer(capsule, name_of<Owner>()));
+  if (owner == nullptr) return nullptr;
+  return irregular_or([&] { return entry(*owner, args, n); });
+}
+
+inline PyObject* call_stored_gradients(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  return irregular_or([&] { return stored_gradients(args, n); });
+}
+
+inline PyMethodDef definition_of(const char* name,
+                                 PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
+  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
+          METH_FASTCALL, nullptr};
+}
+
 template <class Owner, Entry<Owner> entry>
 PyMethodDef definition(const char* name) {
-  return {name,
-          reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_entry<Owner, entry>)),
-          METH_FASTCALL, nullptr};
+  return definition_of(name, &call_entry<Owner, entry>);
 }
 
 inline py::object function_of(const py::capsule& owner, PyMethodDef* definition) {
   return py::reinterpret_steal<py::object>(PyCFunction_New(definition, owner.ptr()));
 }
 
-// (attempt, value, vjp, backward, both) of an operation.
+template <class Owner, size_t n>
+py::tuple functions_of(std::unique_ptr<Owner> owner, PyMethodDef (&definitions)[n]) {
+  const py::capsule capsule(owner.release(), name_of<Owner>(),
+                            [](void* owner) { delete static_cast<Owner*>(owner); });
+  py::tuple functions(n);
+  for (size_t k = 0; k < n; ++k) functions[k] = function_of(capsule, &definitions[k]);
+  return functions;
+}
+
+// (attempt, value, vjp, backward, both) of an operation. `takes` names the rules of inputs, then
+// those of numbers.
 inline py::tuple functions_of_plan(py::object op, py::object apply, py::object draw,
-                                   const std::vector<std::string>& inputs,
-                                   std::vector<bool> by_datapoint, std::vector<int> vjp_inputs,
-                                   bool maskable, py::object uint8_range, const py::dict& kernels,
+                                   py::object told, const std::vector<std::string>& takes,
+                                   size_t n_inputs, std::vector<bool> by_datapoint,
+                                   std::vector<int> vjp_inputs, bool maskable,
+                                   py::object uint8_range, const py::dict& kernels,
                                    py::str backend) {
   auto plan = std::make_unique<Plan>();
   plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
-  for (const std::string& name : inputs) plan->inputs.push_back(rule_named(name));
+  plan->told = std::move(told);
+  for (size_t k = 0; k < takes.size(); ++k) {
+    (k < n_inputs ? plan->inputs : plan->numbers).push_back(rule_named(takes[k]));
+  }
   plan->by_datapoint = std::move(by_datapoint), plan->vjp_inputs = std::move(vjp_inputs);
   plan->maskable = maskable;
   plan->ranged = uint8_range.is_none();
@@ -72,13 +110,32 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::object d
       definition<Plan, attempt>("attempt"), definition<Plan, value>("value"),
       definition<Plan, vjp>("vjp"), definition<Plan, backward>("backward"),
       definition<Plan, both>("both")};
-  const py::capsule capsule(plan.release(), name_of<Plan>(),
-                            [](void* plan) { delete static_cast<Plan*>(plan); });
-  py::tuple functions(std::size(definitions));
-  for (size_t k = 0; k < functions.size(); ++k) {
-    functions[k] = function_of(capsule, &definitions[k]);
-  }
-  return functions;
+  return functions_of(std::move(plan), definitions);
+}
+
+// (attempt, value, vjp, backward) of one of rows; `sum` is the kernel that adds rows up.
+inline py::tuple functions_of_rows(py::object op, py::object apply, bool of_counts, int value_,
+                                   int vjp_, int sum, py::str backend) {
+  auto plan = std::make_unique<RowPlan>();
+  plan->op = std::move(op), plan->apply = std::move(apply), plan->of_counts = of_counts;
+  plan->value = value_, plan->vjp = vjp_, plan->sum = sum;
+  plan->backend = std::move(backend);
+  static PyMethodDef definitions[] = {
+      definition<RowPlan, attempt>("attempt"), definition<RowPlan, value>("value"),
+      definition<RowPlan, vjp>("vjp"), definition<RowPlan, backward>("backward")};
+  return functions_of(std::move(plan), definitions);
+}
+
+// The same of one of mixtures.
+inline py::tuple functions_of_mixture(py::object op, py::object apply, int planes,
+                                      py::str backend) {
+  auto plan = std::make_unique<MixturePlan>();
+  plan->op = std::move(op), plan->apply = std::move(apply);
+  plan->planes = planes, plan->backend = std::move(backend);
+  static PyMethodDef definitions[] = {
+      definition<MixturePlan, attempt>("attempt"), definition<MixturePlan, value>("value"),
+      definition<MixturePlan, vjp>("vjp"), definition<MixturePlan, backward>("backward")};
+  return functions_of(std::move(plan), definitions);
 }
 
 inline const Plan* plan_of(const py::object& function) {
@@ -88,43 +145,47 @@ inline const Plan* plan_of(const py::object& function) {
   return plan;
 }
 
-// (attempt, run) of a loss, of a function of each of its two plans.
-inline py::tuple functions_of_loss(py::object likelihood, py::object divergence, py::object owner,
+// `attempt` of a loss, of a function of each of its two plans.
+inline py::object function_of_loss(py::object likelihood, py::object divergence, py::object owner,
                                    py::object apply) {
   auto loss = std::make_unique<Loss>();
   loss->likelihood = plan_of(likelihood), loss->divergence = plan_of(divergence);
   loss->kept = py::make_tuple(likelihood, divergence);
   loss->owner = std::move(owner), loss->apply = std::move(apply);
-  static PyMethodDef definitions[] = {definition<Loss, attempt_loss>("attempt"),
-                                      definition<Loss, run_loss>("run")};
-  const py::capsule capsule(loss.release(), name_of<Loss>(),
-                            [](void* loss) { delete static_cast<Loss*>(loss); });
-  return py::make_tuple(function_of(capsule, &definitions[0]),
-                        function_of(capsule, &definitions[1]));
+  static PyMethodDef definitions[] = {definition<Loss, attempt_loss>("attempt")};
+  return functions_of(std::move(loss), definitions)[0];
 }
 
 // Whether torch's table of functions is one that is known here.
 inline bool use_torch(py::object capsule, py::object tensor, py::object parameter,
-                      py::tuple watchers, py::object forward_ad, py::object is_grad_enabled,
-                      py::object is_neg, py::object threads_for) {
+                      py::object generator, py::tuple watchers, py::object forward_ad,
+                      py::object is_grad_enabled, py::object is_neg, py::object threads_for,
+                      py::object bytes, py::object keeps_graph) {
   Torch& torch = Torch::instance();
   torch.api = api_in(capsule.ptr());
   torch.tensor = reinterpret_cast<PyTypeObject*>(tensor.release().ptr());
   torch.parameter = reinterpret_cast<PyTypeObject*>(parameter.release().ptr());
+  torch.generator = reinterpret_cast<PyTypeObject*>(generator.release().ptr());
   torch.watchers = std::move(watchers);
   torch.forward_ad = std::move(forward_ad);
   torch.is_grad_enabled = std::move(is_grad_enabled);
   torch.is_neg = std::move(is_neg);
   torch.threads_for = std::move(threads_for);
+  torch.bytes = std::move(bytes), torch.keeps_graph = std::move(keeps_graph);
   torch.enabled = torch.api != nullptr;
   return torch.enabled;
 }
 
-inline void bind(py::module_& m, RunLaunch run) {
+inline void bind(py::module_& m, RunLaunch run, RunMixture run_of_mixtures) {
   run_launch() = run;
+  run_mixture() = run_of_mixtures;
   m.def("use_torch", &use_torch);
   m.def("functions_of_plan", &functions_of_plan);
-  m.def("functions_of_loss", &functions_of_loss);
+  m.def("functions_of_rows", &functions_of_rows);
+  m.def("functions_of_mixture", &functions_of_mixture);
+  m.def("function_of_loss", &function_of_loss);
+  static PyMethodDef stored = definition_of("stored_gradients", &call_stored_gradients);
+  m.attr("stored_gradients") = py::reinterpret_steal<py::object>(PyCFunction_New(&stored, nullptr));
   m.def("allow_fast_path", [](bool allowed) {
     Torch& torch = Torch::instance();
     const bool before = torch.enabled;

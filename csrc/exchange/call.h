@@ -2,123 +2,38 @@
 // None where anything at all is irregular; Python then does the same, with all its checks.
 #pragma once
 
-#include "plan.h"
+#include "describe.h"
 
 namespace vk::exchange {
-
-using RunLaunch = void (*)(Launch&);
-
-inline RunLaunch& run_launch() {
-  static RunLaunch run = nullptr;
-  return run;
-}
-
-// Small launches are over before another thread would have got the lock.
-inline void run(const Torch& torch, Launch& launch) {
-  constexpr int64_t kSmall = 16384;
-  const int64_t numel = launch.rows * launch.cols;
-  launch.threads = threads_for(torch, numel);
-  launch.simplify();
-  if (numel < kSmall) return run_launch()(launch);
-  py::gil_scoped_release release;
-  run_launch()(launch);
-}
-
-// --- describing a launch ------------------------------------------------------------------------
-
-inline bool describe(const Operand& operand, const Operand& first, DType bytes_as, Input& input) {
-  input.data = operand.data();
-  if (operand.is_seed) {
-    input.kind = Input::Kind::noise;
-    return true;
-  }
-  input.kind = Input::Kind::tensor;
-  input.dtype = operand.dtype == DType::u8 ? bytes_as : operand.dtype;
-  int64_t step = 1;  // without strides: contiguous
-  for (int d = 0; d < operand.ndim(); ++d) step *= operand.size(d);
-  for (int d = 0; d < first.ndim(); ++d) {
-    const bool has = d < operand.ndim();  // else per datapoint, or one number for all
-    if (has && operand.size(d) > 0) step /= operand.size(d);
-    const int64_t stride = !has                              ? 0
-                           : operand.view.strides == nullptr ? step
-                                                             : operand.view.strides[d];
-    if (!input.layout.append(first.size(d), stride)) return false;
-  }
-  return true;
-}
-
-inline Output discarded() {
-  Output output;
-  output.kind = Output::Kind::discard;
-  return output;
-}
-
-inline Output of_elements(void* data, DType dtype, int64_t numel) {
-  Output output;
-  output.kind = Output::Kind::elements;
-  output.data = data, output.dtype = dtype, output.numel = numel;
-  return output;
-}
-
-inline Output of_datapoints(void* data, DType dtype, int64_t datapoints) {
-  Output output;
-  output.kind = Output::Kind::row_sum;
-  output.data = data, output.dtype = dtype, output.numel = datapoints;
-  output.rows.append(datapoints, 1);
-  return output;
-}
-
-// One sum of everything.
-inline Output of_all(void* data, DType dtype, const Operand& first, int64_t batch_dims) {
-  Output output;
-  output.kind = Output::Kind::row_sum;
-  output.data = data, output.dtype = dtype, output.numel = 1;
-  for (int d = 0; d < batch_dims; ++d) output.rows.append(first.size(d), 0);
-  return output;
-}
-
-inline Launch over(const Operand& first, int64_t batch_dims, int kernel, float factor) {
-  Launch launch;
-  launch.kernel = kernel;
-  launch.factor = factor;
-  launch.rows = first.numel(0, static_cast<int>(batch_dims));
-  launch.cols = first.numel(static_cast<int>(batch_dims));
-  return launch;
-}
-
-// --- a call -------------------------------------------------------------------------------------
 
 struct Call {
   const Plan& plan;
   const Torch& torch;
-  Operand inputs[kMaxOperands];
+  Operand inputs[kMaxOperands], mask;
   Attributes attributes;
+  py::object made[kMaxOperands];  // what stands for inputs that are no tensors
 
   explicit Call(const Plan& plan) : plan(plan), torch(Torch::instance()) {}
 
   const Operand& first() const { return inputs[0]; }
   int64_t numel() const { return first().numel(); }
+  int batch_dims() const { return static_cast<int>(attributes.batch_dims); }
   bool quiet() const { return torch.enabled && nobody_watches(torch); }
 
-  // Inputs, None for the mask, attributes. `numbers` keeps what stands for inputs that are numbers.
-  // From a caller nothing has been checked yet (`unchecked`).
-  bool read(PyObject* const* args, Py_ssize_t n, bool unchecked, py::object* numbers = nullptr) {
+  // Inputs, a mask or None, attributes. From a caller nothing has been checked yet (`unchecked`).
+  bool read(PyObject* const* args, Py_ssize_t n, bool unchecked) {
     const int n_inputs = plan.n_inputs(), before = n_inputs + plan.maskable;
-    if (n < before || (plan.maskable && args[n_inputs] != Py_None)) return false;
-    if (!attributes.read(plan, args + before, n - before, !unchecked)) return false;
+    if (n < before || !attributes.read(plan, args + before, n - before, !unchecked)) return false;
+    if (!exchange::read(torch, args[0], inputs[0])) return false;
+    if (attributes.batch_dims > first().ndim() || numel() == 0) return false;
+    if (first().ndim() > kMaxTensorDims) return false;
     for (int k = 0; k < n_inputs; ++k) {
-      PyObject* object = args[k];
-      if (unchecked && plan.inputs[k].spreads && is_number(object)) continue;
-      if (unchecked && plan.inputs[k].noise && object == Py_None) continue;
-      if (!exchange::read(torch, object, inputs[k])) return false;
+      if (unchecked && stands_for_a_tensor(args[k], plan.inputs[k])) continue;
+      if (k > 0 && !exchange::read(torch, args[k], inputs[k])) return false;
+      if (!fits(inputs[k], plan.inputs[k], unchecked)) return false;
     }
-    if (inputs[0].object == nullptr || attributes.batch_dims > first().ndim() || numel() == 0) {
-      return false;
-    }
-    for (int k = 0; k < n_inputs; ++k) {
-      if (inputs[k].object != nullptr && !fits(inputs[k], plan.inputs[k], unchecked)) return false;
-    }
-    return !unchecked || complete(args, numbers);
+    if (plan.maskable && args[n_inputs] != Py_None && !read_mask(args[n_inputs])) return false;
+    return !unchecked || complete(args);
   }
 
   DType wide() const {
@@ -142,82 +57,148 @@ struct Call {
     return a == DType::f64 || b == DType::f64 ? DType::f64 : DType::f32;
   }
 
+  // The inputs of a launch from number `at` on.
+  bool describe(Launch& launch, int at) const {
+    launch.n_inputs = at + plan.n_inputs() + attributes.n_told;
+    for (int k = 0; k < plan.n_inputs(); ++k) {
+      const DType bytes_as = attributes.bytes_as;
+      if (!exchange::describe(inputs[k], first(), bytes_as, launch.inputs[at + k])) return false;
+    }
+    at += plan.n_inputs();
+    for (int k = 0; k < attributes.n_told; ++k) {
+      describe_number(attributes.told[k], launch.inputs[at + k]);
+    }
+    launch.masked = mask.object != nullptr;
+    Input& last = launch.inputs[launch.n_inputs];
+    return !launch.masked || exchange::describe(mask, first(), DType::u8, last);
+  }
+
  private:
   static bool is_number(PyObject* object) {
     return PyFloat_CheckExact(object) || PyLong_CheckExact(object);
   }
 
+  // Numbers; None or a generator, to draw a seed from, or a seed in a tuple.
+  bool stands_for_a_tensor(PyObject* object, const Rule& rule) const {
+    if (!rule.noise) return rule.spreads && is_number(object);
+    return object == Py_None || PyTuple_CheckExact(object) || torch.is_generator(object);
+  }
+
   bool fits(const Operand& operand, const Rule& rule, bool unchecked) const {
-    if (operand.is_seed) return rule.noise;
+    if (operand.is_seed) return rule.noise && !unchecked;
     if (operand.dtype == DType::u8) {
-      // Reading bytes as intensities may deserve a warning.
-      if (!rule.bytes || (unchecked && plan.ranged)) return false;
+      if (!rule.bytes) return false;
+      const bool read_as_intensities = plan.ranged && attributes.bytes_as == DType::u8;
+      if (unchecked && read_as_intensities && bytes_deserve_a_look(torch)) return false;
     } else if (operand.dtype == DType::boolean && !rule.booleans) {
       return false;
     }
+    if (unchecked && plan.ranged && attributes.bytes_as == DType::u8_signed && rule.bytes) {
+      if (!rule.signed_bytes || operand.dtype == DType::boolean) return false;
+    }
     if (rule.no_gradient && exchange::wants_gradient(torch, operand.object)) return false;
-    return operand.has_shape_of(first()) || (rule.spreads && operand.ndim() == 0);
+    if (!rule.spreads) return operand.has_shape_of(first());
+    if (unchecked && is_per_channel(operand, rule))
+      return operand.size(0) == first().size(batch_dims());
+    const int event_dims = first().ndim() - batch_dims();
+    const bool regular =
+        operand.ndim() == 0 || operand.ndim() == first().ndim() || operand.ndim() == event_dims;
+    return regular && spreads_to(operand, first());
   }
 
-  // Makes tensors of numbers, and draws the seed.
-  bool complete(PyObject* const* args, py::object* made) {
+  bool is_per_channel(const Operand& operand, const Rule& rule) const {
+    return rule.per_channel && operand.ndim() == 1 && first().ndim() - batch_dims() > 1;
+  }
+
+  bool read_mask(PyObject* object) {
+    return exchange::read(torch, object, mask) && !mask.is_seed && mask.dtype == DType::boolean &&
+           mask.ndim() == first().ndim() && spreads_to(mask, first());
+  }
+
+  // Makes tensors of numbers and of seeds, and draws the seed.
+  bool complete(PyObject* const* args) {
     const DType dtype = wide();
     for (int k = 0; k < plan.n_inputs(); ++k) {
-      if (inputs[k].object != nullptr) continue;
-      // Which of the others say what a number's dtype is, differs.
-      if (!plan.inputs[k].noise && dtype != first().dtype && dtype == DType::f64) return false;
-      if (plan.inputs[k].noise) {
-        made[k] = plan.draw(py::handle(first().object), py::none());
+      const Rule& rule = plan.inputs[k];
+      if (inputs[k].object != nullptr) {
+        if (!is_per_channel(inputs[k], rule)) continue;
+        made[k] = as_channels(inputs[k].object);
+      } else if (rule.noise) {
+        made[k] = seed_from(args[k]);
       } else {
-        const double value = PyFloat_AsDouble(args[k]);
-        if (PyErr_Occurred()) {
-          PyErr_Clear();
-          return false;
-        }
-        NewTensor number = new_number(torch, value, dtype);
-        if (!number.object) return false;
-        made[k] = std::move(number.object);
+        // Which of the others say what a number's dtype is, differs.
+        if (dtype != first().dtype && dtype == DType::f64) return false;
+        made[k] = number_from(args[k], dtype);
       }
-      if (!exchange::read(torch, made[k].ptr(), inputs[k])) return false;
+      if (!made[k] || !exchange::read(torch, made[k].ptr(), inputs[k])) return false;
+      if (rule.noise && !inputs[k].is_seed) return false;
     }
     return true;
+  }
+
+  py::object as_channels(PyObject* vector) const {
+    std::vector<int64_t> shape(first().ndim() - batch_dims(), 1);
+    shape[0] = -1;
+    return py::handle(vector).attr("reshape")(shape);
+  }
+
+  py::object number_from(PyObject* object, DType dtype) const {
+    const double value = PyFloat_AsDouble(object);
+    if (PyErr_Occurred()) {
+      PyErr_Clear();
+      return {};
+    }
+    return new_number(torch, value, dtype).object;
+  }
+
+  py::object seed_from(PyObject* object) const {
+    if (!PyTuple_CheckExact(object)) {
+      constexpr uint64_t kNothing[2] = {};
+      const NewTensor words = new_seed(torch, kNothing);
+      return words.object ? plan.draw(words.object, py::handle(object)) : py::object();
+    }
+    PyObject* seed = PyTuple_GET_SIZE(object) == 1 ? PyTuple_GET_ITEM(object, 0) : Py_None;
+    if (!PyLong_CheckExact(seed)) return py::reinterpret_borrow<py::object>(seed);
+    const uint64_t words[] = {PyLong_AsUnsignedLongLong(seed), 0};
+    if (PyErr_Occurred()) {
+      PyErr_Clear();
+      return {};
+    }
+    return new_seed(torch, words).object;
   }
 };
 
 // --- values -------------------------------------------------------------------------------------
 
-inline py::object one_or_more(std::vector<py::object>& found) {
-  if (found.size() == 1) return std::move(found[0]);
-  py::tuple all(found.size());
-  for (size_t k = 0; k < found.size(); ++k) all[k] = std::move(found[k]);
+inline py::object one_or_more(py::object* found, int n) {
+  if (n == 1) return std::move(found[0]);
+  py::tuple all(n);
+  for (int k = 0; k < n; ++k) all[k] = std::move(found[k]);
   return all;
 }
 
 inline py::object value_of(const Call& call) {
   const Plan& plan = call.plan;
   const Operand& first = call.first();
-  const int batch_dims = static_cast<int>(call.attributes.batch_dims);
   const Kernels& kernels = *call.attributes.kernels;
-  Launch launch = over(first, batch_dims, kernels.value, kernels.factor);
+  Launch launch;
+  launch.kernel = kernels.value, launch.factor = kernels.factor;
   launch.compute = call.wide();
-  launch.n_inputs = plan.n_inputs(), launch.n_outputs = plan.n_results();
-  for (int k = 0; k < plan.n_inputs(); ++k) {
-    if (!describe(call.inputs[k], first, call.attributes.bytes_as, launch.inputs[k]))
-      return py::none();
-  }
-  std::vector<py::object> found;
+  if (!call.describe(launch, 0)) return py::none();
+  py::object found[kMaxOperands];
+  Result results[kMaxOperands];
   for (int k = 0; k < plan.n_results(); ++k) {
     const bool by_datapoint = plan.by_datapoint[k];
     const DType dtype = by_datapoint ? call.wide() : call.promoted();
-    const int ndim = by_datapoint ? batch_dims : first.ndim();
+    const int ndim = by_datapoint ? call.batch_dims() : first.ndim();
     NewTensor made = new_tensor(call.torch, first.view.shape, ndim, dtype, !by_datapoint);
     if (!made.object) return py::none();
-    launch.outputs[k] = by_datapoint ? of_datapoints(made.data, dtype, launch.rows)
-                                     : of_elements(made.data, dtype, call.numel());
-    found.push_back(std::move(made.object));
+    results[k] = {made.data, dtype, first, first.view.shape, ndim, 0};
+    found[k] = std::move(made.object);
   }
+  if (!place(launch, first, call.batch_dims(), results, plan.n_results())) return py::none();
   run(call.torch, launch);
-  return one_or_more(found);
+  return one_or_more(found, plan.n_results());
 }
 
 // What the registered op computes: without a derivative.
@@ -227,22 +208,46 @@ inline py::object value(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
   return value_of(call);
 }
 
+// --- nodes of the autograd graph ----------------------------------------------------------------
+
+inline py::object object_or_none(const Operand& operand) {
+  if (operand.object == nullptr) return py::none();
+  return py::reinterpret_borrow<py::object>(operand.object);
+}
+
+// The attributes that follow the tensors of a call, with the backend.
+inline py::tuple attributes_of(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
+  const int before = plan.n_inputs() + plan.maskable;
+  py::tuple all(n - before + 1);
+  for (Py_ssize_t k = before; k < n; ++k) all[k - before] = py::handle(args[k]);
+  all[n - before] = plan.backend;
+  return all;
+}
+
+// What a node knows: the operation, the results, what is saved (what the vjp reads, the mask), and
+// the attributes.
+inline py::object node_of(const Call& call, py::object results, py::tuple attributes) {
+  const Plan& plan = call.plan;
+  const auto n_read = plan.vjp_inputs.size();
+  py::tuple saved(n_read + 1);
+  for (size_t k = 0; k < n_read; ++k) saved[k] = object_or_none(call.inputs[plan.vjp_inputs[k]]);
+  saved[n_read] = object_or_none(call.mask);
+  const py::tuple made =
+      py::make_tuple(plan.op, std::move(results), std::move(saved), std::move(attributes));
+  PyObject* arguments[kMaxOperands + 2] = {nullptr, made.ptr()};
+  for (int k = 0; k < plan.n_inputs(); ++k) arguments[2 + k] = call.inputs[k].object;
+  return called(plan.apply, arguments + 1, 1 + plan.n_inputs());
+}
+
 // What a caller of the public function wants: differentiable, of arguments that nobody has checked,
 // without the backend.
 inline py::object attempt(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
   Call call(plan);
-  py::object made[kMaxOperands];
-  if (!call.quiet() || !call.read(args, n, true, made)) return py::none();
-  if (!grad_enabled(call.torch) || !call.wants_gradient()) return value_of(call);
-  std::vector<PyObject*> of_node{nullptr, plan.op.ptr()};
-  for (int k = 0; k < plan.n_inputs(); ++k) of_node.push_back(call.inputs[k].object);
-  of_node.insert(of_node.end(), args + plan.n_inputs(), args + n);
-  of_node.push_back(plan.backend.ptr());
-  PyObject* found =
-      PyObject_Vectorcall(plan.apply.ptr(), of_node.data() + 1,
-                          (of_node.size() - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
-  if (found == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(found);
+  if (!call.quiet() || !call.read(args, n, true)) return py::none();
+  const bool differentiable = grad_enabled(call.torch) && call.wants_gradient();
+  py::object results = value_of(call);
+  if (!differentiable || results.is_none()) return results;
+  return node_of(call, std::move(results), attributes_of(plan, args, n));
 }
 
 }  // namespace vk::exchange

@@ -8,9 +8,8 @@ namespace vk::exchange {
 struct Loss {
   const Plan *likelihood, *divergence;
   py::object kept;   // what owns the plans
-  py::object owner;  // what `apply` wants
-  py::object
-      apply;  // makes a node of the autograd graph: (owner, attributes, beta, mean, *tensors)
+  py::object owner;  // what nodes of the autograd graph know
+  py::object apply;  // makes such a node: see vaekern/_ops/quick_loss.py
 };
 
 inline bool has_half(const Call& call) {
@@ -20,74 +19,29 @@ inline bool has_half(const Call& call) {
   return false;
 }
 
-// What a call of `elbo_loss` wants, of arguments that nobody has checked: those of the likelihood,
-// those of the divergence (tuples, without the backend), beta, and whether to average over
-// datapoints. None where anything is irregular, or nothing wants a gradient.
-inline py::object attempt_loss(const Loss& loss, PyObject* const* args, Py_ssize_t n) {
-  if (n != 4 || !PyTuple_CheckExact(args[0]) || !PyTuple_CheckExact(args[1])) return py::none();
-  if (!PyFloat_CheckExact(args[2]) && !PyLong_CheckExact(args[2])) return py::none();
-  Call likelihood(*loss.likelihood), divergence(*loss.divergence);
-  if (!likelihood.quiet() || !grad_enabled(likelihood.torch)) return py::none();
-  py::object made[2][kMaxOperands];
-  Call* const calls[] = {&likelihood, &divergence};
-  bool wanted = false;
-  for (int c = 0; c < 2; ++c) {
-    PyObject* const* items = &PyTuple_GET_ITEM(args[c], 0);
-    if (!calls[c]->read(items, PyTuple_GET_SIZE(args[c]), true, made[c])) return py::none();
-    // Gradients in half precision may underflow before the loss scale reaches them.
-    if (has_half(*calls[c])) return py::none();
-    wanted |= calls[c]->wants_gradient();
-  }
-  const int64_t batch_dims = likelihood.attributes.batch_dims;
-  if (!wanted || batch_dims != divergence.attributes.batch_dims) return py::none();
-  for (int d = 0; d < batch_dims; ++d) {
-    if (likelihood.first().size(d) != divergence.first().size(d)) return py::none();
-  }
-  py::list attributes;
-  std::vector<PyObject*> of_node{nullptr, loss.owner.ptr(), nullptr, args[2], args[3]};
-  for (int c = 0; c < 2; ++c) {
-    const Plan& plan = calls[c]->plan;
-    for (int k = 0; k < plan.n_inputs(); ++k) of_node.push_back(calls[c]->inputs[k].object);
-    for (Py_ssize_t k = plan.n_inputs() + plan.maskable; k < PyTuple_GET_SIZE(args[c]); ++k) {
-      attributes.append(py::handle(PyTuple_GET_ITEM(args[c], k)));
-    }
-    attributes.append(plan.backend);
-  }
-  const py::tuple all_attributes(attributes);
-  of_node[2] = all_attributes.ptr();
-  PyObject* found =
-      PyObject_Vectorcall(loss.apply.ptr(), of_node.data() + 1,
-                          (of_node.size() - 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
-  if (found == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(found);
-}
-
-// Fills `value`, and found[at] ... with the gradients of what wants one, times a weight.
-inline bool value_and_gradients(const Call& call, double weight, const Output& value,
+// Fills the value, and found[at] ... with the gradients of what wants one, times a weight.
+inline bool value_and_gradients(const Call& call, double weight, const Result& value,
                                 py::tuple& found, size_t at) {
-  const Plan& plan = call.plan;
   const Operand& first = call.first();
-  const int n_inputs = plan.n_inputs(), batch_dims = static_cast<int>(call.attributes.batch_dims);
+  const int n_inputs = call.plan.n_inputs();
   const Kernels& kernels = *call.attributes.kernels;
-  Launch launch = over(first, batch_dims, kernels.value_and_vjp, kernels.factor);
+  Launch launch;
+  launch.kernel = kernels.value_and_vjp, launch.factor = kernels.factor;
   launch.compute = call.wide();
-  launch.n_inputs = launch.n_outputs = 1 + n_inputs;
-  launch.inputs[0].kind = Input::Kind::constant;
-  launch.inputs[0].constant = weight;
-  launch.outputs[0] = value;
+  describe_number(weight, launch.inputs[0]);
+  Result results[kMaxOperands];
+  results[0] = value;
   for (int k = 0; k < n_inputs; ++k) {
     const Operand& input = call.inputs[k];
-    if (!describe(input, first, call.attributes.bytes_as, launch.inputs[1 + k])) return false;
-    launch.outputs[1 + k] = discarded();
     found[at + k] = py::none();
     if (!wants_gradient(call.torch, input.object)) continue;
     NewTensor made = new_tensor(call.torch, input.view.shape, input.ndim(), input.dtype, true);
     if (!made.object) return false;
-    launch.outputs[1 + k] = input.has_shape_of(first)
-                                ? of_elements(made.data, input.dtype, first.numel())
-                                : of_all(made.data, input.dtype, first, batch_dims);
+    results[1 + k] = like(input, made.data, input.dtype, first);
     found[at + k] = std::move(made.object);
   }
+  if (!call.describe(launch, 1)) return false;
+  if (!place(launch, first, call.batch_dims(), results, 1 + n_inputs)) return false;
   run(call.torch, launch);
   return true;
 }
@@ -100,57 +54,158 @@ inline py::object both(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
   if (!call.read(args + 1, n - 1, false)) return py::none();
   if (call.attributes.kernels->value_and_vjp < 0) return py::none();
   const Operand& first = call.first();
-  const int batch_dims = static_cast<int>(call.attributes.batch_dims);
-  NewTensor value = new_tensor(call.torch, first.view.shape, batch_dims, call.wide(), false);
+  NewTensor value = new_tensor(call.torch, first.view.shape, call.batch_dims(), call.wide(), false);
   if (!value.object) return py::none();
   py::tuple found(1 + plan.n_inputs());
-  const Output per_datapoint = of_datapoints(value.data, call.wide(), first.numel(0, batch_dims));
+  const Result per_datapoint = of_datapoints(value.data, call.wide(), first, call.batch_dims());
   const double weight = PyFloat_AS_DOUBLE(args[0]);
   if (!value_and_gradients(call, weight, per_datapoint, found, 1)) return py::none();
   found[0] = std::move(value.object);
   return found;
 }
 
-// (attributes of both calls, beta, mean, their tensors) -> the loss, then each tensor's gradient.
-inline py::object run_loss(const Loss& loss, PyObject* const* args, Py_ssize_t n) {
-  if (n != 4 || !PyTuple_CheckExact(args[0]) || !PyTuple_CheckExact(args[3])) return py::none();
-  const Plan* const plans[] = {loss.likelihood, loss.divergence};
-  Call calls[] = {Call(*plans[0]), Call(*plans[1])};
-  if (!calls[0].quiet()) return py::none();
-  PyObject* const* attributes = &PyTuple_GET_ITEM(args[0], 0);
-  PyObject* const* tensors = &PyTuple_GET_ITEM(args[3], 0);
-  const int n_tensors[] = {plans[0]->n_inputs(), plans[1]->n_inputs()};
-  for (int c = 0; c < 2; ++c) {
-    std::vector<PyObject*> of_call(tensors, tensors + n_tensors[c]);
-    if (plans[c]->maskable) of_call.push_back(Py_None);
-    of_call.insert(of_call.end(), attributes, attributes + plans[c]->n_attributes());
-    const auto n_args = static_cast<Py_ssize_t>(of_call.size());
-    if (!calls[c].read(of_call.data(), n_args, false)) return py::none();
-    tensors += n_tensors[c], attributes += plans[c]->n_attributes();
+// What a step's loss is made of.
+struct LossCall {
+  const Loss& loss;
+  Call calls[2];
+  PyObject* arguments[2];  // of each: tuples, without the backend
+  double weights[2];
+
+  explicit LossCall(const Loss& loss)
+      : loss(loss), calls{Call(*loss.likelihood), Call(*loss.divergence)} {}
+
+  int n_tensors() const { return calls[0].plan.n_inputs() + calls[1].plan.n_inputs(); }
+
+  // False where anything is irregular, or nothing wants a gradient.
+  bool read(PyObject* const* args) {
+    if (!PyTuple_CheckExact(args[0]) || !PyTuple_CheckExact(args[1])) return false;
+    if (!PyFloat_CheckExact(args[2]) && !PyLong_CheckExact(args[2])) return false;
+    if (!calls[0].quiet() || !grad_enabled(calls[0].torch)) return false;
+    bool wanted = false;
+    for (int c = 0; c < 2; ++c) {
+      arguments[c] = args[c];
+      PyObject* const* items = &PyTuple_GET_ITEM(args[c], 0);
+      if (!calls[c].read(items, PyTuple_GET_SIZE(args[c]), true)) return false;
+      // Gradients in half precision may underflow before the loss scale reaches them.
+      if (has_half(calls[c]) || calls[c].attributes.kernels->value_and_vjp < 0) return false;
+      wanted |= calls[c].wants_gradient();
+    }
+    if (!wanted || !have_the_same_datapoints()) return false;
+    const double beta = PyFloat_AsDouble(args[2]);
+    if (PyErr_Occurred()) {
+      PyErr_Clear();
+      return false;
+    }
+    const auto datapoints = static_cast<double>(calls[0].first().numel(0, calls[0].batch_dims()));
+    const double share = args[3] == Py_True ? 1.0 / datapoints : 1.0;
+    weights[0] = -share, weights[1] = share * beta;
+    return true;
   }
-  const double beta = PyFloat_AsDouble(args[1]);
-  const int batch_dims = static_cast<int>(calls[0].attributes.batch_dims);
-  const auto datapoints = static_cast<double>(calls[0].first().numel(0, batch_dims));
-  const double share = args[2] == Py_True ? 1.0 / datapoints : 1.0;
-  const double weights[] = {-share, share * beta};
-  py::tuple found(1 + n_tensors[0] + n_tensors[1]);
-  double total = 0.0;
-  for (int c = 0; c < 2; ++c) {
-    double value = 0.0;
-    const size_t at = 1 + (c == 0 ? 0 : n_tensors[0]);
-    const Operand& first = calls[c].first();
-    const Output sum = first.ndim() == 0 ? of_elements(&value, DType::f64, 1)
-                                         : of_all(&value, DType::f64, first, batch_dims);
-    if (!value_and_gradients(calls[c], weights[c], sum, found, at)) return py::none();
-    const volatile double weighted = weights[c] * value;  // rounded, as in Python
-    total += weighted;
+
+  // The sum of everything, then each tensor's gradient.
+  py::object total_and_gradients() const {
+    py::tuple found(1 + n_tensors());
+    double total = 0.0;
+    for (int c = 0; c < 2; ++c) {
+      double value = 0.0;
+      const Result sum = of_all(&value, DType::f64, calls[c].first());
+      if (!value_and_gradients(calls[c], weights[c], sum, found, 1 + at(c))) return {};
+      const volatile double weighted = weights[c] * value;  // rounded, as in Python
+      total += weighted;
+    }
+    const bool in_double = calls[0].wide() == DType::f64 || calls[1].wide() == DType::f64;
+    NewTensor result = new_number(calls[0].torch, total, in_double ? DType::f64 : DType::f32);
+    if (!result.object) return {};
+    found[0] = std::move(result.object);
+    return found;
   }
-  const bool in_double = calls[0].wide() == DType::f64 || calls[1].wide() == DType::f64;
-  const DType dtype = in_double ? DType::f64 : DType::f32;
-  NewTensor result = new_number(calls[0].torch, total, dtype);
-  if (!result.object) return py::none();
-  found[0] = std::move(result.object);
-  return found;
+
+  // The values of each datapoint, then each tensor's gradient.
+  py::object values_and_gradients() const {
+    py::tuple found(2 + n_tensors());
+    for (int c = 0; c < 2; ++c) {
+      const Call& call = calls[c];
+      const int batch_dims = call.batch_dims();
+      NewTensor made =
+          new_tensor(call.torch, call.first().view.shape, batch_dims, call.wide(), false);
+      if (!made.object) return {};
+      const Result value = of_datapoints(made.data, call.wide(), call.first(), batch_dims);
+      if (!value_and_gradients(call, weights[c], value, found, 2 + at(c))) return {};
+      found[c] = std::move(made.object);
+    }
+    return found;
+  }
+
+  // A node of the autograd graph, which knows all arguments and what was found.
+  py::object node(py::object found, PyObject* const* args) const {
+    py::object masks = py::make_tuple(object_or_none(calls[0].mask), object_or_none(calls[1].mask));
+    const py::tuple made =
+        py::make_tuple(loss.owner, std::move(found), std::move(masks), attributes(0), attributes(1),
+                       py::handle(args[2]), py::handle(args[3]));
+    PyObject* of_node[2 + 2 * kMaxOperands] = {nullptr, made.ptr()};
+    size_t n = 2;
+    for (const Call& call : calls) {
+      for (int k = 0; k < call.plan.n_inputs(); ++k) of_node[n++] = call.inputs[k].object;
+    }
+    return called(loss.apply, of_node + 1, n - 1);
+  }
+
+ private:
+  size_t at(int c) const { return c == 0 ? 0 : calls[0].plan.n_inputs(); }
+
+  bool have_the_same_datapoints() const {
+    const int batch_dims = calls[0].batch_dims();
+    if (batch_dims != calls[1].batch_dims()) return false;
+    for (int d = 0; d < batch_dims; ++d) {
+      if (calls[0].first().size(d) != calls[1].first().size(d)) return false;
+    }
+    return true;
+  }
+
+  py::tuple attributes(int c) const {
+    return attributes_of(calls[c].plan, &PyTuple_GET_ITEM(arguments[c], 0),
+                         PyTuple_GET_SIZE(arguments[c]));
+  }
+};
+
+// What a call of `elbo_loss` wants, of arguments that nobody has checked: those of the likelihood,
+// those of the divergence, beta, whether to average over datapoints, and whether the values of each
+// datapoint are wanted, too.
+inline py::object attempt_loss(const Loss& loss, PyObject* const* args, Py_ssize_t n) {
+  LossCall call(loss);
+  if (n != 5 || !call.read(args)) return py::none();
+  py::object found = args[4] == Py_True ? call.values_and_gradients() : call.total_and_gradients();
+  return found ? call.node(std::move(found), args) : py::none();
+}
+
+// (upstream gradients, saved tensors, what needs a gradient) -> what a node of the autograd graph
+// returns whose gradients are the last that were saved, one for each tensor, where those are wanted
+// as they are: an upstream gradient of 1 for the loss alone, and a backward that runs once.
+inline py::object stored_gradients(PyObject* const* args, Py_ssize_t n) {
+  const Torch& torch = Torch::instance();
+  if (n != 3 || !torch.enabled) return py::none();
+  PyObject *upstream = args[0], *saved = args[1];
+  const Py_ssize_t n_upstream = PyTuple_GET_SIZE(upstream);
+  for (Py_ssize_t k = 1; k < n_upstream; ++k) {
+    if (PyTuple_GET_ITEM(upstream, k) != Py_None) return py::none();
+  }
+  Operand g;
+  if (grad_enabled(torch) || !read(torch, PyTuple_GET_ITEM(upstream, 0), g) || g.is_seed ||
+      g.ndim() != 0 || !nobody_watches(torch)) {
+    return py::none();
+  }
+  const bool is_one = g.dtype == DType::f32   ? *static_cast<const float*>(g.data()) == 1.0f
+                      : g.dtype == DType::f64 ? *static_cast<const double*>(g.data()) == 1.0
+                                              : false;
+  if (!is_one || truth(PyObject_CallNoArgs(torch.keeps_graph.ptr()), true)) return py::none();
+  const Py_ssize_t n_arguments = PyTuple_GET_SIZE(args[2]), n_tensors = n_arguments - 1;
+  const Py_ssize_t first = PyTuple_GET_SIZE(saved) - n_tensors;
+  py::tuple all(n_arguments);
+  all[0] = py::none();
+  for (Py_ssize_t k = 0; k < n_tensors; ++k) {
+    all[1 + k] = py::handle(PyTuple_GET_ITEM(saved, first + k));
+  }
+  return all;
 }
 
 }  // namespace vk::exchange

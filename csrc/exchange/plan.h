@@ -9,29 +9,38 @@
 
 namespace vk::exchange {
 
-// What an input may be.
+// What an argument may be.
 struct Rule {
   bool bytes = false;     // uint8
   bool booleans = false;  // bool
+  bool signed_bytes = false;
   bool no_gradient = false;
-  bool spreads = false;  // a number, or a tensor without dimensions
-  bool noise = false;    // int64[2], a seed
+  bool spreads = false;      // a number, or a tensor that broadcasts
+  bool per_channel = false;  // a vector then has one number for each index of the first event dim.
+  bool noise = false;        // int64[2], a seed
+  bool share = false;        // a number between 0 and 1, no tensor
 };
 
 inline Rule rule_named(const std::string& name) {
   Rule rule;
   if (name == "target")
+    rule.bytes = rule.booleans = rule.signed_bytes = true;
+  else if (name == "probability")
     rule.bytes = rule.booleans = true;
   else if (name == "levels")
     rule.bytes = rule.no_gradient = true;
   else if (name == "counts")
     rule.bytes = true;
   else if (name == "spread")
+    rule.spreads = rule.per_channel = true;
+  else if (name == "shared")
     rule.spreads = true;
   else if (name == "noise")
     rule.noise = true;
+  else if (name == "share")
+    rule.share = true;
   else if (name != "float")
-    throw py::value_error("no rule for inputs: " + name);
+    throw py::value_error("no rule for arguments: " + name);
   return rule;
 }
 
@@ -42,10 +51,11 @@ struct Kernels {
 };
 
 struct Plan {
-  py::object op;     // the operation, which `apply` wants
-  py::object apply;  // makes a node of the autograd graph: (op, *arguments)
-  py::object draw;   // (tensor, None) -> int64[2]: the seed of a call without one
-  std::vector<Rule> inputs;
+  py::object op;     // the operation, which nodes of the autograd graph know
+  py::object apply;  // makes such a node: see Regular in vaekern/_ops/autograd.py
+  py::object draw;   // (int64[2], generator or None) -> a seed drawn into that tensor
+  py::object told;   // what kernels get of `numbers`
+  std::vector<Rule> inputs, numbers;
   std::vector<bool> by_datapoint;  // of each result
   std::vector<int> vjp_inputs;
   bool maskable = false;
@@ -56,9 +66,12 @@ struct Plan {
   py::str backend;
 
   int n_inputs() const { return static_cast<int>(inputs.size()); }
+  int n_numbers() const { return static_cast<int>(numbers.size()); }
   int n_results() const { return static_cast<int>(by_datapoint.size()); }
   bool scaled() const { return scales.size() > 1; }
-  int n_attributes() const { return 1 + scaled() + ranged + 1; }  // the last is the backend
+  int n_attributes() const {
+    return 1 + scaled() + n_numbers() + ranged + 1;  // the last is the backend
+  }
 };
 
 inline bool equal(PyObject* object, const char* text) {
@@ -82,8 +95,10 @@ struct Attributes {
   int64_t batch_dims = 0;
   const Kernels* kernels = nullptr;
   DType bytes_as = DType::u8;
+  int n_told = 0;
+  double told[kMaxOperands];
 
-  // batch_dims, the scale if there is one, uint8_range if there is one, the backend if
+  // batch_dims, the scale if there is one, numbers, uint8_range if there is one, the backend if
   // `given_backend`
   bool read(const Plan& plan, PyObject* const* args, Py_ssize_t n, bool given_backend) {
     if (n != plan.n_attributes() - !given_backend || !PyLong_CheckExact(args[0])) return false;
@@ -98,11 +113,12 @@ struct Attributes {
       kernels = kernels_of(plan, *args++);
       if (kernels == nullptr) return false;
     }
+    if (plan.n_numbers() > 0 && !read_numbers(plan, args)) return false;
+    args += plan.n_numbers();
     bytes_as = plan.bytes_as;
     if (plan.ranged) {
+      if (!given_backend && equal(*args, "count")) return false;  // no name of the public functions
       if (!bytes_range(*args++, bytes_as)) return false;
-      // What else a caller may choose is the operation's business.
-      if (!given_backend && bytes_as != DType::u8) return false;
     }
     return !given_backend || same(*args, plan.backend.ptr());
   }
@@ -117,6 +133,19 @@ struct Attributes {
       if (same(scale, name.ptr())) return &kernels;
     }
     return nullptr;
+  }
+
+  bool read_numbers(const Plan& plan, PyObject* const* args) {
+    for (int k = 0; k < plan.n_numbers(); ++k) {
+      if (!PyFloat_CheckExact(args[k])) return false;
+      const double number = PyFloat_AS_DOUBLE(args[k]);
+      if (plan.numbers[k].share && !(number > 0.0 && number < 1.0)) return false;
+    }
+    PyObject* answer = PyObject_Vectorcall(plan.told.ptr(), args, plan.numbers.size(), nullptr);
+    if (answer == nullptr) throw py::error_already_set();
+    const auto numbers = py::reinterpret_steal<py::tuple>(answer);
+    for (const py::handle number : numbers) told[n_told++] = PyFloat_AsDouble(number.ptr());
+    return true;
   }
 };
 

@@ -1,11 +1,14 @@
 // Reads torch tensors, and makes new ones.
 #pragma once
 
+#include <algorithm>
+
 #include "torch.h"
 
 namespace vk::exchange {
 
 constexpr int32_t kCpuDevice = 1;
+constexpr int kMaxTensorDims = 16;
 
 struct Operand {
   PyObject* object = nullptr;  // borrowed
@@ -80,6 +83,28 @@ struct NewTensor {
   void* data = nullptr;
 };
 
+inline NewTensor as_tensor(const Torch& torch, ManagedTensor* managed) {
+  NewTensor made;
+  made.data = static_cast<char*>(managed->tensor.data) + managed->tensor.byte_offset;
+  void* object = nullptr;
+  if (torch.api->to_object(managed, &object) != 0) {
+    PyErr_Clear();
+    return {};
+  }
+  made.object = py::reinterpret_steal<py::object>(static_cast<PyObject*>(object));
+  return made;
+}
+
+// By torch's allocator. Nothing where there is no memory.
+inline NewTensor new_tensor(const Torch& torch, cpu::DlTensor& prototype) {
+  ManagedTensor* managed = nullptr;
+  if (torch.api->allocate(&prototype, &managed, nullptr, set_error) != 0) {
+    PyErr_Clear();
+    return {};
+  }
+  return as_tensor(torch, managed);
+}
+
 // Contiguous, on the CPU. Large ones, if they may be `pooled`, come from the pool (cpu/buffers.h).
 // Nothing where there is no memory.
 inline NewTensor new_tensor(const Torch& torch, const int64_t* shape, int ndim, DType dtype,
@@ -87,24 +112,30 @@ inline NewTensor new_tensor(const Torch& torch, const int64_t* shape, int ndim, 
   constexpr int64_t kPooled = 2 << 20;  // see _backends/cpu.py
   int64_t bytes = cpu::bits_of(dtype) / 8;
   for (int d = 0; d < ndim; ++d) bytes *= shape[d];
-  ManagedTensor* managed = nullptr;
   if (pooled && bytes >= kPooled) {
-    managed = cpu::pooled_tensor<ManagedTensor>({shape, shape + ndim}, dtype);
+    auto* managed = cpu::pooled_tensor<ManagedTensor>({shape, shape + ndim}, dtype);
     managed->version = {1, 0};
     managed->flags = 0;
-  } else {
-    cpu::DlTensor prototype{};
-    prototype.device = {kCpuDevice, 0};
-    prototype.ndim = ndim;
-    prototype.dtype = {cpu::code_of(dtype), cpu::bits_of(dtype), 1};
-    prototype.shape = const_cast<int64_t*>(shape);
-    if (torch.api->allocate(&prototype, &managed, nullptr, set_error) != 0) return {};
+    return as_tensor(torch, managed);
   }
-  NewTensor made;
-  made.data = static_cast<char*>(managed->tensor.data) + managed->tensor.byte_offset;
-  void* object = nullptr;
-  if (torch.api->to_object(managed, &object) != 0) return {};
-  made.object = py::reinterpret_steal<py::object>(static_cast<PyObject*>(object));
+  cpu::DlTensor prototype{};
+  prototype.device = {kCpuDevice, 0};
+  prototype.ndim = ndim;
+  prototype.dtype = {cpu::code_of(dtype), cpu::bits_of(dtype), 1};
+  prototype.shape = const_cast<int64_t*>(shape);
+  return new_tensor(torch, prototype);
+}
+
+// int64[2]: a seed and a stream.
+inline NewTensor new_seed(const Torch& torch, const uint64_t* words) {
+  int64_t two = 2;
+  cpu::DlTensor prototype{};
+  prototype.device = {kCpuDevice, 0};
+  prototype.ndim = 1;
+  prototype.dtype = {0, 64, 1};
+  prototype.shape = &two;
+  NewTensor made = new_tensor(torch, prototype);
+  if (made.object) std::copy(words, words + 2, static_cast<uint64_t*>(made.data));
   return made;
 }
 

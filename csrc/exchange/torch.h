@@ -12,10 +12,12 @@ namespace py = pybind11;
 
 struct Torch {
   const Api* api = nullptr;
-  PyTypeObject *tensor = nullptr, *parameter = nullptr;
+  PyTypeObject *tensor = nullptr, *parameter = nullptr, *generator = nullptr;
   py::tuple watchers;  // functions that answer false (0, None) where nobody watches operations
   py::object forward_ad, is_grad_enabled, is_neg, threads_for;
-  py::str level{"_current_level"}, requires_grad{"requires_grad"};
+  py::object keeps_graph;  // whether a backward that is running may run again
+  py::object bytes;        // whether bytes read as intensities still deserve a look: its `unclear`
+  py::str level{"_current_level"}, requires_grad{"requires_grad"}, unclear{"unclear"};
   bool enabled = false;
 
   // Never destroyed: the interpreter may be gone by then.
@@ -27,6 +29,8 @@ struct Torch {
   bool is_tensor(PyObject* object) const {
     return Py_TYPE(object) == tensor || Py_TYPE(object) == parameter;
   }
+
+  bool is_generator(PyObject* object) const { return Py_TYPE(object) == generator; }
 };
 
 // The answer of a function or an attribute; what raises counts as `otherwise`.
@@ -36,6 +40,14 @@ inline bool truth(PyObject* stolen, bool otherwise) {
   if (answer >= 0) return answer > 0;
   PyErr_Clear();
   return otherwise;
+}
+
+// What a function returns; `arguments` have a place before them. Raises its errors.
+inline py::object called(const py::object& function, PyObject** arguments, size_t n) {
+  PyObject* found =
+      PyObject_Vectorcall(function.ptr(), arguments, n | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+  if (found == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(found);
 }
 
 // Whether a kernel may be launched without asking torch's dispatcher: no transform, mode, tracer,
@@ -57,6 +69,10 @@ inline bool grad_enabled(const Torch& torch) {
 
 inline bool wants_gradient(const Torch& torch, PyObject* tensor) {
   return truth(PyObject_GetAttr(tensor, torch.requires_grad.ptr()), true);
+}
+
+inline bool bytes_deserve_a_look(const Torch& torch) {
+  return truth(PyObject_GetAttr(torch.bytes.ptr(), torch.unclear.ptr()), true);
 }
 
 inline int threads_for(const Torch& torch, int64_t numel) {

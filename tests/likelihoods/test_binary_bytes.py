@@ -36,7 +36,7 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
 
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(targets, "_still_unclear", True)
+    monkeypatch.setattr(targets.first_bytes, "unclear", True)
 
 
 @pytest.mark.parametrize("name", list(FUNCTIONS))
@@ -121,7 +121,7 @@ def test_nobody_looks_where_data_may_not_be_read() -> None:
     compiled = torch.compile(vk.bernoulli_log_likelihood, backend="aot_eager", fullgraph=True)
     compiled(output, BITS)
     torch.func.vmap(vk.bernoulli_log_likelihood)(output[None], BITS[None])
-    assert targets._still_unclear
+    assert targets.first_bytes.unclear
 
 
 def test_the_loss_of_a_new_process_warns() -> None:

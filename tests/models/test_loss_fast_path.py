@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,8 @@ import torch
 from torch import Tensor
 
 import vaekern as vk
+from vaekern import elbo
 from vaekern._backends import fast
-from vaekern._ops.quick_loss import QuickLoss
 
 pytestmark = pytest.mark.skipif(not fast.usable, reason="no fast path with this torch or build")
 
@@ -44,14 +45,19 @@ class _Own(vk.likelihoods.BernoulliLikelihood):
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each attempt succeeded."""
     seen: list[bool] = []
-    original = QuickLoss.attempt
+    original = elbo.quick_loss
 
-    def recording(self: QuickLoss, *args: Any) -> Tensor | None:
-        found = original(self, *args)
-        seen.append(found is not None)
-        return found
+    def recording(*args: Any) -> Any:
+        loss = original(*args)
 
-    monkeypatch.setattr(QuickLoss, "attempt", recording)
+        def attempt(*args: Any) -> Any:
+            found = loss.attempt(*args)
+            seen.append(found is not None)
+            return found
+
+        return SimpleNamespace(attempt=attempt)
+
+    monkeypatch.setattr(elbo, "quick_loss", recording)
     return seen
 
 
@@ -59,6 +65,7 @@ REGULAR = [
     ("bernoulli", "alone"),
     ("gaussian", "alone"),
     ("gaussian", "scalar"),
+    ("gaussian", "channel"),
     ("gaussian", "full"),
     ("laplace", "alone"),
     ("learned", "alone"),
@@ -96,19 +103,58 @@ def test_bitwise_the_same_without_it(
             assert torch.equal(a, b)
 
 
+EMITTED = {
+    "bernoulli": 1,
+    "bernoulli_probs": 1,
+    "continuous_bernoulli": 1,
+    "gaussian": 2,
+    "laplace": 2,
+    "asymmetric_laplace": 2,
+    "student_t": 2,
+    "discretized_logistic": 2,
+    "poisson": 1,
+    "negative_binomial": 2,
+    "zero_inflated_negative_binomial": 2,
+}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("likelihood", EMITTED)
+def test_bitwise_the_same_of_every_likelihood(
+    likelihood: str, masked: bool, taken: list[bool]
+) -> None:
+    probs = torch.rand(SHAPE).requires_grad_()
+    first = probs if likelihood == "bernoulli_probs" else _leaf(*SHAPE)
+    emitted = (first, _leaf(*SHAPE))[: EMITTED[likelihood]]
+    decoded: Any = emitted if len(emitted) > 1 else first
+    x, mu, logvar = torch.rand(SHAPE).round(), _leaf(*LATENT), _leaf(*LATENT)
+    mask = torch.rand(SHAPE) > 0.3 if masked else None
+
+    def run() -> list[Tensor]:
+        loss = vk.elbo_loss(decoded, x, mu, logvar, likelihood, 0.7, mask=mask)
+        first, again = (
+            torch.autograd.grad(loss, [*emitted, mu, logvar], create_graph=create)
+            for create in (True, False)
+        )
+        return [loss, *first, *again]
+
+    ours = run()
+    assert taken.pop()
+    with fast.allowed(False):
+        theirs = run()
+    assert all([torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)])
+
+
 def test_irregular_losses_are_left_to_python(taken: list[bool]) -> None:
     logits, x = _leaf(*SHAPE), torch.rand(SHAPE)
     mu, logvar = _leaf(*LATENT), _leaf(*LATENT)
-    per_channel = (logits, _leaf(3))
-    for decoded, kind in ((per_channel, "gaussian"), (logits.half(), "bernoulli")):
-        vk.elbo_loss(decoded, x, mu, logvar, kind)
-        assert taken.pop() is False
+    vk.elbo_loss(logits.half(), x, mu, logvar)
+    assert taken.pop() is False
     with torch.no_grad():
         vk.elbo_loss(logits, x, mu, logvar)
-    assert taken.pop() is False
     for beta in (torch.tensor(0.5), torch.tensor(0.5, requires_grad=True)):
         vk.elbo_loss(logits, x, mu, logvar, beta=beta)
-    vk.elbo_loss(logits, x, mu, logvar, mask=x > 0.5)
+    vk.elbo_loss(logits, x, mu, logvar, weights=torch.rand(SHAPE[0]))
     vk.elbo_loss(logits, x, mu, logvar, reduction="none")
     vk.elbo_loss(logits, x, mu, logvar, free_bits=0.1)
     assert taken == []

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 
 import vaekern as vk
-from vaekern._backends import fast
-from vaekern._ops import one_pass
+from vaekern._backends import fast, native
 
 B, PIXELS, LATENT = 6, 12, 3
 
@@ -31,18 +33,8 @@ def _model(**options: Any) -> vk.VAE:
     return vk.VAE(_Encoder(), nn.Linear(LATENT, PIXELS), **options)
 
 
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """One entry for each loss in one pass."""
-    seen: list[bool] = []
-    original = one_pass.loss_and_values
-
-    def recording(*args: Any) -> tuple[Tensor, ...]:
-        seen.append(True)
-        return original(*args)
-
-    monkeypatch.setattr(one_pass, "loss_and_values", recording)
-    return seen
+def _in_one_pass(out: vk.VAEOutput) -> bool:
+    return "OnePass" in type(out.loss.grad_fn).__name__
 
 
 SCALARS: dict[str, Callable[[Any], Tensor]] = {
@@ -58,13 +50,13 @@ SCALARS: dict[str, Callable[[Any], Tensor]] = {
 @pytest.mark.parametrize("options", [{}, {"beta": 0.3}, {"beta": torch.tensor(0.3)},
                                      {"scale": "log_std", "logvar_clamp": (-1.0, 1.0)},
                                      {"likelihood": "gaussian"}], ids=str)  # fmt: skip
-def test_as_composed(options: dict[str, Any], what: str, passes: list[bool]) -> None:
+def test_as_composed(options: dict[str, Any], what: str) -> None:
     model, x = _model(**options), torch.rand(B, PIXELS)
     got = model(x, seed=3)
-    assert passes == [True]
+    assert _in_one_pass(got)
     with vk.backend("reference"):
         want = model(x, seed=3)
-    assert passes == [True]
+    assert not _in_one_pass(want)
     for name in ("loss", "log_likelihood", "kl", "z"):
         torch.testing.assert_close(getattr(got, name), getattr(want, name))
     parameters = list(model.parameters())
@@ -121,11 +113,66 @@ def test_twice_differentiable() -> None:
     torch.testing.assert_close(got, want)
 
 
-def test_what_does_not_take_it(passes: list[bool]) -> None:
+def test_what_does_not_take_it() -> None:
     x = torch.rand(B, PIXELS)
     with torch.no_grad():
-        _model()(x)
-    _model(beta=torch.tensor(0.5, requires_grad=True))(x)
-    frozen = _model().requires_grad_(False)
-    frozen(x)
-    assert passes == []
+        assert not _in_one_pass(_model()(x))
+    assert not _in_one_pass(_model(beta=torch.tensor(0.5, requires_grad=True))(x))
+    assert not _in_one_pass(_model().requires_grad_(False)(x))
+
+
+# --- what a step takes ----------------------------------------------------------------------------
+
+
+def _nodes(loss: Tensor) -> Counter[str]:
+    """The graph's nodes that are ours."""
+    seen, ahead = set(), [loss.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            ahead += [following for following, _ in node.next_functions]
+    names = [type(node).__name__ for node in seen if isinstance(node, BackwardCFunction)]
+    return Counter(names)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "student_t", "poisson"])
+def test_a_step_is_two_nodes_of_the_graph(likelihood: str) -> None:
+    model, x = _model(likelihood=likelihood), torch.rand(B, PIXELS)
+    out = model(x)
+    assert sum(_nodes(out.loss).values()) == 2  # the sample, and the loss with both terms
+    assert out.log_likelihood.grad_fn is out.kl.grad_fn is out.loss.grad_fn
+
+
+def test_a_step_is_four_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert native.core is not None
+    launches: list[int] = []
+    run = native.core.run
+
+    def recording(kernel: int, *others: Any) -> None:
+        launches.append(kernel)
+        run(kernel, *others)
+
+    monkeypatch.setattr(native.core, "run", recording)
+    model, x = _model(), torch.rand(B, PIXELS)
+    with fast.allowed(False):
+        model(x).loss.backward()
+    assert len(launches) == 4  # the sample, two terms with their gradients, the sample's gradient
+
+
+@pytest.mark.skipif(not fast.usable, reason="no fast path with this torch or build")
+def test_a_step_is_three_calls_of_the_extension() -> None:
+    model, x = _model(), torch.rand(B, PIXELS)
+    called: Counter[str] = Counter()
+
+    def profile(frame: Any, event: str, what: Any) -> None:
+        if event == "c_call" and type(what.__self__).__name__ == "PyCapsule":
+            called[what.__name__] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        model(x).loss.backward()
+    finally:
+        sys.setprofile(before)
+    assert called == {"attempt": 2, "backward": 1}

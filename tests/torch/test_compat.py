@@ -89,6 +89,38 @@ def test_autocast_enabled() -> None:
     assert not _torch.autocast_enabled(x)
 
 
+def test_keep_for_backward() -> None:
+    class _Both(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            _torch.keep_for_backward(ctx, (x, None))
+            return 2.0 * x, 3.0 * x
+
+        @staticmethod
+        def backward(ctx, first, second):
+            assert second is None
+            saved, nothing = ctx.saved_tensors
+            assert nothing is None
+            return first * saved
+
+    x = torch.tensor([3.0], requires_grad=True)
+    first, _ = _Both.apply(x)
+    assert torch.autograd.grad(first.sum(), x)[0].item() == 3.0
+
+
+def test_process_groups() -> None:
+    assert _torch.process_groups.default_pg is None
+    if not torch.distributed.is_available():
+        return
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        assert _torch.process_groups.default_pg is not None
+    finally:
+        torch.distributed.destroy_process_group()
+    assert _torch.process_groups.default_pg is None
+
+
 def test_backward_keeps_graph() -> None:
     seen = []
 

@@ -9,6 +9,7 @@ path in Python, with its checks and messages, takes over.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -18,18 +19,32 @@ from torch.autograd import forward_ad
 
 from vaekern._backends.cpu import threads_for
 from vaekern._backends.native import KERNELS, core
-from vaekern._torch import exchange_api, watchers
+from vaekern._torch import backward_keeps_graph, exchange_api, watchers
 
-#: What an input may be: floating point; that, bytes or booleans; levels that get no gradient;
-#: counts; a number or a tensor without dimensions, too; noise or its seed.
-FLOAT, TARGET, LEVELS, COUNTS, SPREAD, NOISE = (
+#: What an argument may be: floating point; that, bytes or booleans; probabilities, which bytes
+#: never give as -1 .. 1; levels that get no gradient; counts; a number or a tensor that broadcasts,
+#: and where a vector has a number for each channel; noise or its seed; a number between 0 and 1.
+FLOAT, TARGET, PROBABILITY, LEVELS, COUNTS, SHARED, SPREAD, NOISE, SHARE = (
     "float",
     "target",
+    "probability",
     "levels",
     "counts",
+    "shared",
     "spread",
     "noise",
+    "share",
 )
+
+
+class _Bytes:
+    """Whether bytes that are read as intensities still deserve a look (``functional/targets.py``),
+    which the fast path does not take."""
+
+    unclear = True
+
+
+first_bytes = _Bytes()
 
 
 class Plan(NamedTuple):
@@ -56,12 +71,21 @@ usable = (
         exchange_api,
         Tensor,
         torch.nn.Parameter,
+        torch.Generator,
         watchers,
         forward_ad,
         torch.is_grad_enabled,
         Tensor.is_neg,
         threads_for,
+        first_bytes,
+        backward_keeps_graph,
     )
+)
+
+#: (upstream gradients, saved tensors, what needs a gradient) -> what a node of the autograd graph
+#: returns that has made its gradients before, where they are wanted as they are; else None.
+stored_gradients: Callable[..., Any] = (
+    core.stored_gradients if core is not None and usable else _nothing
 )
 
 
@@ -73,8 +97,8 @@ def plan_of(
     by_datapoint: Sequence[bool],
     scales: Sequence[str],
 ) -> Plan:
-    """Of an operation whose inputs are what it ``takes``. ``apply(op, *arguments)`` makes a node of
-    the autograd graph, ``draw(like, None)`` the seed of a call without one."""
+    """Of an operation whose inputs and numbers are what it ``takes``. ``apply(made, *inputs)``
+    makes a node of the autograd graph, ``draw(words, generator)`` draws a seed into a tensor."""
     if not usable or not takes:
         return NO_PLAN
     assert core is not None
@@ -84,7 +108,9 @@ def plan_of(
             op,
             apply,
             draw,
+            functools.lru_cache(op.told),
             takes,
+            len(op.inputs),
             by_datapoint,
             op.vjp_inputs,
             op.maskable,
@@ -103,16 +129,40 @@ def _kernels_of(name: str, scale: str) -> tuple[int, int, int, float]:
     return value, vjp, both, factor
 
 
+def plan_of_rows(op: Any, apply: Callable[..., Any], sums: str) -> Plan:
+    """Of an operation of rows (``_ops/rows.py``), which the kernel of ``sums`` adds up."""
+    if not usable:
+        return NO_PLAN
+    assert core is not None
+    value, vjp, *_ = _kernels_of(op.name, "")
+    of_counts = len(op.kept) > 1
+    sum_, *_ = _kernels_of(sums, "")
+    functions = core.functions_of_rows(op, apply, of_counts, value, vjp, sum_, "cpu")
+    attempt, value_, vjp_, backward = functions
+    return Plan(attempt, value_, vjp_, backward, _nothing)
+
+
+def plan_of_mixture(op: Any, apply: Callable[..., Any], planes: int) -> Plan:
+    """Of an operation of mixtures (``_ops/mixture.py``)."""
+    if not usable:
+        return NO_PLAN
+    assert core is not None
+    attempt, value, vjp, backward = core.functions_of_mixture(op, apply, planes, "cpu")
+    return Plan(attempt, value, vjp, backward, _nothing)
+
+
 def loss_of(
     likelihood: Plan, divergence: Plan, owner: Any, apply: Callable[..., Any]
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """``attempt`` and ``run`` of a loss: see ``csrc/exchange/one_pass.h``. ``apply(owner, ...)``
-    makes its node of the autograd graph."""
+) -> Callable[..., Any]:
+    """``attempt`` of a loss: see ``csrc/exchange/one_pass.h``. ``apply(made, *tensors)`` makes its
+    node of the autograd graph, which knows its ``owner``."""
     if NO_PLAN in (likelihood, divergence):
-        return _nothing, _nothing
+        return _nothing
     assert core is not None
-    attempt, run = core.functions_of_loss(likelihood.attempt, divergence.attempt, owner, apply)
-    return attempt, run
+    attempt: Callable[..., Any] = core.function_of_loss(
+        likelihood.attempt, divergence.attempt, owner, apply
+    )
+    return attempt
 
 
 @contextlib.contextmanager

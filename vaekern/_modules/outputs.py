@@ -37,6 +37,13 @@ def with_own(
     return pair(decoder_output, first, second, alone=True)
 
 
+def unchecked_with_own(decoder_output: Any, own: Any) -> tuple[Any, Any]:
+    """The same, for the fast path: it finds out by itself if this is something else."""
+    if type(decoder_output) is tuple and len(decoder_output) == 2:
+        return decoder_output
+    return decoder_output, own
+
+
 def pair(
     output: Any, first: str, second: str, *, of: str = "decoder_output", alone: bool = False
 ) -> tuple[Tensor, Tensor]:

@@ -18,9 +18,15 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from vaekern._backends.launch import accumulation_dtype
-from vaekern._ops.base import ELEMENT, Operation
-from vaekern._torch import below_autograd, forward_mode_active, transforms_active
+from vaekern._ops.base import Operation
+from vaekern._ops.batching import batch_inputs, in_front_if_any
+from vaekern._ops.derivatives import gradients_of_inputs, plain_vjp, push_forward
+from vaekern._torch import (
+    below_autograd,
+    forward_mode_active,
+    keep_for_backward,
+    transforms_active,
+)
 
 
 class _Rules(Function):
@@ -39,16 +45,8 @@ class _Rules(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         op: Operation = ctx.op
-        saved = ctx.saved_tensors
-        quick = op.fast.backward(gradients, saved, ctx.needs_input_grad, ctx.attributes)
-        if quick is not None:
-            return quick
-        gradients = gradients[: len(op.results)]
-        found: Sequence[Tensor | None] = (None,) * len(op.inputs)
-        if any([g is not None for g in gradients]):
-            wanted = ctx.needs_input_grad[1 : 1 + len(op.inputs)]
-            *read, mask = saved
-            found = gradients_of_inputs(op, gradients, read, mask, wanted, ctx.attributes)
+        wanted = ctx.needs_input_grad[1 : 1 + len(op.inputs)]
+        found = _pulled_back(op, gradients, ctx.saved_tensors, wanted, ctx.attributes)
         return (None, *found, *op.mask_slot(None), *(None,) * len(ctx.attributes))
 
     @staticmethod
@@ -69,19 +67,24 @@ class Eager(_Rules):
         return results
 
 
-class Regular(_Rules):
-    """By the fast path: no transform or forward-mode derivative is active, nothing is kept for the
-    vjp, and there is no mask."""
+class Regular(Function):
+    """By the fast path, which has computed the results: no transform or forward-mode derivative is
+    active."""
 
     @staticmethod
-    def forward(ctx: Any, op: Operation, *args: Any) -> Any:
-        results = op.fast.value(*args)
-        if results is None:  # what was regular is not so any more: memory has run out, say
-            results = op.execute(*args)
-        ctx.op, ctx.attributes = op, args[len(op.inputs) + op.maskable :]
-        ctx.save_for_backward(*[args[k] for k in op.vjp_inputs], None)
-        ctx.set_materialize_grads(False)
+    def forward(ctx: Any, made: Any, *_: Tensor) -> Any:
+        ctx.op, results, saved, ctx.attributes = made
+        keep_for_backward(ctx, saved)
         return results
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        op: Operation = ctx.op
+        saved, wanted = ctx.saved_tensors, ctx.needs_input_grad
+        quick = op.fast.backward(gradients, saved, wanted, ctx.attributes)
+        if quick is not None:
+            return quick
+        return (None, *_pulled_back(op, gradients, saved, wanted[1:], ctx.attributes))
 
 
 #: ``Function.apply`` looks for functorch first, and unwraps its dead tensors: none are regular.
@@ -101,8 +104,8 @@ class Functional(_Rules):
     @staticmethod
     def vmap(info: Any, in_dims: Any, op: Operation, *args: Any) -> Any:
         tensors, mask, (batch_dims, *others) = op.split(args)
-        batched = _batch_inputs(op, info.batch_size, tensors, in_dims[1:], others[-1])
-        mask = _in_front_if_any(info.batch_size, mask, in_dims[1 + len(tensors)])
+        batched = batch_inputs(op, info.batch_size, tensors, in_dims[1:], others[-1])
+        mask = in_front_if_any(info.batch_size, mask, in_dims[1 + len(tensors)])
         slot = op.mask_slot(mask)
         results = op.differentiable(*batched, *slot, batch_dims + 1, *others)
         return results, 0 if isinstance(results, Tensor) else (0,) * len(results)
@@ -176,147 +179,25 @@ class FunctionalVjp(_VjpRules):
         gradients, read, mask, wanted, (batch_dims, *others) = op.split_vjp(args)
         n_g, n = 1 + len(gradients), 1 + len(gradients) + len(read)
         batched: list[Any] = [
-            _in_front_if_any(info.batch_size, g, dim)
+            in_front_if_any(info.batch_size, g, dim)
             for g, dim in zip(gradients, in_dims[1:n_g], strict=True)
         ]
-        batched += _batch_inputs(op, info.batch_size, read, in_dims[n_g:], others[-1])
-        batched += op.mask_slot(_in_front_if_any(info.batch_size, mask, in_dims[n]))
+        batched += batch_inputs(op, info.batch_size, read, in_dims[n_g:], others[-1])
+        batched += op.mask_slot(in_front_if_any(info.batch_size, mask, in_dims[n]))
         results = op.differentiable_vjp(*batched, wanted, batch_dims + 1, *others)
         return tuple(results), (0,) * len(results)
 
 
-def gradients_of_inputs(
+def _pulled_back(
     op: Operation,
     gradients: Sequence[Tensor | None],
-    read: Sequence[Tensor],
-    mask: Tensor | None,
+    saved: Sequence[Any],
     wanted: Sequence[bool],
     attributes: Sequence[Any],
-) -> list[Tensor | None]:
-    """The gradient of every input, None where it is not ``wanted``."""
-    found = [gradients[0] if want else None for want in wanted]
-    kernel_wants = [wanted[k] for k in op.vjp_inputs]
-    if any(kernel_wants):
-        slot = op.mask_slot(mask)
-        computed = iter(op.vjp(*gradients, *read, *slot, kernel_wants, *attributes))
-        for k, want in zip(op.vjp_inputs, kernel_wants, strict=True):
-            found[k] = next(computed) if want else None
-    return found
-
-
-def plain_vjp(op: Operation, *args: Any) -> tuple[Tensor, ...]:
-    """What the vjp kernel computes, in differentiable torch operations. What the forward kept is
-    computed anew."""
-    gradients, read, mask, wanted, attributes = op.split_vjp(args)
-    unread = read[0].new_zeros(()).expand(read[0].shape)  # the vjp does not depend on it
-    inputs = [unread] * len(op.inputs)
-    for k, tensor in zip(op.vjp_inputs, read[: len(op.vjp_inputs)], strict=True):
-        inputs[k] = tensor
-    at = [k for k, want in zip(op.vjp_inputs, wanted, strict=True) if want]
-
-    def of_wanted(*values: Tensor) -> Any:
-        for k, value in zip(at, values, strict=True):
-            inputs[k] = value
-        return op.on_plain_torch(inputs, mask, attributes[:-1])
-
-    results, pull_back, *_ = torch.func.vjp(of_wanted, *[inputs[k] for k in at])
-    if isinstance(results, Tensor):
-        return pull_back(gradients[0])
-    return pull_back(
-        tuple(
-            torch.zeros_like(result) if g is None else g
-            for g, result in zip(gradients, results, strict=True)
-        )
-    )
-
-
-def push_forward(
-    op: Operation,
-    tensors: Sequence[Tensor],
-    mask: Tensor | None,
-    tangents: Sequence[Tensor | None],
-    attributes: Sequence[Any],
-) -> Any:
-    """The results' tangents. A result's element depends on one element of each input, so the
-    partial derivatives are the vjp of ones."""
-    tensors, kept = tensors[: len(op.inputs)], tensors[len(op.inputs) :]
-    if op.mixes_elements:
-        return _plain_push_forward(op, tensors, mask, tangents, attributes)
-    shape, batch_dims = tensors[0].shape, attributes[0]
-    read = [tensors[k] for k in op.vjp_inputs]
-    spread = op.broadcasts
-    full = [t.expand(shape) if spread and t.is_floating_point() else t for t in read] + [*kept]
-    wanted = [tangent is not None for tangent in tangents]
-    wide = accumulation_dtype(tensors)
-    pushed = []
-    for k, kind in enumerate(op.results):
-        ones: list[Tensor | None] = [None] * len(op.results)
-        size = shape if kind is ELEMENT else shape[:batch_dims]
-        ones[k] = torch.ones(size, dtype=wide, device=tensors[0].device)
-        total: Any = torch.zeros((), dtype=wide, device=tensors[0].device)
-        partials = gradients_of_inputs(op, ones, full, mask, wanted, attributes)
-        for partial, tangent in zip(partials, tangents, strict=True):
-            if partial is not None and tangent is not None:
-                total = total + partial * tangent
-        if mask is not None:  # tangents may be anything elsewhere
-            total = total.expand(shape).masked_fill(~mask, 0.0)
-        if kind is ELEMENT:
-            total = total.to(torch.promote_types(tensors[0].dtype, tensors[1].dtype))
-        elif len(shape) > batch_dims:
-            total = total.flatten(batch_dims).sum(-1)
-        pushed.append(total)
-    pushed += [None] * len(kept)
-    return tuple(pushed) if len(pushed) > 1 else pushed[0]
-
-
-def _plain_push_forward(
-    op: Operation,
-    tensors: Sequence[Tensor],
-    mask: Tensor | None,
-    tangents: Sequence[Tensor | None],
-    attributes: Sequence[Any],
-) -> Any:
-    at = [k for k, tangent in enumerate(tangents) if tangent is not None]
-
-    def function(*values: Tensor) -> Any:
-        inputs = list(tensors)
-        for k, value in zip(at, values, strict=True):
-            inputs[k] = value
-        return op.on_plain_torch(inputs, mask, attributes[:-1])
-
-    # Pulled back twice, as forward mode does not nest: what is pulled back is linear in ``g``, and
-    # its derivative, pulled back along the tangents, theirs pushed forward.
-    result, pull_back, *_ = torch.func.vjp(function, *[tensors[k] for k in at])
-    _, push, *_ = torch.func.vjp(pull_back, torch.zeros_like(result))
-    moved = [t.to(tensors[k].dtype) for k, t in enumerate(tangents) if t is not None]
-    return push(tuple(moved))[0]
-
-
-def _in_front(size: int, tensor: Tensor, dim: int | None) -> Tensor:
-    front = tensor.unsqueeze(0) if dim is None else tensor.movedim(dim, 0)
-    return front.expand(size, *front.shape[1:])
-
-
-def _in_front_if_any(size: int, tensor: Tensor | None, dim: int | None) -> Tensor | None:
-    return None if tensor is None else _in_front(size, tensor, dim)
-
-
-def _batch_inputs(
-    op: Operation,
-    size: int,
-    tensors: Sequence[Tensor],
-    in_dims: Sequence[int | None],
-    backend: str,
-) -> list[Any]:
-    """Inputs with the mapped dimension as one more batch dimension. A seed becomes the noise it
-    stands for: each mapped call has its own elements 0, 1, ..."""
-    batched = [_in_front(size, t, dim) for t, dim in zip(tensors, in_dims, strict=False)]
-    shape = batched[0].shape
-    for k, tensor in enumerate(batched):
-        if tensor.dtype is torch.int64 and op.draws_noise:
-            wide = accumulation_dtype(batched)
-            batched[k] = torch.stack([op.noise(seed, shape[1:], wide, backend) for seed in tensor])
-        elif tensor.dim() < len(shape):
-            padding = (1,) * (len(shape) - tensor.dim())
-            batched[k] = tensor.reshape(size, *padding, *tensor.shape[1:])
-    return batched
+) -> Sequence[Tensor | None]:
+    """The gradient of every input, of what a node of the graph is given and has saved."""
+    gradients = gradients[: len(op.results)]
+    if not any([g is not None for g in gradients]):
+        return (None,) * len(op.inputs)
+    *read, mask = saved
+    return gradients_of_inputs(op, gradients, read, mask, wanted, attributes)

@@ -27,7 +27,7 @@ from vaekern._checks import SCALES
 from vaekern._ops.autograd import apply_regular
 from vaekern._ops.base import DATAPOINT, ELEMENT, OPERATIONS
 from vaekern._ops.registration import RegisteredOp
-from vaekern._ops.seed import drawn_seed
+from vaekern._ops.seed import refilled
 
 Empty: TypeAlias = Callable[[Tensor, torch.dtype], Tensor]
 
@@ -42,8 +42,8 @@ class Op(RegisteredOp):
     row of the first input, that the vjp reads too; nobody else sees them (``rows.py``).
     ``plain`` is the same function in torch operations, without those. ``uint8_range`` is how uint8
     inputs are read, see ``_backends/launch.py``; None leaves it to the call. ``broadcasts`` is
-    whether the inputs do so to the shape of the first. ``takes`` says what each input regularly is,
-    for the fast path (``_backends/fast.py``); without it there is none.
+    whether the inputs do so to the shape of the first. ``takes`` says what each input, then each
+    number, regularly is, for the fast path (``_backends/fast.py``); without it there is none.
     After the inputs, where an element is one of the first input and all results are sums of them,
     comes a mask or None: a bool tensor with as many dimensions as the first input, which says whose
     elements count; where numbers of rows are kept, whose rows. Then the attributes:
@@ -91,7 +91,7 @@ class Op(RegisteredOp):
         self.fast = fast.plan_of(
             self,
             apply_regular,
-            drawn_seed,
+            refilled,
             takes,
             [kind is DATAPOINT for kind in results],
             SCALES if scaled else ("",),

@@ -12,9 +12,11 @@ from typing import Any
 
 from torch import Tensor
 
+from vaekern._backends import fast
 from vaekern._backends.choice import backend_named
 from vaekern._backends.launch import Mixture, accumulation_dtype
 from vaekern._backends.plain import PLANES
+from vaekern._ops.autograd import apply_regular
 from vaekern._ops.elementwise import Op
 
 
@@ -23,6 +25,10 @@ class MixtureOp(Op):
     of which the first gets gradients."""
 
     broadcasts = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fast = fast.plan_of_mixture(self, apply_regular, PLANES)
 
     def _kernel(self, *args: Any) -> Tensor:
         (params, x), _, (batch_dims, backend) = self.split(args)

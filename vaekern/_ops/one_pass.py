@@ -92,7 +92,7 @@ def loss_and_values(
 
 
 class StoredGradients(Function):
-    """The backward, for forwards with four arguments before the tensors."""
+    """The backward, for forwards whose last arguments are the tensors."""
 
     @staticmethod
     def save(
@@ -111,7 +111,7 @@ class StoredGradients(Function):
     def backward(ctx: Any, g: Tensor | None, *of_values: Tensor | None) -> Any:
         saved = ctx.saved_tensors
         tensors, gradients = saved[: ctx.n], saved[ctx.n :]
-        nothing = (None,) * 4
+        nothing = (None,) * (len(ctx.needs_input_grad) - ctx.n)
         if torch.is_grad_enabled() or g is None or of_values.count(None) < len(of_values):
             return (*nothing, *_recompute(ctx, (g, *of_values), tensors))
         if backward_keeps_graph():
@@ -237,7 +237,7 @@ def _recompute(
     ctx: Any, upstream: Sequence[Tensor | None], tensors: Sequence[Tensor]
 ) -> list[Tensor | None]:
     """Differentiable gradients, through views: one input may have been computed from another."""
-    wanted = [k for k, needs in enumerate(ctx.needs_input_grad[4:]) if needs]
+    wanted = [k for k, needs in enumerate(ctx.needs_input_grad[-ctx.n :]) if needs]
     with torch.enable_grad():
         own = [t.view_as(t) for t in tensors]
         results = ctx.composed(*own)

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.autograd import Function
 
 from vaekern._backends import fast
-from vaekern._backends.choice import backend_named
 from vaekern._ops import one_pass
 from vaekern._ops.call import Call, run
 from vaekern._ops.elementwise import Op
+from vaekern._torch import keep_for_backward
 
 #: (log_likelihood, kl, beta, reduction) -> the loss.
 Reduce = Callable[[Tensor, Tensor, Any, str], Tensor]
@@ -25,66 +25,49 @@ class QuickLoss:
     def __init__(self, likelihood: Op, divergence: Op, reduce: Reduce) -> None:
         self.likelihood, self.divergence, self.reduce = likelihood, divergence, reduce
         apply: Callable[..., Any] = super(Function, _OnePass).apply  # as in autograd.py
-        self._attempt, self.run = fast.loss_of(likelihood.fast, divergence.fast, self, apply)
-
-    def attempt(
-        self,
-        likelihood: tuple[Any, ...],
-        divergence: tuple[Any, ...],
-        beta: Tensor | float,
-        reduction: str,
-    ) -> Tensor | None:
-        """The loss, of the two operations' arguments, unchecked and without the backend; None where
-        anything is irregular."""
-        found: Tensor | None = self._attempt(likelihood, divergence, beta, reduction == "mean")
-        return found
-
-    def calls(self, attributes: Sequence[Any], tensors: Sequence[Tensor]) -> tuple[Call, Call]:
-        n, n_attributes = len(self.likelihood.inputs), len(attributes) - 3
-        return (
-            Call(self.likelihood, *tensors[:n], *attributes[: n_attributes - 1]),
-            Call(self.divergence, *tensors[n:], *attributes[n_attributes:-1]),
+        #: (arguments of the likelihood, of the divergence, beta, whether to average, whether the
+        #: values of each datapoint are wanted too) -> the loss, or a tuple of it and those. The
+        #: arguments are unchecked and without the backend; None where anything is irregular.
+        self.attempt: Callable[..., Any] = fast.loss_of(
+            likelihood.fast, divergence.fast, self, apply
         )
 
     def composed(
-        self, attributes: Sequence[Any], beta: float, mean: bool, *tensors: Tensor
-    ) -> Tensor:
-        likelihood, divergence = self.calls(attributes, tensors)
-        return self.reduce(run(likelihood), run(divergence), beta, "mean" if mean else "sum")
+        self,
+        masks: Sequence[Tensor | None],
+        of_likelihood: Sequence[Any],
+        of_divergence: Sequence[Any],
+        beta: float,
+        reduction: str,
+        per_datapoint: bool,
+        *tensors: Tensor,
+    ) -> Any:
+        n = len(self.likelihood.inputs)
+        values = (
+            run(Call(self.likelihood, *tensors[:n], *of_likelihood[:-1], mask=masks[0])),
+            run(Call(self.divergence, *tensors[n:], *of_divergence[:-1], mask=masks[1])),
+        )
+        loss = self.reduce(*values, beta, reduction)
+        return (loss, *values) if per_datapoint else loss
 
 
 class _OnePass(one_pass.StoredGradients):
     @staticmethod
-    def forward(
-        ctx: Any,
-        loss: QuickLoss,
-        attributes: tuple[Any, ...],
-        beta: float,
-        mean: bool,
-        *tensors: Tensor,
-    ) -> Tensor:
-        found = loss.run(attributes, beta, mean, tensors)
-        if found is None:  # what was regular is not so any more: memory has run out, say
-            found = _by_way_of_python(loss, attributes, beta, mean, tensors)
-        ctx.composed = functools.partial(loss.composed, attributes, beta, mean)
-        ctx.backend, ctx.n = "cpu", len(tensors)
-        ctx.save_for_backward(*tensors, *found[1:])
-        result: Tensor = found[0]
-        return result
+    def forward(ctx: Any, made: Any, *tensors: Tensor) -> Any:
+        loss, found, masks, of_likelihood, of_divergence, beta, mean = made
+        n, reduction = len(tensors), "mean" if mean else "sum"
+        values, gradients = found[:-n], found[-n:]
+        per_datapoint = len(values) > 1
+        own = masks, of_likelihood, of_divergence, beta, reduction, per_datapoint
+        ctx.composed = functools.partial(loss.composed, *own)
+        ctx.backend, ctx.n = "cpu", n
+        keep_for_backward(ctx, (*tensors, *gradients))
+        return (loss.reduce(*values, beta, reduction), *values) if per_datapoint else values[0]
 
-
-def _by_way_of_python(
-    loss: QuickLoss,
-    attributes: Sequence[Any],
-    beta: float,
-    mean: bool,
-    tensors: Sequence[Tensor],
-) -> tuple[Any, ...]:
-    calls = loss.calls(attributes, tensors)
-    first, batch_dims = calls[0].inputs[0], attributes[0]
-    share = 1.0 / first.shape[:batch_dims].numel() if mean else 1.0
-    total, gradients = one_pass.on_the_host(backend_named("cpu"), calls, (-share, share * beta))
-    return total, *gradients
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
+        quick = fast.stored_gradients(upstream, ctx.saved_tensors, ctx.needs_input_grad)
+        return one_pass.StoredGradients.backward(ctx, *upstream) if quick is None else quick
 
 
 @functools.cache

@@ -69,8 +69,10 @@ class RegisteredOp(Operation):
 
     def attempt(self, *args: Any) -> Any:
         """What ``__call__`` gives, of arguments that nobody has checked, without the backend; None
-        where anything is irregular. A source of noise may be None: a seed is drawn."""
-        if torch.compiler.is_compiling() or switch.enabled:
+        where anything is irregular. In place of noise there may be a generator or None, from which
+        a seed is drawn, or a seed in a tuple."""
+        # What traces otherwise than dynamo, with fake tensors, is irregular.
+        if torch.compiler.is_dynamo_compiling() or switch.enabled:
             return None
         return self.fast.attempt(*args)
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekern._backends import plain
+from vaekern._backends import fast, plain
 from vaekern._backends.choice import backend_named
 from vaekern._backends.launch import (
     LogSumExp,
@@ -25,7 +25,11 @@ from vaekern._backends.launch import (
     accumulation_dtype,
     launch,
 )
+from vaekern._ops.autograd import apply_regular
 from vaekern._ops.elementwise import Op, new_row_numbers
+
+#: Whose kernel adds rows up.
+_SUMS = plain.categorical_log_likelihood.__name__
 
 
 class RowOp(Op):
@@ -34,7 +38,15 @@ class RowOp(Op):
     within = staticmethod(plain.within_rows)
 
 
-class CategoricalOp(RowOp):
+class LogSumExpOp(RowOp):
+    """One that keeps log sum exp of each row."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fast = fast.plan_of_rows(self, apply_regular, _SUMS)
+
+
+class CategoricalOp(LogSumExpOp):
     """Of logits and class indices, whose last dimension is 1. The kernels see the logits alone:
     the selected one of each row is looked up beside them, as is the place of its gradient. Where a
     row does not count, its index may be anything."""
@@ -73,7 +85,7 @@ class CategoricalOp(RowOp):
         return log_p.squeeze(-1)
 
 
-class MultinomialOp(RowOp):
+class MultinomialOp(LogSumExpOp):
     """Of logits and counts of one shape, without the multinomial coefficient."""
 
     def _kernel(self, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -154,6 +166,5 @@ def _sums_of_rows(rows: Tensor, attributes: Sequence[Any], dtype: torch.dtype) -
     if rows.dim() == batch_dims + 1:
         return rows.squeeze(-1).to(dtype)
     sums = rows.new_empty(rows.shape[:batch_dims], dtype=dtype)
-    kernel = plain.categorical_log_likelihood.__name__, "", "value"
-    launch(backend, kernel, rows.shape, batch_dims, [rows], [PerDatapoint(sums)])
+    launch(backend, (_SUMS, "", "value"), rows.shape, batch_dims, [rows], [PerDatapoint(sums)])
     return sums

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, distributed
 
+from vaekern._torch import process_groups
+
 _DISTRIBUTED = distributed.is_available()
-_INT64 = torch.iinfo(torch.int64)
+_LEAST, _MOST = torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max
 
 
 def drawn_seed(like: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -16,9 +18,17 @@ def drawn_seed(like: Tensor, generator: torch.Generator | None) -> Tensor:
     # Drawn on the device, by an op that CUDA graphs, torch.compile and checkpoint replay. The
     # keyword is always given: without it Inductor would put its own generator in.
     drawn = torch.randint(
-        _INT64.min, _INT64.max, (2,), device=like.device, dtype=torch.int64, generator=generator
+        _LEAST, _MOST, (2,), device=like.device, dtype=torch.int64, generator=generator
     )
     return drawn if generator is not None else _of_this_rank(drawn)
+
+
+def refilled(words: Tensor, generator: torch.Generator | None) -> Tensor:
+    """The same seed, drawn into an int64[2] tensor on the CPU, without making one."""
+    words.random_(_LEAST, _MOST, generator=generator)
+    if generator is not None or process_groups.default_pg is None:
+        return words
+    return _of_this_rank(words)
 
 
 def _of_this_rank(seed: Tensor) -> Tensor:
@@ -35,4 +45,4 @@ def _of_this_rank(seed: Tensor) -> Tensor:
 
 def as_int64(number: int) -> int:
     """The same 64 bits."""
-    return number - 2**64 if number > _INT64.max else number
+    return number - 2**64 if number > _MOST else number

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 
 from vaekern._backends import plain
-from vaekern._backends.fast import COUNTS, FLOAT, LEVELS, NOISE, SPREAD, TARGET
+from vaekern._backends.fast import (
+    COUNTS,
+    FLOAT,
+    LEVELS,
+    NOISE,
+    PROBABILITY,
+    SHARE,
+    SHARED,
+    SPREAD,
+    TARGET,
+)
 from vaekern._ops.base import DATAPOINT, ELEMENT
 from vaekern._ops.elementwise import Op
 from vaekern._ops.mixture import MixtureOp
@@ -15,7 +25,7 @@ from vaekern._ops.softmax import CategoricalKLOp, GumbelSoftmaxOp, SampleCategor
 BERNOULLI = Op(
     plain.bernoulli_log_likelihood,
     inputs=("logits", "x"),
-    takes=(FLOAT, TARGET),
+    takes=(FLOAT, PROBABILITY),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
@@ -23,7 +33,7 @@ BERNOULLI = Op(
 BERNOULLI_PROBS = Op(
     plain.bernoulli_probs_log_likelihood,
     inputs=("probs", "x"),
-    takes=(FLOAT, TARGET),
+    takes=(FLOAT, PROBABILITY),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
@@ -31,7 +41,7 @@ BERNOULLI_PROBS = Op(
 CONTINUOUS_BERNOULLI = Op(
     plain.continuous_bernoulli_log_likelihood,
     inputs=("logits", "x"),
-    takes=(FLOAT, TARGET),
+    takes=(FLOAT, PROBABILITY),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
@@ -54,6 +64,7 @@ LAPLACE = Op(
 ASYMMETRIC_LAPLACE = Op(
     plain.asymmetric_laplace_log_likelihood,
     inputs=("loc", "log_scale", "x"),
+    takes=(FLOAT, SPREAD, TARGET, SHARE),
     results=(DATAPOINT,),
     scaled=False,
     uint8_range=None,
@@ -128,7 +139,7 @@ STANDARD_KL = Op(
 GAUSSIAN_KL = Op(
     plain.gaussian_kl,
     inputs=("mu", "logvar", "prior_mu", "prior_logvar"),
-    takes=(FLOAT, FLOAT, SPREAD, SPREAD),
+    takes=(FLOAT, FLOAT, SHARED, SHARED),
     results=(DATAPOINT,),
 )
 REPARAMETERIZE = Op(
@@ -147,7 +158,7 @@ SAMPLE_WITH_STANDARD_KL = Op(
 SAMPLE_WITH_GAUSSIAN_KL = Op(
     plain.sample_with_gaussian_kl,
     inputs=("mu", "logvar", "prior_mu", "prior_logvar", "noise"),
-    takes=(FLOAT, FLOAT, SPREAD, SPREAD, NOISE),
+    takes=(FLOAT, FLOAT, SHARED, SHARED, NOISE),
     results=(ELEMENT, DATAPOINT),
 )
 

@@ -49,6 +49,9 @@ def categorical_log_likelihood(
         ValueError: shapes or devices do not fit.
         TypeError: a dtype is not supported.
     """
+    found = table.CATEGORICAL.attempt(logits, x, mask, batch_dims)
+    if found is not None:
+        return found
     return run(categorical_call(logits, x, batch_dims).masked(mask))
 
 
@@ -93,6 +96,9 @@ def multinomial_log_likelihood(
     """
     if not isinstance(coefficient, bool):
         raise TypeError(f"coefficient: expected a bool, got {type(coefficient).__name__}")
+    found = None if coefficient else table.MULTINOMIAL.attempt(logits, counts, mask, batch_dims)
+    if found is not None:
+        return found
     call = multinomial_call(logits, counts, batch_dims).masked(mask)
     if not coefficient:
         return run(call)

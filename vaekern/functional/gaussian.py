@@ -16,7 +16,7 @@ from vaekern._checks import (
 )
 from vaekern._ops import table
 from vaekern._ops.call import Call, Clamp, clamp_logvar, run
-from vaekern.functional.noise import resolve_noise
+from vaekern.functional.noise import resolve_noise, unresolved
 from vaekern.functional.targets import check_uint8_range
 
 __all__ = [
@@ -63,8 +63,9 @@ def reparameterize(
         ValueError: shapes or devices differ, or more than one source of noise is given.
         TypeError: an argument is no floating-point tensor.
     """
-    if seed is None and generator is None and logvar_clamp is None:
-        found = table.REPARAMETERIZE.attempt(mu, logvar, eps, batch_dims, scale)
+    if logvar_clamp is None:
+        noise = unresolved(eps, seed, generator)
+        found = table.REPARAMETERIZE.attempt(mu, logvar, noise, batch_dims, scale)
         if found is not None:
             return found
     logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)
@@ -144,13 +145,14 @@ def sample_with_kl(
     Returns:
         z, the shape of ``mu``, and the KL divergence, the shape ``mu.shape[:batch_dims]``.
     """
-    if seed is None and generator is None and logvar_clamp is None:
+    if logvar_clamp is None:
+        noise = unresolved(eps, seed, generator)
         if prior_mu is None and prior_logvar is None:
-            found = table.SAMPLE_WITH_STANDARD_KL.attempt(mu, logvar, eps, batch_dims, scale)
+            found = table.SAMPLE_WITH_STANDARD_KL.attempt(mu, logvar, noise, batch_dims, scale)
         else:
             prior = prior_mu, prior_logvar
             op = table.SAMPLE_WITH_GAUSSIAN_KL
-            found = op.attempt(mu, logvar, *prior, eps, batch_dims, scale)
+            found = op.attempt(mu, logvar, *prior, noise, batch_dims, scale)
         if found is not None:
             return found
     logvar = _check_posterior(mu, logvar, scale, logvar_clamp, batch_dims)

@@ -101,6 +101,10 @@ def logistic_mixture_log_likelihood(
         ValueError: shapes or devices do not fit, or ``x`` requires a gradient.
         TypeError: a dtype is not supported.
     """
+    if mask is None:
+        found = table.LOGISTIC_MIXTURE.attempt(params, x, batch_dims)
+        if found is not None:
+            return found
     call = logistic_mixture_call(params, x, batch_dims)
     if mask is None:
         return run(call)

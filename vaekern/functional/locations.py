@@ -95,6 +95,10 @@ def asymmetric_laplace_log_likelihood(
         ValueError: shapes or devices do not fit, or ``quantile`` is not between 0 and 1.
         TypeError: a dtype is not supported, or ``quantile`` is no number.
     """
+    op = table.ASYMMETRIC_LAPLACE
+    found = op.attempt(loc, log_scale, x, mask, batch_dims, quantile, uint8_range)
+    if found is not None:
+        return found
     call = asymmetric_laplace_call(loc, x, log_scale, quantile, batch_dims, uint8_range)
     return run(call.masked(mask))
 

@@ -35,6 +35,15 @@ def streams(seed: Tensor, count: int) -> list[Tensor]:
     return [torch.cat([seed[:1], seed[1:] ^ step]) for step in steps]
 
 
+def unresolved(eps: object, seed: object, generator: object) -> object:
+    """The same as the fast path takes it, which nobody has checked."""
+    if seed is None:
+        if generator is None:
+            return eps
+        return generator if eps is None else ()
+    return (seed,) if eps is None and generator is None else ()
+
+
 def _at_most_one(**given: object) -> None:
     names = [name for name, value in given.items() if value is not None]
     if len(names) > 1:

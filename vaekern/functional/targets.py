@@ -8,6 +8,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from vaekern._backends.fast import first_bytes
 from vaekern._backends.launch import is_plain
 from vaekern._torch import transforms_active
 
@@ -16,8 +17,6 @@ UINT8_RANGES = ("unit", "signed", "binary")
 
 #: For targets that are probabilities.
 WITHIN_UNIT = ("unit", "binary")
-
-_still_unclear = True
 
 
 def known_uint8_range(uint8_range: str, allowed: tuple[str, ...] = UINT8_RANGES) -> str:
@@ -33,20 +32,19 @@ def check_uint8_range(uint8_range: str, x: Tensor, allowed: tuple[str, ...] = UI
         raise TypeError(
             f"x: bool is 0 and 1; for uint8_range={uint8_range!r} expected uint8 or floating point"
         )
-    if _still_unclear and uint8_range == "unit" and x.dtype is torch.uint8:
+    if first_bytes.unclear and uint8_range == "unit" and x.dtype is torch.uint8:
         _look_at(x)
 
 
 def _look_at(x: Tensor) -> None:
     """Warns where the first bytes that say anything are 0 and 1 alone. Once in a process, on a CPU,
     in eager code: nothing waits for a device, and later calls pay for nothing."""
-    global _still_unclear
     if not x.is_cpu or torch.compiler.is_compiling() or transforms_active() or not is_plain((x,)):
         return
     largest = int(x.max()) if x.numel() else 0
     if largest == 0:
         return
-    _still_unclear = False
+    first_bytes.unclear = False
     if largest == 1:
         warnings.warn(
             "x: a uint8 batch of nothing but 0 and 1, which is read as 0 and 1/255. Are these "

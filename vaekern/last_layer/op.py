@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from vaekern._backends.launch import accumulation_dtype, empty_contiguous
-from vaekern._ops.autograd import plain_vjp
 from vaekern._ops.base import DATAPOINT
+from vaekern._ops.derivatives import plain_vjp
 from vaekern._ops.registration import RegisteredOp
 from vaekern._torch import forward_mode_active, transforms_active
 from vaekern.last_layer.chunks import Gradients, cut_into_chunks

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from vaekern._checks import check_share
-from vaekern._modules.outputs import DecoderOutput, with_own
+from vaekern._modules.outputs import DecoderOutput, unchecked_with_own, with_own
 from vaekern._modules.state import hold
+from vaekern._ops import table
 from vaekern._ops.call import Call
 from vaekern.functional.locations import asymmetric_laplace_call
 from vaekern.functional.targets import known_uint8_range
-from vaekern.likelihoods._base import Likelihood, spread
+from vaekern.likelihoods._base import Likelihood, Unchecked, spread
 from vaekern.likelihoods._draws import away_from, stored, wide
 
 __all__ = ["AsymmetricLaplaceLikelihood"]
@@ -59,6 +60,15 @@ class AsymmetricLaplaceLikelihood(Likelihood):
         return asymmetric_laplace_call(
             loc, x, log_scale, self.quantile, batch_dims, self.uint8_range
         )
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
+        if type(self) is not AsymmetricLaplaceLikelihood:
+            return None
+        parameters = unchecked_with_own(decoder_output, self.log_scale)
+        attributes = batch_dims, self.quantile, self.uint8_range
+        return table.ASYMMETRIC_LAPLACE, (*parameters, x, mask, *attributes)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         """loc + e^s (1 - 2 tau) / (tau (1 - tau)), which is not the quantile itself."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from vaekern._modules.state import described_state
 from vaekern._ops.call import Call, run
 from vaekern._ops.elementwise import Op
 from vaekern._torch import shape_to_compare
+
+#: An operation and its arguments.
+Unchecked: TypeAlias = tuple[Op, tuple[Any, ...]]
 
 
 class Likelihood(nn.Module):
@@ -58,8 +61,8 @@ class Likelihood(nn.Module):
         return call.masked(mask).of_datapoints(present)
 
     def unchecked(
-        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int
-    ) -> tuple[Op, tuple[Any, ...]] | None:
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
         """The operation of :meth:`call` and its arguments, which nobody has checked: for the fast
         path. Of this package's own classes alone, since whoever overrides :meth:`call` may mean
         something else."""

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from vaekern._modules.outputs import DecoderOutput, single
+from vaekern._ops import table
 from vaekern._ops.call import Call
 from vaekern.functional.bernoulli import bernoulli_probs_call
 from vaekern.functional.targets import WITHIN_UNIT, known_uint8_range
-from vaekern.likelihoods._base import Likelihood
+from vaekern.likelihoods._base import Likelihood, Unchecked
 from vaekern.likelihoods._draws import wide
 
 __all__ = ["BernoulliProbsLikelihood"]
@@ -33,6 +34,13 @@ class BernoulliProbsLikelihood(Likelihood):
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         probs = single(decoder_output, "probabilities")
         return bernoulli_probs_call(probs, x, batch_dims, self.uint8_range)
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
+        if type(self) is not BernoulliProbsLikelihood:
+            return None
+        return table.BERNOULLI_PROBS, (decoder_output, x, mask, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return single(decoder_output, "probabilities")

@@ -10,7 +10,7 @@ from vaekern._ops import table
 from vaekern._ops.call import Call
 from vaekern.functional.bernoulli import bernoulli_call
 from vaekern.functional.targets import WITHIN_UNIT, known_uint8_range
-from vaekern.likelihoods._base import Likelihood
+from vaekern.likelihoods._base import Likelihood, Unchecked
 from vaekern.likelihoods._draws import wide
 
 __all__ = ["ContinuousBernoulliLikelihood"]
@@ -33,6 +33,13 @@ class ContinuousBernoulliLikelihood(Likelihood):
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         op = table.CONTINUOUS_BERNOULLI
         return bernoulli_call(single(decoder_output), x, batch_dims, self.uint8_range, op)
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
+        if type(self) is not ContinuousBernoulliLikelihood:
+            return None
+        return table.CONTINUOUS_BERNOULLI, (decoder_output, x, mask, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         """coth(l / 2) / 2 - 1 / l + 1 / 2, which is not the sigmoid of l."""

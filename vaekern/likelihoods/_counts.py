@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from vaekern._modules.outputs import DecoderOutput, pair, single, with_own
+from vaekern._modules.outputs import DecoderOutput, pair, single, unchecked_with_own, with_own
 from vaekern._modules.state import hold
+from vaekern._ops import table
 from vaekern._ops.call import Call
 from vaekern.functional.counts import negative_binomial_call, poisson_call, zero_inflated_call
-from vaekern.likelihoods._base import Likelihood, spread
+from vaekern.likelihoods._base import Likelihood, Unchecked, spread
 from vaekern.likelihoods._draws import negative_binomial_counts, poisson_counts, stored, wide
 
 __all__ = [
@@ -27,6 +28,13 @@ class PoissonLikelihood(Likelihood):
 
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         return poisson_call(single(decoder_output, "log-rates"), x, batch_dims)
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
+        if type(self) is not PoissonLikelihood:
+            return None
+        return table.POISSON, (decoder_output, x, mask, batch_dims)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return single(decoder_output, "log-rates").exp()
@@ -63,6 +71,14 @@ class NegativeBinomialLikelihood(Likelihood):
         log_mean, log_dispersion = self._split(decoder_output)
         return negative_binomial_call(log_mean, x, log_dispersion, batch_dims)
 
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
+        if type(self) is not NegativeBinomialLikelihood:
+            return None
+        parameters = unchecked_with_own(decoder_output, self.log_dispersion)
+        return table.NEGATIVE_BINOMIAL, (*parameters, x, mask, batch_dims)
+
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return self._split(decoder_output)[0].exp()
 
@@ -96,6 +112,15 @@ class ZeroInflatedNegativeBinomialLikelihood(Likelihood):
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         log_mean, zero_logits = pair(decoder_output, "log_mean", "zero_logits")
         return zero_inflated_call(log_mean, x, self.log_dispersion, zero_logits, batch_dims)
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
+        if type(self) is not ZeroInflatedNegativeBinomialLikelihood:
+            return None
+        log_mean, zero_logits = unchecked_with_own(decoder_output, None)
+        parameters = log_mean, self.log_dispersion, zero_logits
+        return table.ZERO_INFLATED_NEGATIVE_BINOMIAL, (*parameters, x, mask, batch_dims)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         log_mean, zero_logits = pair(decoder_output, "log_mean", "zero_logits")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from vaekern._checks import check_scale
-from vaekern._modules.outputs import DecoderOutput, single, with_own
+from vaekern._modules.outputs import DecoderOutput, single, unchecked_with_own, with_own
 from vaekern._modules.state import hold
 from vaekern._ops import table
 from vaekern._ops.call import Call, Clamp, known_clamp
-from vaekern._ops.elementwise import Op
 from vaekern.functional.bernoulli import bernoulli_call
 from vaekern.functional.gaussian import gaussian_call, reparameterize
 from vaekern.functional.locations import laplace_call
 from vaekern.functional.targets import WITHIN_UNIT, known_uint8_range
-from vaekern.likelihoods._base import Likelihood, spread
+from vaekern.likelihoods._base import Likelihood, Unchecked, spread
 from vaekern.likelihoods._draws import away_from, stored, wide
 
 __all__ = ["BernoulliLikelihood", "GaussianLikelihood", "LaplaceLikelihood"]
@@ -40,11 +37,11 @@ class BernoulliLikelihood(Likelihood):
         return bernoulli_call(single(decoder_output), x, batch_dims, self.uint8_range)
 
     def unchecked(
-        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int
-    ) -> tuple[Op, tuple[Any, ...]] | None:
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
         if type(self) is not BernoulliLikelihood:
             return None
-        return table.BERNOULLI, (decoder_output, x, None, batch_dims, self.uint8_range)
+        return table.BERNOULLI, (decoder_output, x, mask, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return torch.sigmoid(single(decoder_output))
@@ -102,14 +99,12 @@ class GaussianLikelihood(Likelihood):
         )
 
     def unchecked(
-        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int
-    ) -> tuple[Op, tuple[Any, ...]] | None:
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
         if type(self) is not GaussianLikelihood or self.logvar_clamp is not None:
             return None
-        mean, logvar = decoder_output, self.logvar
-        if type(mean) is tuple and len(mean) == 2:
-            mean, logvar = mean
-        return table.GAUSSIAN, (mean, logvar, x, None, batch_dims, self.scale, self.uint8_range)
+        mean, logvar = unchecked_with_own(decoder_output, self.logvar)
+        return table.GAUSSIAN, (mean, logvar, x, mask, batch_dims, self.scale, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return self._split(decoder_output)[0]
@@ -165,14 +160,12 @@ class LaplaceLikelihood(Likelihood):
         return laplace_call(loc, x, log_scale, batch_dims, self.uint8_range)
 
     def unchecked(
-        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int
-    ) -> tuple[Op, tuple[Any, ...]] | None:
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
         if type(self) is not LaplaceLikelihood:
             return None
-        loc, log_scale = decoder_output, self.log_scale
-        if type(loc) is tuple and len(loc) == 2:
-            loc, log_scale = loc
-        return table.LAPLACE, (loc, log_scale, x, None, batch_dims, self.uint8_range)
+        loc, log_scale = unchecked_with_own(decoder_output, self.log_scale)
+        return table.LAPLACE, (loc, log_scale, x, mask, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         return self._split(decoder_output)[0]

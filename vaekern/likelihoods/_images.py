@@ -9,14 +9,15 @@ from torch import Tensor
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._backends.plain import LEAST_LOG_SCALE, PLANES, conditional_means
-from vaekern._modules.outputs import DecoderOutput, single, with_own
+from vaekern._modules.outputs import DecoderOutput, single, unchecked_with_own, with_own
 from vaekern._modules.state import hold
+from vaekern._ops import table
 from vaekern._ops.call import Call
 from vaekern.functional.images import (
     discretized_logistic_call,
     logistic_mixture_log_likelihood,
 )
-from vaekern.likelihoods._base import Likelihood, spread
+from vaekern.likelihoods._base import Likelihood, Unchecked, spread
 from vaekern.likelihoods._draws import wide
 
 __all__ = ["DiscretizedLogisticLikelihood", "LogisticMixtureLikelihood"]
@@ -48,6 +49,14 @@ class DiscretizedLogisticLikelihood(Likelihood):
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         loc, log_scale = self._split(decoder_output)
         return discretized_logistic_call(loc, x, log_scale, batch_dims)
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
+        if type(self) is not DiscretizedLogisticLikelihood:
+            return None
+        parameters = unchecked_with_own(decoder_output, self.log_scale)
+        return table.DISCRETIZED_LOGISTIC, (*parameters, x, mask, batch_dims)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         """Of the distribution before it is rounded to levels."""

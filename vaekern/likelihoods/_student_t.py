@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vaekern._modules.outputs import DecoderOutput, with_own
+from vaekern._modules.outputs import DecoderOutput, unchecked_with_own, with_own
 from vaekern._modules.state import hold
+from vaekern._ops import table
 from vaekern._ops.call import Call
 from vaekern._torch import standard_gamma
 from vaekern.functional.locations import student_t_call
 from vaekern.functional.targets import known_uint8_range
-from vaekern.likelihoods._base import Likelihood, spread
+from vaekern.likelihoods._base import Likelihood, Unchecked, spread
 from vaekern.likelihoods._draws import away_from, stored, wide
 
 __all__ = ["StudentTLikelihood"]
@@ -54,6 +55,14 @@ class StudentTLikelihood(Likelihood):
     def call(self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int) -> Call:
         loc, log_scale = self._split(decoder_output)
         return student_t_call(loc, x, log_scale, self.df, batch_dims, self.uint8_range)
+
+    def unchecked(
+        self, decoder_output: DecoderOutput, x: Tensor, batch_dims: int, mask: Tensor | None
+    ) -> Unchecked | None:
+        if type(self) is not StudentTLikelihood:
+            return None
+        parameters = *unchecked_with_own(decoder_output, self.log_scale), self.df
+        return table.STUDENT_T, (*parameters, x, mask, batch_dims, self.uint8_range)
 
     def mean(self, decoder_output: DecoderOutput) -> Tensor:
         """The location, also where too few degrees of freedom leave no mean."""

@@ -29,6 +29,20 @@ class KnowsLatentShape(nn.Module):
         if self._latent_shape[0] is None:
             self._latent_shape[0] = shape
 
+    def standard_normal(
+        self, num_samples: int, like: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Draws z from N(0, 1), of the dtype and on the device of ``like``."""
+        if self.latent_shape is None:
+            raise RuntimeError("sample: encode a batch first, or give VAE its latent_shape")
+        return torch.randn(
+            num_samples,
+            *self.latent_shape,
+            generator=generator,
+            device=like.device,
+            dtype=like.dtype,
+        )
+
     def get_extra_state(self) -> Tensor:
         return torch.tensor(self.latent_shape or (), dtype=torch.int64)
 

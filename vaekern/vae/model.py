@@ -257,16 +257,8 @@ class VAE(KnowsLatentShape):
             return prior.rsample(generator=generator)
         if prior is not None:
             return prior.sample(num_samples, generator=generator)
-        if self.latent_shape is None:
-            raise RuntimeError("sample: encode a batch first, or give VAE its latent_shape")
         parameter = next(self.decoder.parameters(), torch.empty(()))
-        return torch.randn(
-            num_samples,
-            *self.latent_shape,
-            generator=generator,
-            device=parameter.device,
-            dtype=parameter.dtype,
-        )
+        return self.standard_normal(num_samples, parameter, generator)
 
     @torch.no_grad()
     def log_marginal_likelihood(

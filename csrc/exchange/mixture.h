@@ -1,0 +1,171 @@
+// Calls of mixtures over planes, as vaekern/_ops/mixture.py has them. As in call.h, what is
+// irregular gives None.
+#pragma once
+
+#include "../mixture.h"
+#include "describe.h"
+
+namespace vk::exchange {
+
+using RunMixture = void (*)(MixtureLaunch&);
+
+inline RunMixture& run_mixture() {
+  static RunMixture run = nullptr;
+  return run;
+}
+
+struct MixturePlan {
+  py::object op, apply;  // as in plan.h
+  int planes = 0;        // of a component
+  py::str backend;
+};
+
+struct MixtureCall {
+  const MixturePlan& plan;
+  const Torch& torch;
+  Operand params, x;
+  int batch_dims = 0;
+
+  explicit MixtureCall(const MixturePlan& plan) : plan(plan), torch(Torch::instance()) {}
+
+  bool quiet() const { return torch.enabled && nobody_watches(torch); }
+
+  bool read(PyObject* params_, PyObject* x_, PyObject* batch_dims_) {
+    if (!PyLong_CheckExact(batch_dims_)) return false;
+    if (!exchange::read(torch, params_, params) || !exchange::read(torch, x_, x)) return false;
+    if (params.is_seed || x.is_seed || !is_float(params.dtype)) return false;
+    if (!is_float(x.dtype) && x.dtype != DType::u8) return false;
+    if (wants_gradient(torch, x_)) return false;
+    const int64_t dims = PyLong_AsLongLong(batch_dims_);
+    if (PyErr_Occurred()) PyErr_Clear();
+    if (dims < 0 || dims >= params.ndim() || params.numel() == 0) return false;
+    batch_dims = static_cast<int>(dims);
+    return has_colours() && is_contiguous(params) && is_contiguous(x);
+  }
+
+  DType wide() const {
+    return params.dtype == DType::f64 || x.dtype == DType::f64 ? DType::f64 : DType::f32;
+  }
+
+  // Fills `out`: the values, or the parameters' gradients for upstream ones.
+  void run(const Operand* upstream, void* out, DType dtype) const {
+    MixtureLaunch launch;
+    launch.compute = wide();
+    launch.rows = params.numel(0, batch_dims);
+    launch.components = params.size(batch_dims) / plan.planes;
+    launch.pixels = params.numel(batch_dims + 1);
+    launch.params = {params.data(), params.dtype};
+    launch.x = {x.data(), x.dtype == DType::u8 ? DType::u8_signed : x.dtype};
+    launch.upstream = {nullptr, DType::f32};
+    if (upstream != nullptr) launch.upstream = {upstream->data(), upstream->dtype};
+    launch.out = out, launch.out_dtype = dtype;
+    launch.threads = threads_for(torch, params.numel());
+    py::gil_scoped_release release;
+    run_mixture()(launch);
+  }
+
+  bool is_contiguous(const Operand& operand) const {
+    int64_t step = 1;
+    for (int d = operand.ndim() - 1; d >= 0 && operand.view.strides != nullptr; --d) {
+      if (operand.size(d) != 1 && operand.view.strides[d] != step) return false;
+      step *= operand.size(d);
+    }
+    return true;
+  }
+
+ private:
+  // Three for each pixel of the parameters.
+  bool has_colours() const {
+    constexpr int64_t kColours = 3;
+    if (params.size(batch_dims) % plan.planes != 0 || x.ndim() != params.ndim()) return false;
+    for (int d = 0; d < params.ndim(); ++d) {
+      if (x.size(d) != (d == batch_dims ? kColours : params.size(d))) return false;
+    }
+    return true;
+  }
+};
+
+inline py::object value_of(const MixtureCall& call) {
+  NewTensor made =
+      new_tensor(call.torch, call.params.view.shape, call.batch_dims, call.wide(), false);
+  if (!made.object) return py::none();
+  call.run(nullptr, made.data, call.wide());
+  return std::move(made.object);
+}
+
+inline py::object gradient_of(const MixtureCall& call, PyObject* gradient) {
+  Operand upstream;
+  const Operand& params = call.params;
+  if (!read(call.torch, gradient, upstream) || upstream.is_seed || !is_float(upstream.dtype) ||
+      !upstream.has_sizes(params, call.batch_dims) || !call.is_contiguous(upstream)) {
+    return py::none();
+  }
+  NewTensor made = new_tensor(call.torch, params.view.shape, params.ndim(), params.dtype, true);
+  if (!made.object) return py::none();
+  call.run(&upstream, made.data, params.dtype);
+  return std::move(made.object);
+}
+
+// params, x, batch_dims, the backend.
+inline py::object value(const MixturePlan& plan, PyObject* const* args, Py_ssize_t n) {
+  MixtureCall call(plan);
+  if (n != 4 || !call.quiet() || PyUnicode_Compare(args[3], plan.backend.ptr()) != 0 ||
+      !call.read(args[0], args[1], args[2])) {
+    return py::none();
+  }
+  return value_of(call);
+}
+
+// The same of arguments that nobody has checked, without the backend, and differentiable.
+inline py::object attempt(const MixturePlan& plan, PyObject* const* args, Py_ssize_t n) {
+  MixtureCall call(plan);
+  if (n != 3 || !call.quiet() || !call.read(args[0], args[1], args[2])) return py::none();
+  const bool differentiable = grad_enabled(call.torch) && wants_gradient(call.torch, args[0]);
+  py::object found = value_of(call);
+  if (!differentiable || found.is_none()) return found;
+  const py::tuple saved = py::make_tuple(py::handle(args[0]), py::handle(args[1]), py::none());
+  const py::tuple attributes = py::make_tuple(py::handle(args[2]), plan.backend);
+  const py::tuple made = py::make_tuple(plan.op, std::move(found), saved, attributes);
+  PyObject* of_node[] = {nullptr, made.ptr(), args[0], args[1]};
+  return called(plan.apply, of_node + 1, 3);
+}
+
+// What a node of the autograd graph returns, as in gradients.h.
+inline py::object backward(const MixturePlan& plan, PyObject* const* args, Py_ssize_t n) {
+  MixtureCall call(plan);
+  for (int k = 0; k < n; ++k) {
+    if (!PyTuple_CheckExact(args[k])) return py::none();
+  }
+  if (n != 4 || PyTuple_GET_SIZE(args[0]) != 1 || PyTuple_GET_SIZE(args[1]) != 3 ||
+      PyTuple_GET_SIZE(args[2]) != 3 || PyTuple_GET_SIZE(args[3]) != 2) {
+    return py::none();
+  }
+  if (!call.quiet() || grad_enabled(call.torch)) return py::none();
+  PyObject* const* saved = &PyTuple_GET_ITEM(args[1], 0);
+  if (PyTuple_GET_ITEM(args[2], 1) != Py_True ||
+      !call.read(saved[0], saved[1], PyTuple_GET_ITEM(args[3], 0))) {
+    return py::none();
+  }
+  py::object found = gradient_of(call, PyTuple_GET_ITEM(args[0], 0));
+  return found.is_none() ? found : py::make_tuple(py::none(), std::move(found), py::none());
+}
+
+// The registered op's: gradient, params, x, which are wanted, batch_dims, the backend.
+inline py::object vjp(const MixturePlan& plan, PyObject* const* args, Py_ssize_t n) {
+  MixtureCall call(plan);
+  if (n != 6 || !call.quiet() || !PyList_Check(args[3]) || PyList_GET_SIZE(args[3]) != 2) {
+    return py::none();
+  }
+  if (PyList_GET_ITEM(args[3], 0) != Py_True || PyList_GET_ITEM(args[3], 1) == Py_True) {
+    return py::none();
+  }
+  if (PyUnicode_Compare(args[5], plan.backend.ptr()) != 0) return py::none();
+  if (!call.read(args[1], args[2], args[4])) return py::none();
+  py::object found = gradient_of(call, args[0]);
+  if (found.is_none()) return found;
+  py::list gradients;
+  gradients.append(std::move(found));
+  return gradients;
+}
+
+}  // namespace vk::exchange
