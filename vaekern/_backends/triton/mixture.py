@@ -14,13 +14,14 @@ from torch import Tensor
 from vaekern._backends.launch import ROW_SUM, Mixture, Output
 from vaekern._backends.triton.launch import _add_up, _current, _index, options
 from vaekern._backends.triton.loops import as_number, store_as
+from vaekern._backends.triton.math.exponential import exp_of_minus
 from vaekern._backends.triton.math.logistic_mixture import (
     add_to_log_sum,
     mixture_value,
     rgb_logistic,
     rgb_logistic_gradients,
 )
-from vaekern._backends.triton.math.scalar import INF, at_least, divide, exp_of_minus
+from vaekern._backends.triton.math.scalar import INF, at_least, divide
 from vaekern._backends.triton.plan import NARROW, one_dimension, steps_of_add_up
 
 PIXELS = 128  # of a program

@@ -8,16 +8,14 @@ A block of noise is made of quads: the four normals of a counter are neighbours 
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.logarithm import log_of_normal, minus_log1p_tail, reduce_log
 from vaekern._backends.triton.math.scalar import (
     LN2_HIGH,
     LN2_LOW,
     bits,
     fma,
     from_bits,
-    log_of_normal,
-    minus_log1p_tail,
     polynomial,
-    reduce_log,
     square_root,
 )
 

@@ -6,6 +6,8 @@ the reasons stand. ``scale`` is ``"logvar"``, ``"log_std"`` or ``"std"``."""
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import exp, exp_and_phi, precise_exp
+from vaekern._backends.triton.math.logarithm import log, log_gap
 from vaekern._backends.triton.math.scalar import (
     INF,
     absolute,
@@ -13,13 +15,8 @@ from vaekern._backends.triton.math.scalar import (
     at_most,
     difference,
     divide,
-    exp,
-    exp_and_phi,
     finite_or_zero,
     fma,
-    log,
-    log_gap,
-    precise_exp,
     product_error,
 )
 
