@@ -12,6 +12,7 @@ Where tests of values run, kernels are interpreted: :class:`Compiler` starts ano
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import shutil
@@ -51,7 +52,7 @@ class Compiler:
         )  # fmt: skip
 
     def __call__(self, name: str, *args: Any) -> Outcome:
-        """Calls a function of ``triton_jit_launches.py``."""
+        """Calls a function of ``triton_jit_launches.py``, or of a module that is named with it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([name, *args]) + "\n")
@@ -75,8 +76,25 @@ class Compiler:
 
 
 class Launched(NamedTuple):
+    """What the driver is told of a launch."""
+
     kernel: str
     grid: tuple[int, int, int]
+    hash: str  # of the compiled kernel
+    enter: Any  # the hook that is to be called before
+    args: Any
+
+
+def described(arg: Any) -> Any:
+    """An argument, without what it holds. (float64 is partial sums, wherever there is memory.)"""
+    import torch
+
+    if isinstance(arg, (tuple, list)):
+        return tuple([described(each) for each in arg])
+    if isinstance(arg, torch.Tensor):
+        own = arg.dtype is torch.float64
+        return str(arg.dtype), tuple(arg.shape), None if own else arg.data_ptr()
+    return arg
 
 
 class StandIn:
@@ -85,12 +103,17 @@ class StandIn:
     def __init__(self) -> None:
         self.arch = 90
         self.launches: list[Launched] = []
+        self.notes = True  # launches
         self.launcher_cls = self._launcher
         self.utils = self
 
     def _launcher(self, source: Any, metadata: Any) -> Callable[..., None]:
         def launch(x: int, y: int, z: int, *rest: Any) -> None:
-            self.launches.append(Launched(source.fn.fn.__name__, (x, y, z)))
+            if not self.notes:
+                return
+            _, _, _, _, enter, _, *args = rest  # stream, function, metadata, hooks
+            name = source.fn.fn.__name__
+            self.launches.append(Launched(name, (x, y, z), metadata.hash, enter, described(args)))
 
         return launch
 
@@ -159,16 +182,19 @@ class Real:
 
         import vaekern as vk
         from vaekern._backends import choice
-        from vaekern._backends.triton import BACKEND, launch
+        from vaekern._backends.triton import BACKEND, prepared
 
-        assert not launch.INTERPRETED
-        launch.INTERPRETED = True  # tensors may be on the CPU
+        assert not prepared.INTERPRETED
+        prepared.INTERPRETED = True  # tensors may be on the CPU
+        self._forget = prepared.forget
         torch.cuda.current_device = lambda: None  # type: ignore[assignment,return-value]
         choice.emulated["triton"] = BACKEND
         self._use = vk.backend
 
     @contextmanager
     def compiling(self, arch: int, until: str) -> Iterator[None]:
+        if arch != self.driver.arch:
+            self._forget()  # as for another GPU: on all of them, tensors are the CPU's here
         self.driver.arch, self.until = arch, until
         self.compiled.clear()
         self.files.clear()
@@ -194,12 +220,11 @@ def _no_code(source: Any, metadata: dict[str, Any]) -> bytes:
 
 
 def attempt(real: Real, name: str, arch: int, until: str, *args: Any) -> Outcome:
-    import triton_jit_launches
-
+    module, _, function = name.rpartition(".")
     start, error = time.perf_counter(), ""
     with real.compiling(arch, until):
         try:
-            getattr(triton_jit_launches, name)(real, *args)
+            getattr(importlib.import_module(module or "triton_jit_launches"), function)(real, *args)
         except Exception as raised:
             lines = [line for line in str(raised).strip().splitlines() if line.strip()]
             last = lines[-1] if lines else "".join(traceback.format_tb(raised.__traceback__)[-1:])

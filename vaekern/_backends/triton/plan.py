@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 ELEMENTS, ROW_SUM, COLUMN_SUM, ROW_LOG_SUM_EXP = 0, 1, 2, 4
@@ -165,7 +164,6 @@ def _kind(layout: InputLayout) -> str:
     return "dense" if layout is None else layout if isinstance(layout, str) else "strided"
 
 
-@lru_cache(maxsize=4096)
 def plan_for(
     shape: tuple[int, ...],
     row_dims: int,
