@@ -81,6 +81,11 @@ def readable(mangled: str) -> str:
     return names[2]
 
 
+def readable_arguments(mangled: str) -> str:
+    """Those of a template that has the arguments of a kernel: ``VjpOf Bernoulli float``."""
+    return readable(mangled).partition(" ")[2]
+
+
 def read(cuda: int) -> Usages:
     """The table of a CUDA version, empty if it is of another: each lays kernels out differently."""
     with TABLE.open(newline="") as file:
