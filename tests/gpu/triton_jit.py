@@ -81,7 +81,10 @@ class Launched(NamedTuple):
     kernel: str
     grid: tuple[int, int, int]
     hash: str  # of the compiled kernel
+    code: bytes
+    warps: int
     enter: Any  # the hook that is to be called before
+    types: tuple[Any, ...]  # of the arguments, "constexpr" of those that are compiled in
     args: Any
 
 
@@ -111,9 +114,19 @@ class StandIn:
         def launch(x: int, y: int, z: int, *rest: Any) -> None:
             if not self.notes:
                 return
-            _, _, _, _, enter, _, *args = rest  # stream, function, metadata, hooks
-            name = source.fn.fn.__name__
-            self.launches.append(Launched(name, (x, y, z), metadata.hash, enter, described(args)))
+            _, function, _, _, enter, _, *args = rest  # stream, function, metadata, hooks
+            self.launches.append(
+                Launched(
+                    source.fn.fn.__name__,
+                    (x, y, z),
+                    metadata.hash,
+                    function,
+                    metadata.num_warps,
+                    enter,
+                    tuple(source.signature.values()),
+                    described(args),
+                )
+            )
 
         return launch
 
@@ -131,8 +144,8 @@ class StandIn:
     def get_device_properties(self, device: int) -> dict[str, int]:
         return {"max_shared_mem": 101376, "multiprocessor_count": 108}
 
-    def load_binary(self, *args: Any) -> tuple[Any, ...]:
-        return "module", 0, 32, 0, 1024  # registers, spills, threads
+    def load_binary(self, name: str, code: bytes, *rest: Any) -> tuple[Any, ...]:
+        return "module", code, 32, 0, 1024  # a function; registers, spills, threads
 
     def unload_module(self, module: Any) -> None:
         pass
@@ -186,7 +199,7 @@ class Real:
 
         assert not prepared.INTERPRETED
         prepared.INTERPRETED = True  # tensors may be on the CPU
-        self._forget = prepared.forget
+        self.forget = prepared.forget
         torch.cuda.current_device = lambda: None  # type: ignore[assignment,return-value]
         choice.emulated["triton"] = BACKEND
         self._use = vk.backend
@@ -194,7 +207,7 @@ class Real:
     @contextmanager
     def compiling(self, arch: int, until: str) -> Iterator[None]:
         if arch != self.driver.arch:
-            self._forget()  # as for another GPU: on all of them, tensors are the CPU's here
+            self.forget()  # as for another GPU: on all of them, tensors are the CPU's here
         self.driver.arch, self.until = arch, until
         self.compiled.clear()
         self.files.clear()
