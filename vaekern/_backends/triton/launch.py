@@ -35,6 +35,7 @@ class Visit(NamedTuple):
     partial sums that makes (0: none) and what adds them up."""
 
     elements: Launch
+    strides: tuple[tuple[int, ...], ...]  # (Triton 3.5 wants them in front of the numbers.)
     partials: tuple[int, ...]
     sums: tuple[Steps, ...]
 
@@ -61,7 +62,7 @@ def run(
             None if o is None else memory_for_sums(n, device) if n else o.tensor
             for o, n in zip(outputs, found.partials, strict=True)
         ]
-        found.elements(pointers, numbers, tuple(targets))
+        found.elements(pointers, found.strides, numbers, tuple(targets))
         for output, target, steps in zip(outputs, targets, found.sums, strict=True):
             if output is not None and target is not None:
                 sum_up(steps, target, output.tensor)
@@ -146,9 +147,8 @@ def _prepare(
         () if output is None else prepare_sums(steps, output.kind, plan.wide_index)
         for output, steps in zip(outputs, plan.add_up, strict=True)
     ]
-    return Visit(
-        Launch(visit, plan.programs, fixed, constants, in_double), plan.partials, tuple(sums)
-    )
+    elements = Launch(visit, plan.programs, fixed, constants, in_double)
+    return Visit(elements, plan.strides, plan.partials, tuple(sums))
 
 
 def plan_of(
@@ -181,9 +181,9 @@ def _output_layout(output: Output | None) -> OutputLayout:
 def arguments(
     kernel: Kernel, in_double: bool, plan: Plan, inputs: Sequence[Source]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Of ``visit``, behind tensors and numbers: what a launch is told, and what is compiled in."""
+    """Of ``visit``: what a launch is told behind its tensors, and what is compiled in."""
     function = function_of(kernel)
-    fixed = plan.strides, plan.inner_sizes, plan.rows, plan.cols, plan.steps
+    fixed = plan.inner_sizes, plan.rows, plan.cols, plan.steps
     constants = {
         "VALUE": function.value,
         "VJP": function.vjp,
