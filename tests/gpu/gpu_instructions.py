@@ -56,9 +56,11 @@ class Launch(NamedTuple):
     shape: tuple[int, int]
     operands: str
 
+    def lies(self) -> str:
+        return self.layout if self.layout in ("half", "odd") else "dense"
+
     def of(self, dtype: str) -> list[str]:
-        lies = self.layout if self.layout in ("half", "odd") else "dense"
-        return self.operands.format(d=_DTYPES[dtype], l=lies).split()
+        return self.operands.format(d=_DTYPES[dtype], l=self.lies()).split()
 
 
 def _launches() -> Iterator[Launch]:

@@ -17,10 +17,10 @@ ISSUED = 0.75
 #: Of a memory's bandwidth, what a copy reaches.
 COPIED = 0.88
 
-_FMA = re.compile(r"F(FMA|MUL|ADD)|HADD2|HFMA2|IMAD")
+_FMA = re.compile(r"F(FMA|MUL|ADD)|HADD2|HFMA2|HSETP2|IMAD")
 _ALU = re.compile(
     r"IADD3|LOP3|SHF|LEA|[IF]SETP|F?SEL|FMNMX|PRMT|VIADD|VIADDMNMX|V?IMNMX|MOV|I2FP|PLOP3|P2R|R2P|"
-    r"F2FP|IABS"
+    r"F2FP|IABS|SGXT"
 )
 _SPECIAL = re.compile(r"MUFU|I2F|F2I|F2F|FCHK|FRND|POPC|FLO")
 _MEMORY = re.compile(r"(LD|ST)[GS]?|SHFL|LDC")

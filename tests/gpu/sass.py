@@ -27,6 +27,11 @@ class Kernel(NamedTuple):
 
 def read(cubin: Path) -> dict[str, Kernel]:
     """The kernels of one architecture, by readable names."""
+    return {cuda_resources.readable(name): kernel for name, kernel in read_named(cubin).items()}
+
+
+def read_named(cubin: Path) -> dict[str, Kernel]:
+    """By the names that they have there."""
     tool = cuda_resources.tool()
     if tool is None:
         raise RuntimeError("needs cuobjdump, of the CUDA toolkit or of triton")
@@ -35,7 +40,7 @@ def read(cubin: Path) -> dict[str, Kernel]:
     banks = _constants(cubin.read_bytes())
     shared = banks.get("", {})
     return {
-        cuda_resources.readable(name): Kernel(code, {**shared, **banks.get(name, {})})
+        name: Kernel(code, {**shared, **banks.get(name, {})})
         for name, code in _functions(text).items()
     }
 

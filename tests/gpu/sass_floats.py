@@ -75,7 +75,10 @@ def _special(r: Registers, modifiers: list[str], operands: list[str]) -> None:
 
 
 def _pair_of_halves(r: Registers, modifiers: list[str], operands: list[str]) -> None:
-    """HFMA2 with RZ: a constant."""
+    """HFMA2 with RZ: a constant, or some number that was in memory."""
+    if any("R" in operand for operand in operands[3:5]):
+        r.set(operands[0], IN_MEMORY)
+        return
     halves = (np.float16(operand.replace("QNAN", "nan")) for operand in operands[3:5])
     high, low = (int(half.view(np.uint16)) for half in halves)
     r.set(operands[0], high << 16 | low)
@@ -121,5 +124,5 @@ NAMES: dict[Execute, str] = {
     _to_integer: "F2I",
     _some_float: "F2F F2FP HADD2 FRND",
     _some_double: "DADD DFMA DMUL",
-    _never: "DSETP FCHK",
+    _never: "DSETP FCHK HSETP2",
 }

@@ -169,6 +169,14 @@ def _compare_integers(r: Registers, modifiers: list[str], operands: list[str]) -
     combine(r, modifiers, operands, result)
 
 
+def _extend(r: Registers, modifiers: list[str], operands: list[str]) -> None:
+    """SGXT: the lowest bits, as a number with a sign or without."""
+    word, bits = r.integer(operands[1]), r.integer(operands[2]) & 63
+    word &= (1 << bits) - 1
+    negative = "U32" not in modifiers and word >> (bits - 1) & 1
+    r.set(operands[0], word - (1 << bits) if negative else word)
+
+
 def _absolute(r: Registers, modifiers: list[str], operands: list[str]) -> None:
     r.set(operands[0], abs(signed(r.integer(operands[1]))))
 
@@ -192,6 +200,7 @@ _NAMES: dict[Execute, str] = {
     _logic_of_predicates: "PLOP3 UPLOP3",
     _shift: "SHF USHF",
     _compare_integers: "ISETP UISETP",
+    _extend: "SGXT",
     _absolute: "IABS",
 }
 BY_NAME = {

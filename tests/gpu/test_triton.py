@@ -26,7 +26,7 @@ if triton_interpreter.why_not():
 
 from triton.runtime.interpreter import InterpreterBuilder
 
-from vaekern._backends.triton import plan
+from vaekern._backends.triton import plan, prepared
 from vaekern._backends.triton.ops import NAMES, function_of
 
 BACKEND = triton_interpreter.backend()
@@ -177,9 +177,9 @@ def test_indices_of_64_bits(case: Case, monkeypatch: pytest.MonkeyPatch) -> None
     upstream = upstream_for(case, tensors)
     narrow = run(case, tensors, upstream, backend="triton")
     monkeypatch.setattr(plan, "NARROW", 0)
-    plan.plan_for.cache_clear()
+    prepared.forget()
     wide = run(case, tensors, upstream, backend="triton")
-    plan.plan_for.cache_clear()
+    prepared.forget()
     for a, b in zip(narrow.results, wide.results, strict=True):
         assert same_bits(a, b)
     for a, b in zip(narrow.gradients, wide.gradients, strict=True):

@@ -12,8 +12,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from vaekern._backends.launch import Kernel, Output, Source
-from vaekern._backends.triton.launch import arguments, options, plan_of
+from vaekern._backends.triton.launch import arguments, plan_of, read
 from vaekern._backends.triton.loops import visit
+from vaekern._backends.triton.prepared import options
 
 ARCHITECTURES = (80, 90, 100)
 
@@ -43,8 +44,9 @@ def compiled(
         None if o is None else o.tensor.double() if n else o.tensor
         for o, n in zip(outputs, plan.partials, strict=True)
     ]
-    args, constants = arguments(kernel, in_double, plan, inputs, targets)
-    source = _source(args, constants)
+    pointers, numbers, _ = read(inputs)
+    fixed, constants = arguments(kernel, in_double, plan, inputs)
+    source = _source((pointers, plan.strides, numbers, tuple(targets), *fixed), constants)
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options(in_double))
 
 

@@ -12,6 +12,7 @@ Where tests of values run, kernels are interpreted: :class:`Compiler` starts ano
 from __future__ import annotations
 
 import atexit
+import importlib
 import json
 import os
 import shutil
@@ -51,7 +52,7 @@ class Compiler:
         )  # fmt: skip
 
     def __call__(self, name: str, *args: Any) -> Outcome:
-        """Calls a function of ``triton_jit_launches.py``."""
+        """Calls a function of ``triton_jit_launches.py``, or of a module that is named with it."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([name, *args]) + "\n")
@@ -75,8 +76,28 @@ class Compiler:
 
 
 class Launched(NamedTuple):
+    """What the driver is told of a launch."""
+
     kernel: str
     grid: tuple[int, int, int]
+    hash: str  # of the compiled kernel
+    code: bytes
+    warps: int
+    enter: Any  # the hook that is to be called before
+    types: tuple[Any, ...]  # of the arguments, "constexpr" of those that are compiled in
+    args: Any
+
+
+def described(arg: Any) -> Any:
+    """An argument, without what it holds. (float64 is partial sums, wherever there is memory.)"""
+    import torch
+
+    if isinstance(arg, (tuple, list)):
+        return tuple([described(each) for each in arg])
+    if isinstance(arg, torch.Tensor):
+        own = arg.dtype is torch.float64
+        return str(arg.dtype), tuple(arg.shape), None if own else arg.data_ptr()
+    return arg
 
 
 class StandIn:
@@ -85,12 +106,27 @@ class StandIn:
     def __init__(self) -> None:
         self.arch = 90
         self.launches: list[Launched] = []
+        self.notes = True  # launches
         self.launcher_cls = self._launcher
         self.utils = self
 
     def _launcher(self, source: Any, metadata: Any) -> Callable[..., None]:
         def launch(x: int, y: int, z: int, *rest: Any) -> None:
-            self.launches.append(Launched(source.fn.fn.__name__, (x, y, z)))
+            if not self.notes:
+                return
+            _, function, _, _, enter, _, *args = rest  # stream, function, metadata, hooks
+            self.launches.append(
+                Launched(
+                    source.fn.fn.__name__,
+                    (x, y, z),
+                    metadata.hash,
+                    function,
+                    metadata.num_warps,
+                    enter,
+                    tuple(source.signature.values()),
+                    described(args),
+                )
+            )
 
         return launch
 
@@ -108,8 +144,8 @@ class StandIn:
     def get_device_properties(self, device: int) -> dict[str, int]:
         return {"max_shared_mem": 101376, "multiprocessor_count": 108}
 
-    def load_binary(self, *args: Any) -> tuple[Any, ...]:
-        return "module", 0, 32, 0, 1024  # registers, spills, threads
+    def load_binary(self, name: str, code: bytes, *rest: Any) -> tuple[Any, ...]:
+        return "module", code, 32, 0, 1024  # a function; registers, spills, threads
 
     def unload_module(self, module: Any) -> None:
         pass
@@ -159,16 +195,19 @@ class Real:
 
         import vaekern as vk
         from vaekern._backends import choice
-        from vaekern._backends.triton import BACKEND, launch
+        from vaekern._backends.triton import BACKEND, prepared
 
-        assert not launch.INTERPRETED
-        launch.INTERPRETED = True  # tensors may be on the CPU
+        assert not prepared.INTERPRETED
+        prepared.INTERPRETED = True  # tensors may be on the CPU
+        self.forget = prepared.forget
         torch.cuda.current_device = lambda: None  # type: ignore[assignment,return-value]
         choice.emulated["triton"] = BACKEND
         self._use = vk.backend
 
     @contextmanager
     def compiling(self, arch: int, until: str) -> Iterator[None]:
+        if arch != self.driver.arch:
+            self.forget()  # as for another GPU: on all of them, tensors are the CPU's here
         self.driver.arch, self.until = arch, until
         self.compiled.clear()
         self.files.clear()
@@ -194,12 +233,11 @@ def _no_code(source: Any, metadata: dict[str, Any]) -> bytes:
 
 
 def attempt(real: Real, name: str, arch: int, until: str, *args: Any) -> Outcome:
-    import triton_jit_launches
-
+    module, _, function = name.rpartition(".")
     start, error = time.perf_counter(), ""
     with real.compiling(arch, until):
         try:
-            getattr(triton_jit_launches, name)(real, *args)
+            getattr(importlib.import_module(module or "triton_jit_launches"), function)(real, *args)
         except Exception as raised:
             lines = [line for line in str(raised).strip().splitlines() if line.strip()]
             last = lines[-1] if lines else "".join(traceback.format_tb(raised.__traceback__)[-1:])

@@ -1,9 +1,10 @@
 """The tests of Triton's own compiler, with every version of Triton from 3.4 on.
 
 ``python tests/gpu/triton_versions.py`` makes an environment for each, with that Triton and
-otherwise the packages of the one that runs it, tries ``test_triton_jit.py`` in it, and writes
-``triton_versions.csv`` beside this file: tests, launches and compilations. Versions on the command
-line restrict it to them, and keep the other rows. It takes a few minutes for each, and no GPU.
+otherwise the packages of the one that runs it, tries ``test_triton_jit.py`` and
+``test_triton_prepared.py`` in it, and writes ``triton_versions.csv`` beside this file: tests,
+launches and compilations. Versions on the command line restrict it to them, and keep the other
+rows. It takes a few minutes for each, and no GPU.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from xml.etree import ElementTree
 
 HERE = Path(__file__).parent
 TABLE = HERE / "triton_versions.csv"
+TESTS = ("test_triton_jit.py", "test_triton_prepared.py")
 VERSIONS = ("3.4.0", "3.5.0", "3.6.0", "3.7.0", "3.8.0", "3.9.0")
 COLUMNS = (
     "triton", "torch", "numpy", "python", "passed", "failed", "skipped", "launches", "compilations",
@@ -47,10 +49,10 @@ def row(version: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         python = environment(Path(folder) / "environment", version)
         report = Path(folder) / "report.xml"
-        tests = HERE / "test_triton_jit.py"
+        tests = [HERE / name for name in TESTS]
         options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", "-n", "0"]
         print(f"--- Triton {version}", flush=True)
-        subprocess.run([python, "-m", "pytest", *options, tests], check=False)
+        subprocess.run([python, "-m", "pytest", *options, *tests], check=False)
         suite = ElementTree.parse(report).getroot()[0]
         versions = subprocess.run(
             [python, "-c", "import triton, torch, numpy; print(triton.__version__, "

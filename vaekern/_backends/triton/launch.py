@@ -4,33 +4,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from vaekern._backends.launch import Bytes, Kernel, Noise, Output, PerDatapoint, Source, strides_of
-from vaekern._backends.triton.loops import add_up, multiply, visit
+from vaekern._backends.triton.loops import multiply, visit
 from vaekern._backends.triton.ops import function_of
 from vaekern._backends.triton.plan import (
     NARROW,
-    ROW_LOG_SUM_EXP,
     STEPS,
     TILE,
-    AddUp,
     InputLayout,
     OutputLayout,
     Plan,
     plan_for,
 )
+from vaekern._backends.triton.prepared import Launch, current, index_type, layout_of, remembered
+from vaekern._backends.triton.sums import Steps, memory_for_sums, prepare_sums, sum_up
 
-#: Whether Triton's interpreter runs the kernels, on the CPU.
-INTERPRETED = not isinstance(visit, triton.JITFunction)
+Bits: TypeAlias = "tuple[tuple[int, int] | None, ...]"
+
+
+class Visit(NamedTuple):
+    """The launches of a kernel: the one that visits all elements and, of each output, how many
+    partial sums that makes (0: none) and what adds them up."""
+
+    elements: Launch
+    strides: tuple[tuple[int, ...], ...]  # (Triton 3.5 wants them in front of the numbers.)
+    partials: tuple[int, ...]
+    sums: tuple[Steps, ...]
 
 
 def run(
@@ -46,33 +53,102 @@ def run(
     if not devices:
         return
     device = devices[0]
-    plan = plan_of(shape, row_dims, inputs, outputs)
-    with _current(device):
-        targets = _targets(plan, outputs, device)
-        args, constants = arguments(kernel, in_double, plan, inputs, targets)
-        visit[(plan.programs,)](*args, **constants, **options(in_double))
-        for output, target, steps in zip(outputs, targets, plan.add_up, strict=True):
-            for step in steps:
-                assert output is not None
-                assert target is not None
-                target = _add_up(step, target, output, plan.wide_index)
+    with current(device):
+        pointers, numbers, of_inputs = read(inputs)
+        of_outputs = tuple([None if o is None else _layout_of_output(o) for o in outputs])
+        layout = kernel, in_double, shape, row_dims, of_inputs, of_outputs, device
+        found = remembered(layout, _prepare, kernel, in_double, shape, row_dims, inputs, outputs)
+        targets = [
+            None if o is None else memory_for_sums(n, device) if n else o.tensor
+            for o, n in zip(outputs, found.partials, strict=True)
+        ]
+        found.elements(pointers, found.strides, numbers, tuple(targets))
+        for output, target, steps in zip(outputs, targets, found.sums, strict=True):
+            if output is not None and target is not None:
+                sum_up(steps, target, output.tensor)
 
 
 def scale(tensors: Sequence[Tensor], factor: Tensor) -> None:
     """Multiplies contiguous tensors, in place, by a number in memory."""
-    with _current(factor.device):
+    with current(factor.device):
         for tensor in tensors:
-            n = tensor.numel()
-            multiply[(-(-n // (TILE * STEPS)),)](
-                tensor,
-                factor,
-                n,
-                TILE=TILE,
-                STEPS=STEPS,
-                INDEX=_index(n > NARROW),
-                COMPUTE=tl.float64 if tensor.dtype is torch.float64 else tl.float32,
-                **options(False),
-            )
+            layout = "scale", layout_of(tensor), layout_of(factor), factor.device
+            remembered(layout, _prepare_scaling, tensor)(tensor, factor)
+
+
+def _prepare_scaling(tensor: Tensor) -> Launch:
+    n = tensor.numel()
+    constants = {
+        "TILE": TILE,
+        "STEPS": STEPS,
+        "INDEX": index_type(n > NARROW),
+        "COMPUTE": tl.float64 if tensor.dtype is torch.float64 else tl.float32,
+    }
+    return Launch(multiply, -(-n // (TILE * STEPS)), (n,), constants)
+
+
+# --- what a launch is told ------------------------------------------------------------------------
+
+
+def read(inputs: Sequence[Source]) -> tuple[tuple[Tensor | None, ...], Bits, tuple[Any, ...]]:
+    """Of the inputs: tensors, numbers, and a layout of each."""
+    tensors: list[Tensor | None] = []
+    numbers: list[tuple[int, int] | None] = []
+    layouts: list[Any] = []
+    for source in inputs:
+        kind = ""
+        if isinstance(source, Tensor):
+            tensor = source
+        elif isinstance(source, PerDatapoint):
+            tensor, kind = source.tensor, "per datapoint"
+        elif isinstance(source, Bytes):
+            tensor, kind = source.tensor, source.range
+        elif isinstance(source, Noise):
+            tensor, kind = source.seed, "noise"
+        else:
+            tensors.append(None)
+            numbers.append(_bits(source))
+            layouts.append(None)
+            continue
+        tensors.append(tensor)
+        numbers.append(None)
+        layouts.append((kind, layout_of(tensor)))
+    return tuple(tensors), tuple(numbers), tuple(layouts)
+
+
+def _bits(number: float) -> tuple[int, int]:
+    """A constant's, as a double (a launch would round a float to 32 bits), in halves that are odd
+    numbers beyond 32 bits: Triton compiles in that a number is 1, that 16 divides it or that it is
+    short, and would compile anew for the 1 / n of another batch."""
+    low, high = struct.unpack("<II", struct.pack("<d", number))
+    return 2**33 + 2 * low + 1, 2**33 + 2 * high + 1
+
+
+def _layout_of_output(output: Output) -> tuple[Any, ...]:
+    strides = output.row_strides
+    aligned = output.tensor.data_ptr() % 16 == 0
+    return output.kind, None if strides is None else tuple(strides), output.tensor.dtype, aligned
+
+
+# --- what follows from it -------------------------------------------------------------------------
+
+
+def _prepare(
+    kernel: Kernel,
+    in_double: bool,
+    shape: torch.Size,
+    row_dims: int,
+    inputs: Sequence[Source],
+    outputs: Sequence[Output | None],
+) -> Visit:
+    plan = plan_of(shape, row_dims, inputs, outputs)
+    fixed, constants = arguments(kernel, in_double, plan, inputs)
+    sums = [
+        () if output is None else prepare_sums(steps, output.kind, plan.wide_index)
+        for output, steps in zip(outputs, plan.add_up, strict=True)
+    ]
+    elements = Launch(visit, plan.programs, fixed, constants, in_double)
+    return Visit(elements, plan.strides, plan.partials, tuple(sums))
 
 
 def plan_of(
@@ -102,51 +178,12 @@ def _output_layout(output: Output | None) -> OutputLayout:
     return output.kind, None if strides is None else tuple(strides)
 
 
-def _current(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Triton launches on the current device, which is not always that of the tensors."""
-    if device.type == "cpu" and not INTERPRETED:
-        raise RuntimeError(
-            "backend 'triton' runs on a GPU; on CPU tensors only in Triton's interpreter, "
-            "with TRITON_INTERPRET=1 set before its first use"
-        )
-    if device.type == "cpu" or device.index == torch.cuda.current_device():
-        return contextlib.nullcontext()
-    return torch.cuda.device(device)
-
-
-def _targets(
-    plan: Plan, outputs: Sequence[Output | None], device: torch.device
-) -> list[Tensor | None]:
-    """What the elements' kernel writes to: the outputs, or memory for partial sums."""
-    return [
-        output
-        if output is None
-        else torch.empty(n, dtype=torch.float64, device=device)
-        if n
-        else output.tensor
-        for output, n in zip(outputs, plan.partials, strict=True)
-    ]
-
-
 def arguments(
-    kernel: Kernel,
-    in_double: bool,
-    plan: Plan,
-    inputs: Sequence[Source],
-    targets: Sequence[Tensor | None],
+    kernel: Kernel, in_double: bool, plan: Plan, inputs: Sequence[Source]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Of ``visit``: those of a launch, and those that are compiled in."""
+    """Of ``visit``: what a launch is told behind its tensors, and what is compiled in."""
     function = function_of(kernel)
-    args = (
-        tuple([_pointer(source) for source in inputs]),
-        plan.strides,
-        tuple([_bits(source) for source in inputs]),
-        tuple(targets),
-        plan.inner_sizes,
-        plan.rows,
-        plan.cols,
-        plan.steps,
-    )
+    fixed = plan.inner_sizes, plan.rows, plan.cols, plan.steps
     constants = {
         "VALUE": function.value,
         "VJP": function.vjp,
@@ -163,58 +200,7 @@ def arguments(
         "ONE_STEP": plan.steps == 1 and not plan.down,  # of columns: where there are few rows
         "R": plan.tile_rows,
         "C": plan.tile_cols,
-        "INDEX": _index(plan.wide_index),
+        "INDEX": index_type(plan.wide_index),
         "COMPUTE": tl.float64 if in_double else tl.float32,
     }
-    return args, constants
-
-
-def options(in_double: bool) -> dict[str, Any]:
-    """Multiplications and additions are fused only where the mathematics says so."""
-    return {"num_warps": 8 if in_double else 4, "enable_fp_fusion": False}
-
-
-def _pointer(source: Source) -> Tensor | None:
-    if isinstance(source, Tensor):
-        return source
-    if isinstance(source, (PerDatapoint, Bytes)):
-        return source.tensor
-    return source.seed if isinstance(source, Noise) else None
-
-
-def _bits(source: Source) -> tuple[int, int] | None:
-    """A constant's, as a double (a launch would round a float to 32 bits), in halves that are odd
-    numbers beyond 32 bits: Triton compiles in that a number is 1, that 16 divides it or that it is
-    short, and would compile anew for the 1 / n of another batch."""
-    if isinstance(source, (Tensor, PerDatapoint, Bytes, Noise)):
-        return None
-    low, high = struct.unpack("<II", struct.pack("<d", source))
-    return 2**33 + 2 * low + 1, 2**33 + 2 * high + 1
-
-
-def _index(wide: bool) -> Any:
-    return tl.int64 if wide else tl.int32
-
-
-def _add_up(step: AddUp, partial: Tensor, output: Output, wide_index: bool) -> Tensor:
-    """Where the sums are: in ``output``, or in further partial sums."""
-    sums = output.tensor
-    if step.splits > 1:
-        sums = partial.new_empty(step.n_kept * step.splits)
-    add_up[(step.programs,)](
-        partial,
-        sums,
-        step.kept.sizes[1:],
-        step.kept.strides[0],
-        step.summed.sizes[1:],
-        step.summed.strides[0],
-        step.n_kept,
-        step.n_summed,
-        step.chunk,
-        N=step.n_block,
-        S=step.s_block,
-        INDEX=_index(wide_index),
-        LOG_SUM_EXP=output.kind == ROW_LOG_SUM_EXP,
-        **options(False),
-    )
-    return sums
+    return fixed, constants

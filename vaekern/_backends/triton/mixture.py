@@ -6,22 +6,25 @@ components one after the other, for gradients once more."""
 
 from __future__ import annotations
 
-import torch
+from typing import NamedTuple
+
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from vaekern._backends.launch import ROW_SUM, Mixture, Output
-from vaekern._backends.triton.launch import _add_up, _current, _index, options
+from vaekern._backends.launch import ROW_SUM, Mixture
 from vaekern._backends.triton.loops import as_number, store_as
+from vaekern._backends.triton.math.exponential import exp_of_minus
 from vaekern._backends.triton.math.logistic_mixture import (
     add_to_log_sum,
     mixture_value,
     rgb_logistic,
     rgb_logistic_gradients,
 )
-from vaekern._backends.triton.math.scalar import INF, at_least, divide, exp_of_minus
+from vaekern._backends.triton.math.scalar import INF, at_least, divide
 from vaekern._backends.triton.plan import NARROW, one_dimension, steps_of_add_up
+from vaekern._backends.triton.prepared import Launch, current, index_type, layout_of, remembered
+from vaekern._backends.triton.sums import Steps, memory_for_sums, prepare_sums, sum_up
 
 PIXELS = 128  # of a program
 PARAMETERS = 9  # of a component
@@ -88,30 +91,37 @@ def visit_mixture(
         tl.store(out + program, tl.sum(tl.where(mask, value, 0.0)))
 
 
+class Visit(NamedTuple):
+    """The launches of a mixture's value, or of its gradients, which have no sums."""
+
+    pixels: Launch
+    partials: int
+    sums: Steps
+
+
 def mixture(call: Mixture, upstream: Tensor | None, out: Tensor) -> None:
+    tensors = call.params, call.x, upstream, out
+    layouts = tuple([None if t is None else layout_of(t) for t in tensors])
+    with current(out.device):
+        found = remembered(("mixture", call.sizes, *layouts, out.device), _prepare, call, upstream)
+        target = memory_for_sums(found.partials, out.device) if found.partials else out
+        found.pixels(call.params, call.x, upstream, target)
+        sum_up(found.sums, target, out)
+
+
+def _prepare(call: Mixture, upstream: Tensor | None) -> Visit:
     rows, components, pixels = call.sizes
     blocks = -(-pixels // PIXELS)
     wide = call.params.numel() > NARROW
-    with _current(out.device):
-        target = out
-        if upstream is None:
-            target = torch.empty(rows * blocks, dtype=torch.float64, device=out.device)
-        visit_mixture[(rows * blocks,)](
-            call.params,
-            call.x,
-            upstream,
-            target,
-            components,
-            pixels,
-            blocks,
-            WANTS_GRADIENTS=upstream is not None,
-            PARAMETERS=PARAMETERS,
-            BLOCK=PIXELS,
-            INDEX=_index(wide),
-            COMPUTE=tl.float64 if call.in_double else tl.float32,
-            **options(False),
-        )
-        if upstream is None:
-            sums = Output(ROW_SUM, out, None)
-            for step in steps_of_add_up(one_dimension(rows, blocks), one_dimension(blocks, 1)):
-                target = _add_up(step, target, sums, wide)
+    constants = {
+        "WANTS_GRADIENTS": upstream is not None,
+        "PARAMETERS": PARAMETERS,
+        "BLOCK": PIXELS,
+        "INDEX": index_type(wide),
+        "COMPUTE": tl.float64 if call.in_double else tl.float32,
+    }
+    launch = Launch(visit_mixture, rows * blocks, (components, pixels, blocks), constants)
+    if upstream is not None:
+        return Visit(launch, 0, ())
+    steps = steps_of_add_up(one_dimension(rows, blocks), one_dimension(blocks, 1))
+    return Visit(launch, rows * blocks, prepare_sums(steps, ROW_SUM, wide))

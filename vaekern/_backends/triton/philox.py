@@ -8,11 +8,11 @@ A block of noise is made of quads: the four normals of a counter are neighbours 
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.logarithm import log_of_normal
 from vaekern._backends.triton.math.scalar import (
     bits,
     fma,
     from_bits,
-    log_of_normal,
     polynomial,
     square_root,
 )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 ELEMENTS, ROW_SUM, COLUMN_SUM, ROW_LOG_SUM_EXP = 0, 1, 2, 4
@@ -17,6 +16,10 @@ ELEMENTS, ROW_SUM, COLUMN_SUM, ROW_LOG_SUM_EXP = 0, 1, 2, 4
 TILE = 1024  # elements; with 4 warps two 16-byte loads of float per thread and operand
 COLUMN_TILE = 256  # widest tile where columns are summed
 STEPS = 8  # most tiles of a program
+#: Where only rows are summed, they are cut into tiles as narrow as gives no more than these. Then
+#: little of the last tile lies beyond the row, and what a row costs once is spread over its tiles.
+STEPS_OF_ROW = 16
+NARROWEST = 32  # of those tiles: 128 bytes of float
 LANES = 32  # of sums of partial sums, where these are few
 
 #: Indices up to here fit 32 bits, those of the last tile's masked elements included.
@@ -165,7 +168,6 @@ def _kind(layout: InputLayout) -> str:
     return "dense" if layout is None else layout if isinstance(layout, str) else "strided"
 
 
-@lru_cache(maxsize=4096)
 def plan_for(
     shape: tuple[int, ...],
     row_dims: int,
@@ -184,12 +186,18 @@ def plan_for(
     down = any(kind == COLUMN_SUM for kind, _ in sums)
     widest = COLUMN_TILE if down else TILE
     of_all = not sums and row_dims == 0  # each element by itself: the columns hold the batch, too
-    tile_cols = widest if of_all else min(_power_of_two(cols), widest)
-    tile_rows = TILE // tile_cols
-    tiles = _ceil_div(rows, tile_rows) if down else _ceil_div(cols, tile_cols)
     # Of log sum exp, every tile makes a partial one.
     by_tile = any(kind == ROW_LOG_SUM_EXP for kind, _ in sums) and not down
-    steps = min(STEPS, tiles) if sums and not by_tile else 1
+    along_rows = bool(sums) and not down and not by_tile
+    tile_cols = widest if of_all else min(_power_of_two(cols), widest)
+    if along_rows:
+        narrow = _power_of_two(_ceil_div(cols, STEPS_OF_ROW))
+        tile_cols = min(tile_cols, max(narrow, NARROWEST))
+    tile_rows = TILE // tile_cols
+    tiles = _ceil_div(rows, tile_rows) if down else _ceil_div(cols, tile_cols)
+    steps = 1
+    if sums and not by_tile:
+        steps = tiles if along_rows and tiles <= STEPS_OF_ROW else min(STEPS, tiles)
     across = _ceil_div(cols, tile_cols if down else tile_cols * steps)
     groups = _ceil_div(rows, tile_rows * steps if down else tile_rows)
 

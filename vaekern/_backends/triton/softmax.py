@@ -11,8 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vaekern._backends.launch import ROW_SUM, Output, Softmax
-from vaekern._backends.triton.launch import _add_up, _bits, _current, _index, options
+from vaekern._backends.launch import ROW_SUM, Softmax
+from vaekern._backends.triton.launch import _bits
 from vaekern._backends.triton.loops import constant_of, store_as
 from vaekern._backends.triton.math.categorical_kl import (
     kl_exponentials,
@@ -26,6 +26,8 @@ from vaekern._backends.triton.math.scalar import divide, fma
 from vaekern._backends.triton.math.softmax_row import below_top, exp_below_top
 from vaekern._backends.triton.philox import gumbels_of_elements
 from vaekern._backends.triton.plan import NARROW, one_dimension, steps_of_add_up
+from vaekern._backends.triton.prepared import current, index_type, options
+from vaekern._backends.triton.sums import memory_for_sums, prepare_sums, sum_up
 
 TILE = 1024  # elements of a block
 LONGEST = 2048  # classes of it
@@ -271,10 +273,10 @@ def _run_samples(call: Softmax) -> None:
     height = max(1, TILE // width)
     wide = call.logits.numel() > NARROW
     kind = "sample_mixed" if call.unimix > 0.0 else "sample"
-    with _current(call.logits.device):
+    with current(call.logits.device):
         numbers = None
         if call.sums is not None:
-            numbers = torch.empty(rows, dtype=torch.float64, device=call.logits.device)
+            numbers = memory_for_sums(rows, call.logits.device)
         visit_samples[(-(-rows // height),)](
             call.logits,
             call.noise,
@@ -292,7 +294,7 @@ def _run_samples(call: Softmax) -> None:
             SEEDED=call.noise is not None and call.noise.dtype is torch.int64,
             R=height,
             C=width,
-            INDEX=_index(wide),
+            INDEX=index_type(wide),
             COMPUTE=tl.float64 if call.in_double else tl.float32,
             **options(call.in_double),
         )
@@ -308,10 +310,10 @@ def _run_kl(call: Softmax) -> None:
     height = max(1, TILE // width)
     wide = call.logits.numel() > NARROW
     assert call.other is not None
-    with _current(device):
+    with current(device):
         numbers = None
         if call.sums is not None:
-            numbers = torch.empty(rows, dtype=torch.float64, device=device)
+            numbers = memory_for_sums(rows, device)
         visit_categorical_kl[(-(-rows // height),)](
             call.logits,
             call.other,
@@ -330,7 +332,7 @@ def _run_kl(call: Softmax) -> None:
             TINY=2.0**-1022 if call.in_double else 2.0**-126,
             R=height,
             C=width,
-            INDEX=_index(wide),
+            INDEX=index_type(wide),
             COMPUTE=tl.float64 if call.in_double else tl.float32,
             **options(call.in_double),
         )
@@ -340,8 +342,6 @@ def _run_kl(call: Softmax) -> None:
 
 
 def _sum_rows(numbers: Tensor, sums: Tensor, rows_per_sum: int, wide: bool) -> None:
-    output = Output(ROW_SUM, sums, None)
     n = numbers.numel() // rows_per_sum
     steps = steps_of_add_up(one_dimension(n, rows_per_sum), one_dimension(rows_per_sum, 1))
-    for step in steps:
-        numbers = _add_up(step, numbers, output, wide)
+    sum_up(prepare_sums(steps, ROW_SUM, wide), numbers, sums)

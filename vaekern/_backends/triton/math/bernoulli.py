@@ -5,13 +5,9 @@
 import triton
 import triton.language as tl
 
-from vaekern._backends.triton.math.scalar import (
-    absolute,
-    divide,
-    exp_of_minus,
-    fma,
-    log1p_unit,
-)
+from vaekern._backends.triton.math.exponential import exp_of_minus
+from vaekern._backends.triton.math.logarithm import log1p_unit
+from vaekern._backends.triton.math.scalar import absolute, divide, fma
 
 
 @triton.jit

@@ -5,7 +5,8 @@
 import triton
 import triton.language as tl
 
-from vaekern._backends.triton.math.scalar import at_least, divide, fma, log, log_gap
+from vaekern._backends.triton.math.logarithm import log, log_gap
+from vaekern._backends.triton.math.scalar import at_least, divide, fma
 
 
 @triton.jit

@@ -5,7 +5,8 @@
 import triton
 import triton.language as tl
 
-from vaekern._backends.triton.math.scalar import difference, exp, finite_or_zero, fma
+from vaekern._backends.triton.math.exponential import exp
+from vaekern._backends.triton.math.scalar import difference, finite_or_zero, fma
 
 
 @triton.jit

@@ -7,15 +7,15 @@ reasons stand."""
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import exp_and_phi
+from vaekern._backends.triton.math.logarithm import log_gap
 from vaekern._backends.triton.math.near_one import expm1, log_near_one
 from vaekern._backends.triton.math.scalar import (
     INF,
     absolute,
     difference,
     divide,
-    exp_and_phi,
     fma,
-    log_gap,
 )
 from vaekern._backends.triton.math.softmax_row import below_top, exp_below_top
 

@@ -5,13 +5,13 @@
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import exp_of_minus
+from vaekern._backends.triton.math.logarithm import log
 from vaekern._backends.triton.math.scalar import (
     absolute,
     at_most,
     divide,
-    exp_of_minus,
     fma,
-    log,
     polynomial,
 )
 

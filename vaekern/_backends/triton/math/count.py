@@ -5,6 +5,12 @@
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import exp_and_phi
+from vaekern._backends.triton.math.logarithm import (
+    log_or_limit,
+    minus_log1p_tail,
+    reduce_log_anywhere,
+)
 from vaekern._backends.triton.math.scalar import (
     INF,
     LN2_HIGH,
@@ -12,12 +18,8 @@ from vaekern._backends.triton.math.scalar import (
     at_most,
     difference,
     divide,
-    exp_and_phi,
     finite_or_zero,
     fma,
-    log_or_limit,
-    minus_log1p_tail,
-    reduce_log_anywhere,
 )
 from vaekern._backends.triton.math.stirling import digamma_rest, stirling_error
 

@@ -6,16 +6,15 @@
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import exp_and_phi, exp_of_minus
+from vaekern._backends.triton.math.logarithm import log
 from vaekern._backends.triton.math.scalar import (
     absolute,
     at_least,
     difference,
     divide,
-    exp_and_phi,
-    exp_of_minus,
     finite_or_zero,
     fma,
-    log,
 )
 from vaekern._backends.triton.math.scale import in_units, limited_inverse, unlimited_inverse_exp
 

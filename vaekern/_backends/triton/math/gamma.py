@@ -7,7 +7,13 @@ the reasons stand."""
 import triton
 import triton.language as tl
 
-from vaekern._backends.triton.math.scalar import at_most, divide, fma, log, polynomial
+from vaekern._backends.triton.math.logarithm import log
+from vaekern._backends.triton.math.scalar import (
+    at_most,
+    divide,
+    fma,
+    polynomial,
+)
 
 
 @triton.jit

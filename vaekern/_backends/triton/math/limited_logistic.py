@@ -6,13 +6,12 @@
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import exp, exp_of_minus
 from vaekern._backends.triton.math.scalar import (
     absolute,
     at_least,
     at_most,
     divide,
-    exp,
-    exp_of_minus,
     fma,
     polynomial,
     square_root,

@@ -5,7 +5,7 @@
 import triton
 import triton.language as tl
 
-from vaekern._backends.triton.math.scalar import exp_of_minus
+from vaekern._backends.triton.math.exponential import exp_of_minus
 
 
 @triton.jit

@@ -6,19 +6,18 @@ over components; the twin of ``csrc/math/logistic_mixture.h``, where the reasons
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import exp_of_minus
 from vaekern._backends.triton.math.limited_logistic import (
     limited_logistic,
     limited_logistic_gradients,
 )
+from vaekern._backends.triton.math.logarithm import log, log_of_normal
 from vaekern._backends.triton.math.scalar import (
     INF,
     absolute,
     at_least,
     divide,
-    exp_of_minus,
     fma,
-    log,
-    log_of_normal,
 )
 
 

@@ -6,15 +6,14 @@
 import triton
 import triton.language as tl
 
-from vaekern._backends.triton.math.scalar import (
-    INF,
-    absolute,
+from vaekern._backends.triton.math.exponential import exp_and_phi
+from vaekern._backends.triton.math.logarithm import (
     double_log_gap,
-    exp_and_phi,
     log_of_reduced,
     log_or_limit,
     reduce_log_near_one,
 )
+from vaekern._backends.triton.math.scalar import INF, absolute
 
 
 @triton.jit

@@ -8,22 +8,22 @@ import triton
 import triton.language as tl
 
 from vaekern._backends.triton.math.count import count_beside, digamma_of_count
+from vaekern._backends.triton.math.exponential import (
+    exp_and_phi,
+    exp_of_minus,
+    precise_exp,
+    rounded_exp,
+)
+from vaekern._backends.triton.math.logarithm import log, log1p_unit, log_gap
 from vaekern._backends.triton.math.scalar import (
     absolute,
     at_least,
     at_most,
     difference,
     divide,
-    exp_and_phi,
-    exp_of_minus,
     finite_or_zero,
     fma,
-    log,
-    log1p_unit,
-    log_gap,
-    precise_exp,
     product_error,
-    rounded_exp,
 )
 from vaekern._backends.triton.math.stirling import (
     digamma_rest,

@@ -11,7 +11,8 @@ from vaekern._backends.triton.math.count import (
     phi_of_count,
     stirling_of_count,
 )
-from vaekern._backends.triton.math.scalar import at_most, exp, fma
+from vaekern._backends.triton.math.exponential import exp
+from vaekern._backends.triton.math.scalar import at_most, fma
 from vaekern._backends.triton.math.stirling import small_digamma, small_log_factorial
 
 

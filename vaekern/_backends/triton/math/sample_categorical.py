@@ -5,7 +5,9 @@ reasons stand."""
 
 import triton
 
-from vaekern._backends.triton.math.scalar import divide, exp_of_minus, fma, log
+from vaekern._backends.triton.math.exponential import exp_of_minus
+from vaekern._backends.triton.math.logarithm import log
+from vaekern._backends.triton.math.scalar import divide, fma
 from vaekern._backends.triton.math.softmax_row import exp_below_top
 
 

@@ -6,6 +6,16 @@ the reasons stand. ``scale`` is ``"logvar"``, ``"log_std"`` or ``"std"``."""
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import (
+    exp,
+    exp_and_phi,
+    exp_of_reduced,
+    limited_for_exp,
+    precise_exp,
+    reduce_exp,
+    twice_exp_curvature,
+)
+from vaekern._backends.triton.math.logarithm import log, log_gap
 from vaekern._backends.triton.math.scalar import (
     INF,
     absolute,
@@ -14,19 +24,10 @@ from vaekern._backends.triton.math.scalar import (
     bits,
     difference,
     divide,
-    exp,
-    exp_and_phi,
-    exp_of_reduced,
     finite_or_zero,
     fma,
     from_bits,
-    limited_for_exp,
-    log,
-    log_gap,
-    precise_exp,
     product_error,
-    reduce_exp,
-    twice_exp_curvature,
 )
 
 

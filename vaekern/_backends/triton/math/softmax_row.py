@@ -6,12 +6,12 @@ reasons stand."""
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import precise_exp
 from vaekern._backends.triton.math.scalar import (
     INF,
     difference,
     finite_or_zero,
     fma,
-    precise_exp,
 )
 
 

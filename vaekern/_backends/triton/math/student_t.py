@@ -5,7 +5,9 @@
 import triton
 import triton.language as tl
 
+from vaekern._backends.triton.math.exponential import rounded_exp
 from vaekern._backends.triton.math.gamma import log_half_step, log_half_step_derivative
+from vaekern._backends.triton.math.logarithm import log, log1p_unit, log_gap
 from vaekern._backends.triton.math.scalar import (
     absolute,
     at_least,
@@ -13,11 +15,7 @@ from vaekern._backends.triton.math.scalar import (
     divide,
     finite_or_zero,
     fma,
-    log,
-    log1p_unit,
-    log_gap,
     product_error,
-    rounded_exp,
     scaled_difference,
     square_root,
 )
