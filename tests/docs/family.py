@@ -41,8 +41,8 @@ ORACLES = {
         "test_likelihoods.py::test_counts_have_probabilities_that_sum_to_one",
     ),
     "reparameterize": ("test_noise.py::test_moments",),
-    "sample_categorical": ("test_categoricals.py::test_samples_have_the_probabilities",),
-    "gumbel_softmax": ("test_categoricals.py::test_gradcheck_of_relaxed_samples",),
+    "sample_categorical": ("test_categorical_samples.py::test_samples_have_the_probabilities",),
+    "gumbel_softmax": ("test_categorical_samples.py::test_gradcheck_of_relaxed_samples",),
     "categorical_kl": (
         "test_categoricals.py::test_within_ulps_of_many_digits",
         "test_categoricals.py::test_it_is_that_of_torch",
