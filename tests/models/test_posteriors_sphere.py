@@ -3,48 +3,26 @@ is known of their distribution."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import mpmath
 import pytest
 import torch
+from exact_sphere import bessel_ratio, derivative, kl_to_uniform, log_mean_exp, slope_of_quantile
 from linear_gaussian import UNBIASED, worst_z_score
 from loss_problem import F64, normal
 from mpmath import mpf
 from scipy import stats
 from torch import Tensor
 
-import vaekern as vk
-from vaekern import objectives
-from vaekern.posteriors import DiagonalGaussian, Transformed, VonMisesFisher
+from vaekern.posteriors import VonMisesFisher
 from vaekern.posteriors._bessel import cumulant
 from vaekern.posteriors._polar import NOISE, angle_slope, polar_angle
-from vaekern.priors import StandardNormal, UniformSphere
+from vaekern.priors import UniformSphere
 
 DIMS = (2, 3, 8, 33, 100, 1024)
 KAPPAS = (1e-6, 1e-3, 0.3, 5.0, 40.0, 700.0, 1e4, 1e6)
 F32 = torch.float32
-
-
-def bessel_ratio(kappa: mpf, dims: int) -> mpf:
-    nu = mpf(dims) / 2 - 1
-    return mpmath.besseli(nu + 1, kappa) / mpmath.besseli(nu, kappa) if kappa else mpf(0)
-
-
-def log_mean_exp(kappa: mpf, dims: int) -> mpf:
-    nu = mpf(dims) / 2 - 1
-    return mpmath.log(mpmath.gamma(nu + 1) * (2 / kappa) ** nu * mpmath.besseli(nu, kappa))
-
-
-def kl_to_uniform(kappa: mpf, dims: int) -> mpf:
-    return kappa * bessel_ratio(kappa, dims) - log_mean_exp(kappa, dims)
-
-
-def derivative(function: Callable[[mpf], mpf], at: mpf) -> mpf:
-    """By central differences in many digits."""
-    h = at * mpf(10) ** -20
-    return (function(at + h) - function(at - h)) / (2 * h)
 
 
 def pole(*batch: int, d: int, dtype: torch.dtype = F64) -> Tensor:
@@ -112,27 +90,6 @@ def test_implicit_derivative_of_the_angle(d: int, kappa: float) -> None:
         for theta, slope in zip(angles.flatten().tolist(), found.flatten().tolist(), strict=True):
             expected = slope_of_quantile(mpf(theta), mpf(kappa), d)
             assert slope == pytest.approx(float(expected), rel=1e-7)
-
-
-def slope_of_quantile(theta: mpf, kappa: mpf, d: int) -> mpf:
-    """-(dF/dkappa) / (dF/dtheta), F(theta) being an integral over a normaliser, to differences."""
-    h = mpf(10) ** -12
-
-    def density(phi: mpf, k: mpf) -> mpf:
-        return mpmath.sin(phi) ** (d - 2) * mpmath.exp(k * (mpmath.cos(phi) - 1))
-
-    width = 1 / mpmath.sqrt(kappa + d)
-    points = [mpf(0), *[j * width for j in range(1, 30) if j * width < mpmath.pi], mpmath.pi]
-    below = sorted({*[p for p in points if p < theta], theta})
-    above = sorted({*[p for p in points if p > theta], theta})
-
-    def distribution(k: mpf) -> mpf:
-        lower = mpmath.quad(lambda phi: density(phi, k), below)
-        return lower / (lower + mpmath.quad(lambda phi: density(phi, k), above))
-
-    whole = mpmath.quad(lambda phi: density(phi, kappa), points)
-    by_kappa = (distribution(kappa + h) - distribution(kappa - h)) / (2 * h)
-    return -by_kappa * whole / density(theta, kappa)
 
 
 @pytest.mark.parametrize("dtype", [F64, F32])
@@ -255,66 +212,3 @@ def test_half_precision() -> None:
     assert (z.dtype, log_prob.dtype, kl.dtype) == (torch.bfloat16, F32, F32)
     torch.testing.assert_close(z, q.widen().rsample(seed=1).bfloat16())
     assert (q.kappa > 1.0).all()
-
-
-def test_bounds() -> None:
-    """With p(x | z) = q(z | x) / p(z) every weight is 1."""
-    q, prior = VonMisesFisher(normal(3, 4), normal(3, 1).exp()), UniformSphere(4)
-
-    def log_joint(z: Tensor) -> Tensor:
-        return q.expand(z.shape[0]).log_prob(z)
-
-    for estimator in ("iwae", "stl", "dreg"):
-        weights = objectives.posterior_log_weights(log_joint, q, 6, estimator=estimator, seed=1)
-        torch.testing.assert_close(weights, torch.zeros(6, 3, dtype=F64))
-    assert prior.log_prob(q.rsample(seed=1)).shape == (3,)
-
-
-@pytest.mark.parametrize(
-    ("make", "error", "message"),
-    [
-        (lambda: VonMisesFisher(torch.ones(2, 1), torch.ones(2, 1)), ValueError, r"mu: .*\(2, 1\)"),
-        (lambda: VonMisesFisher(torch.ones(2, 3), torch.ones(2)), ValueError, r"kappa: .*\(2,\)"),
-        (
-            lambda: VonMisesFisher(torch.ones(2, 3), torch.ones(2, 3)),
-            ValueError,
-            "kappa: one|kappa",
-        ),
-        (lambda: VonMisesFisher(torch.ones(3), torch.ones(1)), ValueError, "batch_dims: .*got 1"),
-        (lambda: VonMisesFisher(torch.ones(2, 3).int(), torch.ones(2, 1)), TypeError, "mu: "),
-        (lambda: sphere().kl(), ValueError, r"prior: .*unit vectors.*N\(0, I\)"),
-        (lambda: sphere().sample_with_kl(StandardNormal(3)), ValueError, "prior: .*StandardNormal"),
-        (lambda: sphere().kl(gaussian()), ValueError, "prior: .*over unit vectors"),
-        (lambda: gaussian().kl(UniformSphere(3)), ValueError, "prior: .*over any numbers"),
-        (lambda: sphere().log_prob(torch.ones(2, 4)), ValueError, r"z: .*\(2, 4\)"),
-        (lambda: Transformed(sphere(), []), ValueError, "base: .*unit vectors"),
-        (lambda: UniformSphere(1), ValueError, "latent_shape: .*got 1"),
-        (lambda: UniformSphere(3).log_prob(torch.ones(2, 4)), ValueError, r"z: .*\(2, 4\)"),
-        (lambda: model().log_marginal_likelihood(torch.ones(2, 3)), ValueError, "prior: .*unit"),
-        (lambda: objectives.importance_weighted(model(), torch.ones(2, 3), 2), ValueError, "prior"),
-    ],
-)
-def test_errors(make: Callable[[], Any], error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=message):
-        make()
-
-
-def sphere() -> VonMisesFisher:
-    return VonMisesFisher(torch.ones(2, 3), torch.ones(2, 1))
-
-
-def gaussian() -> DiagonalGaussian:
-    return DiagonalGaussian(torch.zeros(2, 3), torch.zeros(2, 3))
-
-
-class Encoder(torch.nn.Linear):
-    def __init__(self) -> None:
-        super().__init__(3, 4)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return super().forward(x).split((3, 1), -1)
-
-
-def model() -> vk.VAE:
-    """Without the prior that it needs."""
-    return vk.VAE(Encoder(), torch.nn.Linear(3, 3), posterior=VonMisesFisher.softplus)
