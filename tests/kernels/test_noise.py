@@ -256,10 +256,6 @@ def test_a_given_seed_or_eps_draws_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def _of(*ops: str) -> list[Case]:
-    return [case for case in CASES if case.seeded and case.op in ops]
-
-
 NORMAL = [case for case in CASES if case.seeded and case.scale]
 
 
@@ -275,30 +271,3 @@ def test_the_backward_regenerates_the_noise_of_the_forward(case: Case, backend: 
     spread = tensors[1].detach()
     factor = {"logvar": 0.5, "log_std": 1.0, "std": 1.0 / spread}[case.scale]
     torch.testing.assert_close(gradient, z.detach() * factor, rtol=1e-6, atol=0.0)
-
-
-@pytest.mark.parametrize("case", _of("gumbel_softmax"), ids=label_of)
-def test_the_backward_regenerates_the_gumbel_noise_of_the_forward(case: Case, backend: str) -> None:
-    """Straight through or not, the gradient is a function of the relaxed sample y of that noise:
-    y (g - sum of y g) / temperature."""
-    logits, seed = leaves(case.make((3, 701)))
-    temperature = case.constants["temperature"]
-    g = backends.put(torch.randn(logits.shape))
-    with vk.backend(backend):
-        (gradient,) = torch.autograd.grad(case(logits, seed), logits, g)
-        y = vk.gumbel_softmax(logits.detach(), temperature, seed=seed)
-    want = y * (g - (y * g).sum(-1, keepdim=True)) / temperature
-    rounding = 8 * 2.0**-24 * g.abs().max().item() / temperature
-    torch.testing.assert_close(gradient, want, rtol=0.0, atol=rounding)
-
-
-@pytest.mark.parametrize("case", _of("sample_categorical"), ids=label_of)
-def test_gradients_of_probabilities_have_no_noise(case: Case, backend: str) -> None:
-    """Two samples, which differ, have the same gradients."""
-    logits, _ = leaves(case.make((3, 701)))
-    g = backends.put(torch.randn(logits.shape))
-    with vk.backend(backend):
-        first, second = (case(logits, backends.put(torch.tensor(seed)))[0] for seed in (1, 2))
-    assert not torch.equal(first, second)
-    gradients = [torch.autograd.grad(z, logits, g)[0] for z in (first, second)]
-    assert torch.equal(*gradients)
