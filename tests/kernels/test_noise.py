@@ -256,10 +256,10 @@ def test_a_given_seed_or_eps_draws_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-SEEDED = [case for case in CASES if case.seeded]
+NORMAL = [case for case in CASES if case.seeded and case.scale]
 
 
-@pytest.mark.parametrize("case", SEEDED, ids=label_of)
+@pytest.mark.parametrize("case", NORMAL, ids=label_of)
 def test_the_backward_regenerates_the_noise_of_the_forward(case: Case, backend: str) -> None:
     """z's derivative with respect to the spread is its noise times a function of the spread: with
     means of 0 that is z itself over the deviation, times the derivative of the deviation."""

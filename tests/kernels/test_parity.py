@@ -170,7 +170,7 @@ def test_upstream_gradients_of_any_layout(case: Case, backend: str) -> None:
     shapes = [r.shape for r in case(*tensors)]
     for view in (
         lambda t: t.flatten()[0].expand(t.shape),
-        lambda t: t.t().contiguous().t(),
+        lambda t: t.transpose(0, -1).contiguous().transpose(0, -1),
         lambda t: _into_larger(t, 0, 2, 1),
     ):
         upstream = [view(torch.randn(shape)) for shape in shapes]

@@ -19,6 +19,10 @@ from operations.operands import Operand
 #: Somebody's code for an operation: operands -> its result, or results as a tuple.
 Form = Callable[..., "Tensor | tuple[Tensor, ...]"]
 
+#: From a case's tensors, spread over the elements, and its constants: for each of the tensors that
+#: get gradients, the size of the terms whose difference an element's gradient is.
+Terms = Callable[..., Sequence[Tensor]]
+
 #: Constants, arguments of one element, then its value and each argument's gradient; None is not
 #: specified.
 Limit = tuple[Mapping[str, Any], tuple[float, ...], tuple["float | None", ...]]
@@ -49,6 +53,8 @@ class Description:
     ``operands`` are what it is measured on, by the names of the public function, which also takes
     ``constants``, in the order that other people's forms take them: the ``eager`` formula that
     users would write, one of ``torch.nn.functional`` and one of ``torch.distributions``.
+
+    ``gradient_terms`` are given where inputs of order one may make terms that are much larger.
     """
 
     cases: tuple[Case, ...]
@@ -61,6 +67,7 @@ class Description:
     functional: Form | None = None
     distributions: Form | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
+    gradient_terms: Terms | None = None
 
     @property
     def function(self) -> str:

@@ -8,19 +8,21 @@ they were rounded to the dtype under test. The tolerances have one source, the e
   lane of a sum adds at most 64 terms before float64 takes over (random roundings: 64 ** 0.5 / 2 = 4
   ulp). Together ARITHMETIC_ULPS epsilons, relative to the sum of the elements' magnitudes, where
   each element counts at least 1 (times the upstream gradient): inputs are of order one, and so are
-  the terms whose difference an element may be. What happens near zero is test_accuracy's subject.
+  the terms whose difference an element may be; where those may be larger, the operation's
+  description has their size. What happens near zero is test_accuracy's subject.
 - A result stored in a narrower dtype is rounded once more: half an epsilon of that dtype, relative
   to the result itself, and half of its smallest subnormal.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import backends
 import torch
 from operations.case import Case
+from operations.every import DESCRIPTIONS
 from torch import Tensor
 
 import vaekern as vk
@@ -103,11 +105,23 @@ def magnitudes(
         (r.abs() + 1.0).sum_to_size(_padded(g, len(shape))).reshape(g.shape)
         for r, g in zip(per_element.results, upstream, strict=True)
     ]
+    terms = _gradient_terms(case, elements)
     of_gradients = [
-        None if e is None else _sum_like(e.abs() + _like(weight, e), t, case, k, shape, batch_dims)
+        None
+        if e is None
+        else _sum_like(e.abs() + _like(weight, e) * terms(k), t, case, k, shape, batch_dims)
         for k, (e, t) in enumerate(zip(per_element.gradients, tensors, strict=True))
     ]
     return Run(sums, of_gradients)
+
+
+def _gradient_terms(case: Case, elements: Sequence[Tensor]) -> Callable[[int], Tensor | float]:
+    """For each argument, what an element of its gradient counts at least."""
+    sizes_of = DESCRIPTIONS[case.op].gradient_terms
+    if sizes_of is None:
+        return lambda _: 1.0
+    sizes = sizes_of(*elements, **case.constants)
+    return lambda k: sizes[k].clamp(min=1.0)
 
 
 def _of_elements(g: Tensor, shape: torch.Size) -> Tensor:

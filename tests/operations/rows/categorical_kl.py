@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, distributions
 from torch.nn import functional
 
@@ -35,6 +36,22 @@ def of_distributions(logits: Tensor, prior_logits: Tensor) -> Tensor:
     return divergences.flatten(1).sum(1) if divergences.dim() > 1 else divergences
 
 
+def gradient_terms(logits: Tensor, *rest: Tensor, unimix: float) -> tuple[Tensor, Tensor]:
+    """Those of (1 - u) s (r - sum of s r) and of (1 - u) t (sum of t w - w), s and t the softmax of
+    both logits, r = log(q / p), w = q / p - 1. A logarithm of a ratio is as large as the logits are
+    apart."""
+    prior_logits = rest[0] if rest and rest[0].dtype.is_floating_point else torch.zeros_like(logits)
+    s, t = functional.softmax(logits, -1), functional.softmax(prior_logits, -1)
+    ratio = ((1.0 - unimix) * s + unimix / s.shape[-1]) / (
+        (1.0 - unimix) * t + unimix / s.shape[-1]
+    )
+
+    def terms(share: Tensor, slope: Tensor) -> Tensor:
+        return (1.0 - unimix) * share * (slope + (share * slope).sum(-1, keepdim=True))
+
+    return terms(s, ratio.log().abs()), terms(t, (ratio - 1.0).abs())
+
+
 #: By label: the shape of the prior's logits, none where it is uniform, and the share mixed in.
 _WAYS = {
     "uniform": ("", 0.0),
@@ -64,4 +81,5 @@ DESCRIPTION = Description(
     constants={"unimix": UNIMIX},
     eager=eager,
     distributions=of_distributions,
+    gradient_terms=gradient_terms,
 )

@@ -40,10 +40,18 @@ def categorical_kl(logits: Tensor, prior_logits: Tensor, batch_dims: int, unimix
     # negative, and none cancels where q is nearly p.
     none = q < torch.finfo(q.dtype).tiny
     if unimix == 0.0:
-        gap = 2.0 * variance_kl(torch.where(none, 0.0, -y))
+        terms = _terms(q, p, torch.where(none, 0.0, y))
     else:
-        gap = _gap(torch.where(none, 1.0, q), torch.where(none, 1.0, p), less)
-    return per_datapoint(torch.where(none, -less, q * gap), batch_dims)
+        terms = q * _gap(torch.where(none, 1.0, q), torch.where(none, 1.0, p), less)
+    return per_datapoint(torch.where(none, -less, terms), batch_dims)
+
+
+def _terms(q: Tensor, p: Tensor, y: Tensor) -> Tensor:
+    """p - q + q y, given y = log(q / p). Far from 0 so: q e^-y would have p with all of y's
+    absolute error, a multiple of what p and q y are off."""
+    near = y.abs() < 2.0
+    small = q * (2.0 * variance_kl(torch.where(near, -y, 0.0)))
+    return torch.where(near, small, (p - q) + q * torch.where(near, 0.0, y))
 
 
 def _gap(q: Tensor, p: Tensor, less: Tensor) -> Tensor:
