@@ -76,7 +76,7 @@ def readable(mangled: str) -> str:
         rest = rest[end:]
         if names[-1].endswith("Arguments"):  # the parameters
             break
-        if len(names) > 3 and (element := re.match(r"(?:E+|I)([fd])(?=[EN])", rest)):
+        if len(names) > 2 and (element := re.match(r"(?:E+|I)([fd])(?=[EN])", rest)):
             return " ".join([*names[2:], _TYPES[element[1]], *_form(rest)])
     return names[2]
 
