@@ -90,7 +90,7 @@ def sample_categorical(
 
     .. math::
 
-        z = \text{one-hot}\Bigl(\arg\max_k \log q_k + G_k\Bigr), \quad
+        z = \text{one-hot}\Bigl(\operatorname{argmax}_k \log q_k + G_k\Bigr), \quad
         q_k = (1 - u)\, \mathrm{softmax}(l)_k + \frac uK
 
     with noise G of Gumbel's distribution, which makes z a sample of q. The gradient is that of q in
