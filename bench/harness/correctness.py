@@ -8,6 +8,7 @@ import torch
 from operations.description import Form
 from torch import Tensor
 
+from bench.harness.samples import samples_of
 from bench.problems.families import Family
 from bench.problems.workloads import Problem
 
@@ -22,7 +23,7 @@ class Oracle:
 
     def __init__(self, problem: Problem, family: Family) -> None:
         self.problem = problem
-        self.has_z = "z" in family.results
+        self.samples = samples_of(problem, family)
         self.dtype = problem.inputs[0].dtype
         self.out: Tensor | None = None
         self.gradients: dict[str, Tensor | float] = dict.fromkeys(problem.leaves, 0.0)
@@ -40,26 +41,17 @@ class Oracle:
         previous = self.problem.step(form)
         _poison_free_memory(self.problem)
         results = self.problem.step(form)
-        if self.has_z and torch.equal(previous[0], results[0]):
+        if self.samples is not None and self.samples.repeat(previous[0], results[0]):
             return "the noise repeats"
         return self.fault_of(results)
 
     def fault_of(self, results: tuple[Tensor, ...]) -> str | None:
         """What is wrong with the results and the problem's present gradients."""
         detached = [result.detach() for result in results]
-        z = detached[0] if self.has_z else None
-        return (self._noise_fault(z) if z is not None else None) or self._values_fault(detached, z)
+        fault = self.samples.fault(detached[0]) if self.samples is not None else None
+        return fault or self._values_fault(detached)
 
-    def _noise_fault(self, z: Tensor) -> str | None:
-        mu, logvar = (self.problem.leaves[name].detach().double() for name in ("mu", "logvar"))
-        eps = (z - mu) * torch.exp(-0.5 * logvar)
-        slack = 1e-2 + 6.0 * math.sqrt(2.0 / eps.numel())  # rounding of z, and 6 sigma
-        mean, variance = eps.mean().item(), eps.var().item()
-        if abs(mean) < slack and abs(variance - 1.0) < slack:
-            return None
-        return f"the noise has mean {mean:.3g} and variance {variance:.3g}"
-
-    def _values_fault(self, results: list[Tensor], z: Tensor | None) -> str | None:
+    def _values_fault(self, results: list[Tensor]) -> str | None:
         pairs: dict[str, tuple[Tensor, Tensor]] = {}
         if self.out is not None:
             pairs["result"] = (results[-1], self.out)
@@ -67,8 +59,9 @@ class Oracle:
             got = self.problem.leaves[name].grad
             if got is None:
                 return f"no gradient of {name}"
-            if z is not None:
-                right = right + self._share_of_z(name, z)
+            if self.samples is not None:
+                gz = self.problem.upstream[0][self.dtype].double()
+                right = right + self.samples.share(name, results[0], gz)
             assert isinstance(right, Tensor), "either z or the result depends on every leaf"
             pairs[f"gradient of {name}"] = (got, right)
         for name, (got, right) in pairs.items():
@@ -78,15 +71,6 @@ class Oracle:
             if not error <= TOLERANCE[self.dtype]:
                 return f"{name} is off by {error:.2g}"
         return None
-
-    def _share_of_z(self, name: str, z: Tensor) -> Tensor | float:
-        """With z = mu + e^(v/2) eps: dz/dmu = 1, dz/dv = e^(v/2) eps / 2 = (z - mu) / 2."""
-        gz = self.problem.upstream[0][self.dtype].double()
-        if name == "mu":
-            return gz
-        if name == "logvar":
-            return 0.5 * gz * (z - self.problem.leaves["mu"].detach().double())
-        return 0.0
 
 
 def _widened(tensor: Tensor) -> Tensor:
