@@ -185,6 +185,7 @@ inline void bind(py::module_& m, RunLaunch run, RunMixture run_of_mixtures) {
   m.def("functions_of_mixture", &functions_of_mixture);
   m.def("function_of_loss", &function_of_loss);
   static PyMethodDef stored = definition_of("stored_gradients", &call_stored_gradients);
+  stored.ml_doc = "stored_gradients(upstream: object, saved: object, needs: object) -> object";
   m.attr("stored_gradients") = py::reinterpret_steal<py::object>(PyCFunction_New(&stored, nullptr));
   m.def("allow_fast_path", [](bool allowed) {
     Torch& torch = Torch::instance();

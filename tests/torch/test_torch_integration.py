@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 import vaekern as vk
 from vaekern._backends import fast
 from vaekern._backends.launch import Backend
-from vaekern._ops import elementwise, rows
+from vaekern._ops import elementwise, rows, softmax
 from vaekern._ops.elementwise import Op
 
 
@@ -146,7 +146,7 @@ def _recorded(names: list[str]) -> Iterator[None]:
         return original(name)
 
     with pytest.MonkeyPatch.context() as patch, fast.allowed(False):
-        for module in (elementwise, rows):
+        for module in (elementwise, rows, softmax):
             patch.setattr(module, "backend_named", recording)
         yield
 
