@@ -28,16 +28,8 @@ inline double element(const Operand& operand, int64_t offset) {
 
 // Indices of classes: int64.
 inline bool read_indices(const Torch& torch, PyObject* object, Operand& operand) {
-  if (!torch.is_tensor(object)) return false;
-  operand.object = object;
-  if (torch.api->describe(object, &operand.view) != 0) {
-    PyErr_Clear();
-    return false;
-  }
-  const cpu::DlTensor& view = operand.view;
-  return view.device.type == kCpuDevice && view.data != nullptr && view.dtype.code == 0 &&
-         view.dtype.bits == 64 && view.dtype.lanes == 1 &&
-         !truth(PyObject_CallOneArg(torch.is_neg.ptr(), object), true);
+  return read_view(torch, object, operand) && operand.view.dtype.code == 0 &&
+         operand.view.dtype.bits == 64;
 }
 
 struct RowCall {

@@ -60,7 +60,7 @@ inline bool is_int64_pair(const cpu::DlTensor& view) {
 }
 
 // False, without an exception, for all but ordinary dense CPU tensors whose memory is what it says.
-inline bool read(const Torch& torch, PyObject* object, Operand& operand) {
+inline bool read_view(const Torch& torch, PyObject* object, Operand& operand) {
   if (!torch.is_tensor(object)) return false;
   operand.object = object;
   if (torch.api->describe(object, &operand.view) != 0) {
@@ -69,9 +69,14 @@ inline bool read(const Torch& torch, PyObject* object, Operand& operand) {
   }
   const cpu::DlTensor& view = operand.view;
   if (view.device.type != kCpuDevice || view.data == nullptr || view.dtype.lanes != 1) return false;
-  operand.is_seed = is_int64_pair(view);
-  if (!operand.is_seed && !dtype_of(view, operand.dtype)) return false;
   return !truth(PyObject_CallOneArg(torch.is_neg.ptr(), object), true);
+}
+
+// Likewise, and of a dtype that kernels read.
+inline bool read(const Torch& torch, PyObject* object, Operand& operand) {
+  if (!read_view(torch, object, operand)) return false;
+  operand.is_seed = is_int64_pair(operand.view);
+  return operand.is_seed || dtype_of(operand.view, operand.dtype);
 }
 
 inline void set_error(void*, const char*, const char* message) {
