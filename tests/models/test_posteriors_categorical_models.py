@@ -37,7 +37,6 @@ def joint(mu: Tensor, logvar: Tensor, raw: Tensor) -> Product:
     return Product(DiagonalGaussian(mu, logvar), RelaxedCategorical(raw, TEMPERATURE))
 
 
-mixed = functools.partial(Categorical, unimix=0.01)
 UNIFORM = priors.UniformCategorical((V, K))
 MODELS: dict[str, Callable[[], vk.VAE]] = {
     "categorical": lambda: vae(

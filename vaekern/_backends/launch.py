@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -87,16 +88,21 @@ class Mixture(NamedTuple):
         return accumulation_dtype((self.params, self.x)) is torch.float64
 
 
+class SoftmaxKernel(IntEnum):
+    """The kernels over whole rows of logits, numbered as in ``csrc/softmax.h``."""
+
+    KL, KL_VJP, SAMPLE, SAMPLE_VJP, RELAXED, RELAXED_HARD, RELAXED_VJP = range(7)
+
+
 class Softmax(NamedTuple):
-    """A call of a kernel over whole rows of logits, by its number in ``csrc/softmax.h``: ``sizes``
-    are the numbers of rows, of their classes and of the rows that make a sum. The tensors are
-    contiguous: of ``logits`` there is a row each, ``other`` rows repeat in order, ``upstream`` has
-    a gradient for each sum, ``mask`` a bool for each row. ``noise`` are
-    numbers of Gumbel's distribution, a row each, or an int64 seed of them; of ``temperature`` there
-    is one for each sum. Of ``rows`` and ``sums``, which are
+    """A call of a kernel over whole rows of logits: ``sizes`` are the numbers of rows, of their
+    classes and of the rows that make a sum. The tensors are contiguous: of ``logits`` there is a
+    row each, ``other`` rows repeat in order, ``upstream`` has a gradient for each sum, ``mask`` a
+    bool for each row. ``noise`` are numbers of Gumbel's distribution, a row each, or an int64 seed
+    of them; of ``temperature`` there is one for each sum. Of ``rows`` and ``sums``, which are
     results, None is not computed."""
 
-    kernel: int
+    kernel: SoftmaxKernel
     sizes: tuple[int, int, int]
     unimix: float
     logits: Tensor

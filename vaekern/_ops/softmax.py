@@ -14,12 +14,9 @@ from torch import Tensor
 
 from vaekern._backends import plain
 from vaekern._backends.choice import backend_named
-from vaekern._backends.launch import Softmax, accumulation_dtype
+from vaekern._backends.launch import Softmax, SoftmaxKernel, accumulation_dtype
 from vaekern._ops.elementwise import Empty, Op
 from vaekern._ops.rows import RowOp
-
-# As in csrc/softmax.h.
-KL, KL_VJP, SAMPLE, SAMPLE_VJP, RELAXED, RELAXED_HARD, RELAXED_VJP = range(7)
 
 
 class CategoricalKLOp(RowOp):
@@ -35,7 +32,7 @@ class CategoricalKLOp(RowOp):
             return value.zero_()
         backend_named(name).softmax(
             Softmax(
-                KL,
+                SoftmaxKernel.KL,
                 _sizes(logits, value),
                 unimix,
                 logits.contiguous(),
@@ -59,7 +56,7 @@ class CategoricalKLOp(RowOp):
         if logits.numel() > 0:
             backend.softmax(
                 Softmax(
-                    KL_VJP,
+                    SoftmaxKernel.KL_VJP,
                     _sizes(logits, g),
                     unimix,
                     logits.contiguous(),
@@ -98,7 +95,12 @@ class SampleCategoricalOp(SamplerOp):
             noise = noise.contiguous()
             backend.softmax(
                 Softmax(
-                    SAMPLE, sizes, unimix, logits.contiguous(), noise=noise, rows=(sample, None)
+                    SoftmaxKernel.SAMPLE,
+                    sizes,
+                    unimix,
+                    logits.contiguous(),
+                    noise=noise,
+                    rows=(sample, None),
                 )
             )
         return sample
@@ -113,7 +115,9 @@ class SampleCategoricalOp(SamplerOp):
         if logits.numel() > 0:
             logits, g = logits.contiguous(), g.contiguous()
             backend.softmax(
-                Softmax(SAMPLE_VJP, _sizes(logits), unimix, logits, g, rows=(found, None))
+                Softmax(
+                    SoftmaxKernel.SAMPLE_VJP, _sizes(logits), unimix, logits, g, rows=(found, None)
+                )
             )
         return [found]
 
@@ -128,7 +132,7 @@ class GumbelSoftmaxOp(SamplerOp):
         if logits.numel() > 0:
             backend.softmax(
                 Softmax(
-                    RELAXED_HARD if hard else RELAXED,
+                    SoftmaxKernel.RELAXED_HARD if hard else SoftmaxKernel.RELAXED,
                     _sizes(logits, temperature),
                     0.0,
                     logits.contiguous(),
@@ -148,7 +152,7 @@ class GumbelSoftmaxOp(SamplerOp):
         if logits.numel() > 0:
             backend.softmax(
                 Softmax(
-                    RELAXED_VJP,
+                    SoftmaxKernel.RELAXED_VJP,
                     _sizes(logits, temperature),
                     0.0,
                     logits.contiguous(),

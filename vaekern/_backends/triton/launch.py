@@ -107,7 +107,7 @@ def read(inputs: Sequence[Source]) -> tuple[tuple[Tensor | None, ...], Bits, tup
             tensor, kind = source.seed, "noise"
         else:
             tensors.append(None)
-            numbers.append(_bits(source))
+            numbers.append(bits_of_double(source))
             layouts.append(None)
             continue
         tensors.append(tensor)
@@ -116,7 +116,7 @@ def read(inputs: Sequence[Source]) -> tuple[tuple[Tensor | None, ...], Bits, tup
     return tuple(tensors), tuple(numbers), tuple(layouts)
 
 
-def _bits(number: float) -> tuple[int, int]:
+def bits_of_double(number: float) -> tuple[int, int]:
     """A constant's, as a double (a launch would round a float to 32 bits), in halves that are odd
     numbers beyond 32 bits: Triton compiles in that a number is 1, that 16 divides it or that it is
     short, and would compile anew for the 1 / n of another batch."""
