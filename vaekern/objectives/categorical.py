@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vaekern._checks import check_float
 from vaekern.functional.categoricals import categorical_kl, categorical_kl_call
-from vaekern.objectives.divergences import check_alpha, check_weights, floored_kl
+from vaekern.objectives.divergences import balanced, check_alpha, check_weights, floored_kl
 
 
 def balanced_categorical_kl(
@@ -52,9 +52,7 @@ def balanced_categorical_kl(
     def kl(logits: Tensor, prior_logits: Tensor) -> Tensor:
         return categorical_kl(logits, prior_logits, unimix=unimix, mask=mask, batch_dims=batch_dims)
 
-    of_prior = kl(logits.detach(), prior_logits)
-    of_posterior = kl(logits, prior_logits.detach())
-    return alpha * of_prior + (1.0 - alpha) * of_posterior
+    return balanced(kl, (logits,), (prior_logits,), alpha)
 
 
 def free_bits_categorical_kl(

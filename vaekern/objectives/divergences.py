@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -108,8 +110,18 @@ def balanced_kl(
             *parameters, scale=scale, logvar_clamp=logvar_clamp, batch_dims=batch_dims
         )
 
-    of_prior = kl(mu.detach(), logvar.detach(), prior_mu, prior_logvar)
-    of_posterior = kl(mu, logvar, prior_mu.detach(), prior_logvar.detach())
+    return balanced(kl, (mu, logvar), (prior_mu, prior_logvar), alpha)
+
+
+def balanced(
+    kl: Callable[..., Tensor],
+    posterior: Sequence[Tensor],
+    prior: Sequence[Tensor],
+    alpha: float,
+) -> Tensor:
+    """``kl`` of the parameters of both, of whose gradient the prior gets the share alpha."""
+    of_prior = kl(*[parameter.detach() for parameter in posterior], *prior)
+    of_posterior = kl(*posterior, *[parameter.detach() for parameter in prior])
     return alpha * of_prior + (1.0 - alpha) * of_posterior
 
 
