@@ -3,6 +3,7 @@ file, for engines that may well end the process."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +11,10 @@ from types import ModuleType
 
 import cuda_emulation as emulation
 import torch
-from raw_launch import Launch
+from raw_launch import ELEMENTS, ROW_SUM, Kernel, Launch, Result
 
-from vaekern._backends import cuda
-from vaekern._backends.launch import Mixture
+from vaekern._backends import cpu, cuda
+from vaekern._backends.launch import Mixture, Softmax, SoftmaxKernel
 from vaekern._backends.plain import logistic_mixture_log_likelihood
 
 #: Of the threads of a block, and of the blocks.
@@ -40,6 +41,37 @@ SHAPES = (
 )
 
 
+#: Of dense launches, of which some have kernels of their own (csrc/cuda/forms.h).
+DENSE_SHAPES = ((1, 8), (33, 128), (300, 24), (3, 4104))
+#: By operation and variant, of each input whether it is one number (r), and each output's kind.
+DENSE = {
+    ("bernoulli_log_likelihood", "value"): ("et", "s"),
+    ("gaussian_log_likelihood", "value_and_vjp"): ("rert", "sesd"),
+}
+
+
+class DenseLaunch(Launch):
+    """What training steps launch: contiguous float32."""
+
+    def __init__(self, kernel: Kernel, shape: tuple[int, int], seed: int) -> None:
+        self._letters = DENSE[kernel[0], kernel[2]]
+        super().__init__(kernel, False, shape, 1, seed)
+        self.inputs = tuple([self._draw_dense(letter) for letter in self._letters[0]])
+
+    def _draw_dense(self, letter: str) -> object:
+        if letter == "r":
+            return self._random.uniform(0.1, 0.9)
+        tensor = self.allocate(math.prod(self.shape), torch.float32)
+        return tensor.uniform_(0.1, 0.9, generator=self._generator).data_ptr(), 0, None
+
+    def _draw_result(self, k: int) -> Result | None:
+        kind = {"e": ELEMENTS, "s": ROW_SUM, "d": None}[self._letters[1][k]]
+        if kind is None:
+            return None
+        numel = self.shape[0] if kind == ROW_SUM else math.prod(self.shape)
+        return Result(kind, self.allocate(numel, torch.float32), (True,))
+
+
 def run(engine: ModuleType, launch: Launch, order: tuple[str, int]) -> None:
     engine.set_order(*order)
     engine.run_cuda(*launch.arguments(engine), 0, 0, launch.workspace)
@@ -59,6 +91,21 @@ def problems(
                 yield str(error)
 
 
+def dense_problems(engine: ModuleType) -> Iterator[str]:
+    """The same of dense launches."""
+    for kernel in engine.kernels():
+        if (kernel[0], kernel[2]) not in DENSE:
+            continue
+        for shape in DENSE_SHAPES:
+            for seed, order in enumerate(ORDERS):
+                launch = DenseLaunch(kernel, shape, seed)
+                try:
+                    run(engine, launch, order)
+                    launch.check()
+                except (AssertionError, RuntimeError) as error:
+                    yield str(error)
+
+
 def problems_of_mixtures(engine: ModuleType) -> Iterator[str]:
     """What the sums over pixels get wrong, two blocks of them, in some order of threads."""
     generator = torch.Generator().manual_seed(0)
@@ -74,10 +121,28 @@ def problems_of_mixtures(engine: ModuleType) -> Iterator[str]:
             yield f"mixture, {order}: got {got.tolist()}, want {want.tolist()}"
 
 
+def problems_of_rows(engine: ModuleType) -> Iterator[str]:
+    """What a function of rows of logits gets wrong, whether a warp takes a row or a block."""
+    generator = torch.Generator().manual_seed(0)
+    backend = cuda.backend_of(engine, lambda _: 0)
+    for classes in (5, 300, 1500):
+        logits, prior = torch.randn(2, 6, classes, generator=generator)
+        call = Softmax(SoftmaxKernel.KL, (6, classes, 2), 0.01, logits, prior)
+        want = torch.empty(3)
+        cpu.BACKEND.softmax(call._replace(sums=want))
+        for order in ORDERS:
+            engine.set_order(*order)
+            got = torch.empty(3)
+            backend.softmax(call._replace(sums=got))
+            if not torch.allclose(got, want, rtol=1e-5, atol=0.0):
+                yield f"{classes} classes, {order}: got {got.tolist()}, want {want.tolist()}"
+
+
 def main(path: str) -> None:
     engine = emulation.load(Path(path))
-    for problem in problems_of_mixtures(engine):
-        sys.exit(problem)
+    for some_problems in (problems_of_mixtures, problems_of_rows, dense_problems):
+        for problem in some_problems(engine):
+            sys.exit(problem)
     for shape, row_dims in SHAPES:
         for in_double in (False, True):
             for problem in problems(engine, shape, row_dims, in_double, launches=9):

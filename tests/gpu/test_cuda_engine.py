@@ -48,12 +48,13 @@ EVERY_KERNEL: list[Kernel] = [] if native.core is None else native.core.kernels(
 
 
 def with_few_operations(sources: emulation.Sources) -> dict[str, str]:
-    """Cut down to three operations: one has many inputs and outputs, one log sum exp."""
+    """Cut down to a few operations: one has many inputs and outputs, one log sum exp, two dense
+    forms."""
     path = "csrc/ops.h"
     text, n = re.subn(
         r"(void for_each_op\(Visit visit\) \{).*?(?=\n\})",
         r'\1 visit(Bernoulli{}, ""); visit(Multinomial{}, ""); '
-        r"visit(GaussianKL<Log>{}, Log<float>::name);",
+        r"visit(Gaussian<Log>{}, Log<float>::name); visit(GaussianKL<Log>{}, Log<float>::name);",
         sources[path],
         flags=re.DOTALL,
     )
