@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from sampling import one_in
 
 from vaekern._backends import native
 
@@ -41,10 +42,7 @@ def bench_gpu(*options: str) -> subprocess.CompletedProcess[str]:
 # --- the command ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "phase",
-    [pytest.param(p, marks=pytest.mark.exhaustive if p == "benchmarks" else ()) for p in PHASES],
-)
+@pytest.mark.parametrize("phase", one_in(5, PHASES))
 def test_each_phase_goes_through_dry(phase: str) -> None:
     run = bench_gpu("--dry-run", "--quick", "--phases", phase)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -71,6 +71,7 @@ def resumed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared.folder(tmp_path_factory, "killed", kill_and_resume)
 
 
+@pytest.mark.exhaustive
 def test_a_killed_run_ends_as_one_that_was_not(resumed: Path, tmp_path: Path) -> None:
     after_kill = load(resumed)
     run = train(tmp_path, f"--epochs={after_kill['epoch']}")
@@ -92,6 +93,7 @@ def test_figures_and_summary(resumed: Path) -> None:
     assert summary["test_elbo"] == pytest.approx(summary["reconstruction"] - summary["kl"])
 
 
+@pytest.mark.exhaustive
 def test_options_that_clash_with_the_checkpoint_are_named(resumed: Path) -> None:
     run = train(resumed, "--hidden=33")
     assert run.returncode == 1

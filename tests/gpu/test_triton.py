@@ -15,6 +15,7 @@ from operations.description import Subject
 from operations.every import ONE_PER_OP
 from raw_launch import DTYPES, Launch
 from raw_launch import Kernel as CompiledKernel
+from sampling import one_in
 
 import vaekern as vk
 from vaekern import _core
@@ -122,25 +123,20 @@ def _run_recording(launch: Launch) -> np.ndarray:
     return np.unique(np.concatenate([pointers.ravel() for pointers in loaded] or [np.empty(0)]))
 
 
-def _one_in(step: int, numbers: range) -> list[Any]:
-    """What runs by default: these launches take seconds in Triton's interpreter."""
-    return [pytest.param(n, marks=pytest.mark.exhaustive if n % step else ()) for n in numbers]
-
-
-@pytest.mark.parametrize("number", _one_in(3, range(len(_core.kernels()))))
+@pytest.mark.parametrize("number", one_in(6, range(len(_core.kernels()))))
 def test_random_launches(number: int) -> None:
     """Mixed dtypes, constants, noise, any strides, all kinds of results and none, unaligned memory
     and nothing written beside it."""
     _check(_core.kernels()[number], number)
 
 
-@pytest.mark.parametrize("number", _one_in(5, range(100, 124)))
+@pytest.mark.parametrize("number", one_in(6, range(100, 124)))
 def test_random_launches_of_one_kernel(number: int) -> None:
     kernel = "bernoulli_log_likelihood", "", "value_and_vjp"
     _check(next(k for k in _core.kernels() if k[:3] == kernel), number)
 
 
-@pytest.mark.parametrize("number", _one_in(5, range(100, 116)))
+@pytest.mark.parametrize("number", one_in(5, range(100, 116)))
 def test_random_launches_with_log_sum_exp(number: int) -> None:
     kernel = "multinomial_log_likelihood", "", "value"
     _check(next(k for k in _core.kernels() if k[:3] == kernel), number)
@@ -170,7 +166,7 @@ def test_many_partial_log_sum_exps_are_joined_in_several_steps() -> None:
     torch.testing.assert_close(output.tensor, logits.logsumexp((1, 2)), rtol=1e-6, atol=0.0)
 
 
-@pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
+@pytest.mark.parametrize("case", one_in(4, ONE_PER_OP), ids=label_of)
 def test_indices_of_64_bits(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """As beyond 2^31 elements, which no test can hold."""
     tensors = case.make((3, 5, 44), layout=lambda t: t.transpose(0, 1).contiguous().transpose(0, 1))

@@ -30,7 +30,7 @@ def same(a: Run, b: Run) -> bool:
     return all(same_bits(x, y) for x, y in pairs)
 
 
-@pytest.mark.table
+@pytest.mark.table("kernel", "shape")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_threads_and_runs(case: Case, shape: str, set_threads: Callable[[int], None]) -> None:

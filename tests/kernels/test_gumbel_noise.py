@@ -15,6 +15,7 @@ RELAXED = [case for case in CASES if case.op == "gumbel_softmax"]
 ONE_HOT = [case for case in CASES if case.op == "sample_categorical"]
 
 
+@pytest.mark.table("kernel", "backend")
 @pytest.mark.parametrize("case", RELAXED, ids=label_of)
 def test_the_backward_regenerates_the_gumbel_noise_of_the_forward(case: Case, backend: str) -> None:
     """Straight through or not, the gradient is a function of the relaxed sample y of that noise:
@@ -30,6 +31,7 @@ def test_the_backward_regenerates_the_gumbel_noise_of_the_forward(case: Case, ba
     torch.testing.assert_close(gradient, want, rtol=0.0, atol=rounding)
 
 
+@pytest.mark.table("kernel", "backend")
 @pytest.mark.parametrize("case", ONE_HOT, ids=label_of)
 def test_gradients_of_probabilities_have_no_noise(case: Case, backend: str) -> None:
     """Two samples, which differ, have the same gradients."""

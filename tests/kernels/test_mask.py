@@ -54,6 +54,7 @@ def with_anything_outside(case: Case, tensors: Sequence[Tensor]) -> list[Tensor]
     ]
 
 
+@pytest.mark.table
 @every_case
 def test_what_lies_outside_changes_nothing(case: Case, implementation: str) -> None:
     tensors = case.make((3, 5, 8))
@@ -67,6 +68,7 @@ def test_what_lies_outside_changes_nothing(case: Case, implementation: str) -> N
             assert torch.equal(gradient[outside], torch.zeros_like(gradient[outside]))
 
 
+@pytest.mark.table
 @every_case
 def test_a_mask_that_is_false_throughout(case: Case, implementation: str) -> None:
     tensors = case.make((3, 5, 8))
@@ -77,6 +79,7 @@ def test_a_mask_that_is_false_throughout(case: Case, implementation: str) -> Non
             assert torch.equal(found, torch.zeros_like(found))
 
 
+@pytest.mark.table
 @every_case
 def test_a_mask_that_is_true_throughout(case: Case, backend: str) -> None:
     tensors = case.make((3, 5, 8))
@@ -89,6 +92,7 @@ def test_a_mask_that_is_true_throughout(case: Case, backend: str) -> None:
         assert all(map(same_bits, results_and_gradients(case, tensors), wanted))
 
 
+@pytest.mark.table
 @every_case
 def test_derivatives_of_derivatives_are_finite(case: Case) -> None:
     """Second order and forward mode, with tangents that are anything outside too."""

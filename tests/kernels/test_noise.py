@@ -259,6 +259,7 @@ def test_a_given_seed_or_eps_draws_nothing() -> None:
 NORMAL = [case for case in CASES if case.seeded and case.scale]
 
 
+@pytest.mark.table("kernel", "backend")
 @pytest.mark.parametrize("case", NORMAL, ids=label_of)
 def test_the_backward_regenerates_the_noise_of_the_forward(case: Case, backend: str) -> None:
     """z's derivative with respect to the spread is its noise times a function of the spread: with

@@ -53,6 +53,7 @@ def both(kind: str, dtype: torch.dtype, shared: bool) -> tuple[Any, list[Tensor]
     return call, [*tensors, *more]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("shared", [False, True], ids=["each", "shared"])
 @pytest.mark.parametrize("chunk", [None, 50, 1000])
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
@@ -72,6 +73,7 @@ def test_masked_is_that_of_the_two_steps(
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("number", [torch.nan, torch.inf])
 @pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
 @pytest.mark.parametrize("kind", ["bernoulli", "gaussian", "categorical"])

@@ -93,6 +93,7 @@ def test_within_ulps_of_many_digits(classes: int, unimix: float, fast_backend: s
                 assert ulps(element, slope, size) <= GRADIENT_ULPS, f"distance {distances[k, 0]}"
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("unimix", [0.0, 0.2])
 @pytest.mark.parametrize("classes", [1, 7, 64, 1024, 1025, 4097])
 def test_any_number_of_classes(classes: int, unimix: float, backend: str) -> None:

@@ -87,6 +87,7 @@ def t(*shape: int, dtype: torch.dtype = torch.float32, device: str = "meta") -> 
     return torch.empty(shape, dtype=dtype, device=device)
 
 
+@pytest.mark.table("implementation", "shared")
 @pytest.mark.parametrize("shared", [False, True])
 def test_pixels_outside_a_mask_are_not_there(shared: bool, implementation: str) -> None:
     """Whatever they are: the values and gradients are those of the other pixels alone."""

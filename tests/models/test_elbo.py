@@ -172,6 +172,7 @@ def test_float16_gradients_do_not_underflow_before_the_loss_scale() -> None:
     torch.testing.assert_close(gradient.float(), torch.full((2, 3), expected), rtol=1e-3, atol=0.0)
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("upstream", [1.0, -2.5])
 @pytest.mark.parametrize("beta", [0.75, "tensor"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from sampling import one_in
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -261,7 +262,7 @@ def test_copies_of_models(kind: str) -> None:
     assert_same(kept(X, seed=SEED), model(X, seed=SEED))
 
 
-@kinds
+@pytest.mark.parametrize("kind", one_in(3, KINDS))
 def test_a_compiled_model_is_eager(kind: str) -> None:
     torch._dynamo.reset()
     model = make(kind)

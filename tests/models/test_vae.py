@@ -139,6 +139,7 @@ def test_it_is_a_plain_module() -> None:
     assert vae.bfloat16()(x.bfloat16(), seed=2).z.dtype is torch.bfloat16
 
 
+@pytest.mark.exhaustive
 def test_compiles_whole() -> None:
     vae, x = make_vae(), data()
     eager = vae(x, seed=4)

@@ -11,11 +11,15 @@ A test marked ``table("kernel", "backend")`` is about something else than these,
 each kernel once and each backend once.
 
 Items are looked at in the order of a hash of their names, and one that adds nothing to this is left
-out. So the same tests run everywhere, and a new row of a table changes little of the rest. Those in
-Triton's interpreter take a hundred times as long as others, and come last: they are there for what
-they alone add, each kernel, shape and layout on that backend, and not for a kernel in a shape.
+out.So the same tests run everywhere, and a new row of a table changes little of the rest. Those on
+CUDA's emulation take ten times as long as those on the CPU, and come after them; those in Triton's
+interpreter a hundred times, and come last, those of rows of logits behind all. They are there for
+what they alone add: each kernel, shape and layout on that backend, and not for a kernel in a shape.
+A kernel is interpreted in every dtype by the tests of dtypes; those of other things take any kernel
+for each shape or layout.
 
 A test marked ``exhaustive`` has no table, but takes long: it runs with that option alone.
+So do most of the values of ``one_in``.
 """
 
 from __future__ import annotations
@@ -28,11 +32,24 @@ from typing import Any
 import pytest
 from operations.case import Case
 
+from vaekern._ops.table import SOFTMAXES
+
 #: Names of parameters that say where an item runs, and in what.
 _BACKENDS = ("backend", "fast_backend", "implementation", "isa")
 _DTYPES = ("dtype", "dtypes")
+#: What a test on these costs, beside one on others.
+_COSTS = {"cuda": 1, "triton": 2}
+_INTERPRETED = _COSTS["triton"]
+_OF_ROWS = {op.name for op in SOFTMAXES}
 
 Feature = tuple[str, object]
+
+
+def one_in(step: int, values: Iterable[object]) -> list[Any]:
+    """Values of a parameter, for a test that takes seconds with each and is about something that
+    they have in common: the others are for ``--exhaustive``."""
+    others = pytest.mark.exhaustive
+    return [pytest.param(v, marks=others if k % step else ()) for k, v in enumerate(values)]
 
 
 def select(items: Iterable[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
@@ -60,10 +77,25 @@ def _sampled(items: Iterable[pytest.Item]) -> set[str]:
     return chosen
 
 
-def _order(item: pytest.Item) -> tuple[bool, int, str]:
+def _order(item: pytest.Item) -> tuple[int, int, str]:
+    cost = _cost(item)
+    if cost == _INTERPRETED and any(op in _OF_ROWS for op in _ops(item)):
+        cost += 1
+    return cost, zlib.crc32(item.nodeid.encode()), item.nodeid
+
+
+def _cost(item: pytest.Item) -> int:
+    params = _params(item)
+    return max(_COSTS.get(params.get(name), 0) for name in _BACKENDS)
+
+
+def _ops(item: pytest.Item) -> Iterator[str]:
+    return (value.op for value in _params(item).values() if isinstance(value, Case))
+
+
+def _params(item: pytest.Item) -> dict[str, Any]:
     call: Any = item.callspec  # type: ignore[attr-defined] - of every parametrised test
-    slow = any(call.params.get(name) == "triton" for name in _BACKENDS)
-    return slow, zlib.crc32(item.nodeid.encode()), item.nodeid
+    return dict(call.params)
 
 
 def _covered_by(item: pytest.Item, alone: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
@@ -71,13 +103,18 @@ def _covered_by(item: pytest.Item, alone: tuple[str, ...]) -> Iterator[tuple[obj
     if alone:
         yield from ((feature,) for feature in features if feature[0] in alone)
         return
-    yield from itertools.combinations(features, 2)
-    yield tuple(f for f in features if f[0] in ("kernel", "target", *_BACKENDS, *_DTYPES))
+    interpreted = _cost(item) == _INTERPRETED
+    of_dtypes = any(feature[0] == "dtype" for feature in features)
+    if of_dtypes or not interpreted:
+        yield tuple(f for f in features if f[0] in ("kernel", "target", *_BACKENDS, *_DTYPES))
+    for pair in itertools.combinations(features, 2):
+        names = {feature[0] for feature in pair}
+        if not interpreted or (names & {*_BACKENDS} and not names & {"kernel", "kinds"}):
+            yield pair
 
 
 def _features(item: pytest.Item) -> Iterator[Feature]:
-    call: Any = item.callspec  # type: ignore[attr-defined] - of every parametrised test
-    for name, value in call.params.items():
+    for name, value in _params(item).items():
         if isinstance(value, Case):
             yield from _of_case(value)
         else:

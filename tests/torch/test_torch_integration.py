@@ -11,6 +11,7 @@ import torch
 from compare import leaves
 from operations.case import DESCRIBED, Case, Shape, label_of
 from operations.every import CASES, ONE_PER_OP, REPRESENTATIVES
+from sampling import one_in
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -108,7 +109,7 @@ def test_compiled_is_eager(case: Case) -> None:
     check_compiled(case, [(4, 6)], dynamic=False)
 
 
-@pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
+@pytest.mark.parametrize("case", one_in(3, ONE_PER_OP), ids=label_of)
 def test_compiled_for_any_size_is_eager(case: Case) -> None:
     check_compiled(case, [(4, 6), (5, 7), (9, 8)], dynamic=True)
 
@@ -178,7 +179,7 @@ def test_compiled_noise_is_that_of_eager(compiler: str) -> None:
         assert torch.equal(torch.rand(()), after)
 
 
-@pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
+@pytest.mark.parametrize("case", one_in(4, ONE_PER_OP), ids=label_of)
 def test_compiled_torch_func_is_right_or_raises(case: Case) -> None:
     """Never silently wrong."""
     tensors = case.make((4, 6), torch.float64)

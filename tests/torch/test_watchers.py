@@ -28,6 +28,7 @@ def results_and_gradients(results: Sequence[Tensor], tensors: Sequence[Tensor]) 
     return [*results, *torch.autograd.grad(total, wanted)]
 
 
+@pytest.mark.table("way", "problem", "differentiated")
 @every_problem
 @pytest.mark.parametrize("differentiated", [False, True], ids=["values", "gradients"])
 @pytest.mark.parametrize("way", WAYS)
