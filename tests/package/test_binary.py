@@ -24,7 +24,8 @@ from vaekern import _core
 from vaekern._backends import native
 
 X86 = platform.machine() in ("x86_64", "AMD64")
-WIDTHS = ("xmm", "ymm", "zmm")
+WIDTHS = ("xmm", "ymm", "zmm")  # of the registers of
+LEVELS = ("x86_64_v2", "x86_64_v3", "x86_64_v4")
 
 disassembles = pytest.mark.skipif(
     not X86 or shutil.which("objdump") is None, reason="needs x86-64 and objdump"
@@ -80,12 +81,14 @@ def test_every_loop_is_vectorised(functions: list[Function]) -> None:
 def test_every_level_has_vector_kernels_of_its_width_only(functions: list[Function]) -> None:
     """The levels lie one after the other: x86-64-v2 with xmm registers alone, v3 with ymm but no
     zmm, v4 with zmm. A function out of turn would be one that is wider or narrower than its level.
-    (It also means that library templates, of which the linker keeps the first copy, come from the
-    lowest level.)"""
+    A level is compiled whole or not at all. (It also means that library templates, of which the
+    linker keeps the first copy, come from the lowest level.)"""
     widths = [f.width for f in functions if f.packed >= 6]
     assert widths == sorted(widths)
-    for width in range(len(WIDTHS)):
-        assert widths.count(width) >= len(native.core.kernels()), WIDTHS[width]
+    kernels = [widths.count(width) for width in range(len(WIDTHS))]
+    compiled = [n >= len(native.core.kernels()) for n in kernels]
+    assert all(n == 0 for n, whole in zip(kernels, compiled, strict=True) if not whole)
+    assert all(compiled[LEVELS.index(isa)] for isa in _core.usable_isas())
 
 
 @disassembles
