@@ -26,6 +26,7 @@ transforms_active = torch._C._are_functorch_transforms_active
 
 _len_dispatch_modes = torch._C._len_torch_dispatch_stack
 _set_tracing_state = torch._C._set_tracing_state  # type: ignore[attr-defined]
+_is_of_old_vmap: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 
 
 #: Whether the profiler is recording operations.
@@ -57,6 +58,29 @@ def forward_mode_active() -> bool:
 def dispatch_modes_active() -> bool:
     """Whether a ``TorchDispatchMode`` (fake tensors, tracing, counters) sees every operation."""
     return _len_dispatch_modes() > 0
+
+
+def stands_for_many(tensor: object) -> bool:
+    """Whether this is one of the gradients that ``torch.autograd.grad(..., is_grads_batched=True)``
+    pulls back together: by a vmap that is older than that of ``torch.func``, is no transform, and
+    has no rules for other operations than torch's."""
+    return isinstance(tensor, Tensor) and _is_of_old_vmap(tensor)
+
+
+def by_new_vmap(function: Callable[..., Sequence[Tensor]], tensors: Sequence[Any]) -> list[Tensor]:
+    """``function`` of tensors, and of None, some of which :func:`stand for many <stands_for_many>`:
+    computed under ``torch.func.vmap``, for which everything here has rules."""
+    mapped = [stands_for_many(tensor) for tensor in tensors]
+    level, physical = 0, tensors
+    while any(map(stands_for_many, physical)):
+        level += 1  # 1, unless vmaps are nested; removed from a tensor of another, nothing changes
+        physical = [
+            torch._remove_batch_dim(tensor, level, 1, 0) if many else tensor
+            for tensor, many in zip(tensors, mapped, strict=True)
+        ]
+    in_dims = tuple([0 if many else None for many in mapped])
+    found = torch.func.vmap(function, in_dims=in_dims)(*physical)
+    return [torch._add_batch_dim(each, 0, level) for each in found]
 
 
 def functions_watched(args: Sequence[Any]) -> bool:

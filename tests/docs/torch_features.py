@@ -115,8 +115,15 @@ FEATURES = (
     ),
     Feature(
         "forward mode (`forward_ad`)",
-        "dual numbers",
-        (f"{_GRADIENTS}::test_dual_numbers",),
+        "dual numbers; also of gradients, forward over reverse",
+        (f"{_GRADIENTS}::test_dual_numbers", f"{_GRADIENTS}::test_vectorized_derivatives"),
+    ),
+    Feature(
+        "many gradients at once",
+        "`is_grads_batched=True`; `torch.autograd.functional.jacobian` and `hessian` with "
+        "`vectorize=True`",
+        (f"{_GRADIENTS}::test_vectorized_derivatives",
+         f"{_GRADIENTS}::test_many_gradients_of_a_loss"),
     ),
     Feature("double backward", "", (f"{_GRADIENTS}::test_gradgradcheck",)),
     Feature(

@@ -116,8 +116,9 @@ def test_broadcasts(name: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]) 
 
 
 @every_family
-def test_in_half_precision(name: str) -> None:
+def test_in_half_precision(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Values: what torch computes in float64, of the numbers as they were rounded."""
+    monkeypatch.setattr(Distribution, "_validate_args", False)  # Multinomial does not hand it on
     family, narrow = ROWS[name], torch.bfloat16
     drawn = [t.to(narrow) for t in (*family.draw(*SHAPE), family.data(*SHAPE, seed=9))]
     made = family.make(*drawn[:-1])
@@ -185,3 +186,18 @@ def test_limits() -> None:
         (distributions.NegativeBinomial(zeros_and_ones[1:], logits=x[1:]), zeros_and_ones[1:]),
     ):
         torch.testing.assert_close(log_prob(made, value), made.log_prob(value))
+
+
+@pytest.mark.parametrize("summed", [0, 1])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 16.0), (torch.float64, 37.0)])
+def test_confident_continuous_bernoullis(dtype: torch.dtype, bound: float, summed: int) -> None:
+    """Whose normaliser torch holds at that of probabilities an epsilon from 0 and 1."""
+    family = ROWS["ContinuousBernoulli"]
+    x = torch.tensor([[0.0], [0.25], [1.0]], dtype=dtype)
+    found = []
+    for function in (log_prob, lambda made, value: made.log_prob(value)):
+        logits = bound * torch.tensor([-1e30, -3.0, -1.1, 0.0, 1.1, 3.0, 1e30], dtype=dtype)
+        logits.requires_grad_()
+        value = function(family.make(logits, summed=summed), x.expand(3, 7))
+        found.append([value, *torch.autograd.grad(value.sum(), logits)])
+    torch.testing.assert_close(*found)

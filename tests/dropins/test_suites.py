@@ -1,44 +1,31 @@
-"""Projects' own tests, of those that install some, under drop-ins: as many pass as without."""
+"""Projects' own tests, of those that install some, under drop-ins: as many pass as without. What is
+lost would be seen."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree
 
+import compare_suites
 import pytest
 
 SUITES = {
     # package: its tests, the drop-in, how many pass at least
     "pyroapi": ("pyroapi.tests", "distributions", 15),
 }
+A_SUITE = """
+import torch
 
+def test_of_torch():
+    assert torch.distributions.kl_divergence.__globals__["__name__"].startswith("torch.")
 
-def outcomes(tests: str, folder: Path, *drop_ins: str) -> dict[str, str]:
-    """Of each test: passed, or what became of it instead."""
-    report = folder / f"{'-'.join(drop_ins) or 'without'}.xml"
-    options = [f"--drop-in={name}" for name in drop_ins]
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    }
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "dropin_suites", "-p", "no:cacheprovider", *options,
-         "-c", os.devnull, f"--rootdir={folder}", f"--junitxml={report}", "--pyargs", tests],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )  # fmt: skip
-    assert f"drop-ins: {', '.join(drop_ins) or 'none'}" in run.stdout, run.stderr
-    found = {}
-    for case in ElementTree.parse(report).iter("testcase"):
-        became = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
-        found[f"{case.get('classname')}.{case.get('name')}"] = became[0] if became else "passed"
-    return found
+def test_of_both():
+    pass
+
+def test_of_neither():
+    raise AssertionError
+"""
 
 
 @pytest.mark.exhaustive
@@ -46,6 +33,25 @@ def outcomes(tests: str, folder: Path, *drop_ins: str) -> dict[str, str]:
 def test_as_many_pass(package: str, tmp_path: Path) -> None:
     pytest.importorskip(package, reason=f"pip install {package}")
     tests, drop_in, least = SUITES[package]
-    without = outcomes(tests, tmp_path)
+    selection = ["-c", os.devnull, f"--rootdir={tmp_path}", "--pyargs", tests]
+    without, with_it = (
+        compare_suites.outcomes(selection, drop_ins, tmp_path, seconds=900.0)
+        for drop_ins in ([], [drop_in])
+    )
     assert list(without.values()).count("passed") >= least, without
-    assert outcomes(tests, tmp_path, drop_in) == without
+    assert with_it == without
+
+
+@pytest.mark.exhaustive
+def test_what_is_lost_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "test_it.py").write_text(A_SUITE)
+    rows = tmp_path / "rows.csv"
+    given = [tmp_path, "--drop-in=distributions", "--package=torch", "--commit=0", "--csv", rows]
+    monkeypatch.setattr(sys, "argv", ["", *map(str, given), "--", "-c", os.devnull, "test_it.py"])
+    assert compare_suites.main() == 1
+    assert "2 pass without, 1 with distributions\nlost: test_it.test_of_torch" in (
+        capsys.readouterr().out
+    )
+    assert rows.read_text().splitlines()[1].endswith("test_it.py,2,1,1")

@@ -12,6 +12,7 @@ from operations.case import Case, label_of
 from operations.every import CASES, ONE_PER_OP, REPRESENTATIVES
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.autograd.functional import hessian, jacobian
 from torch.utils.checkpoint import checkpoint
 
 import vaekern as vk
@@ -181,9 +182,46 @@ def test_dual_numbers(case: Case) -> None:
     torch.testing.assert_close(forward, backward, rtol=1e-12, atol=1e-12)
 
 
-# --- torch.func ---------------------------------------------------------------------------------
+# --- torch.autograd.functional ------------------------------------------------------------------
 
 Function = Callable[..., tuple[Tensor, ...]]
+VECTORIZED = {
+    "jacobian": (jacobian, {}),
+    "jacobian, forward": (jacobian, {"strategy": "forward-mode"}),
+    "hessian": (hessian, {}),
+    "hessian, forward over reverse": (hessian, {"outer_jacobian_strategy": "forward-mode"}),
+}
+
+
+@pytest.mark.table
+@pytest.mark.parametrize("kind", VECTORIZED)
+@pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
+def test_vectorized_derivatives(case: Case, kind: str) -> None:
+    """By torch's older vmap, as ``is_grads_batched`` and batched checks of gradients."""
+    derivative, strategy = VECTORIZED[kind]
+    tensors = case.make((2, 3), torch.float64)
+    function = of_floats(case, tensors)
+    if derivative is hessian:
+        function = _total(function)
+    values = tuple(tensors[k] for k in floats(tensors))
+    want = derivative(function, values)
+    got = derivative(function, values, vectorize=True, **strategy)
+    torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+
+
+def test_many_gradients_of_a_loss() -> None:
+    """Those stored with it are not scaled in place then."""
+    logits, x = torch.randn(3, 5, requires_grad=True), torch.rand(3, 5)
+    mu = torch.randn(3, 2, requires_grad=True)
+    loss = vk.elbo_loss(logits, x, mu, mu)
+    ones = torch.autograd.grad(loss, [logits, mu], retain_graph=True)
+    weights = torch.tensor([1.0, -2.0, 0.0, 3.0])
+    many = torch.autograd.grad(loss, [logits, mu], weights, is_grads_batched=True)
+    for one, each in zip(ones, many, strict=True):
+        torch.testing.assert_close(each, weights[:, None, None] * one)
+
+
+# --- torch.func ---------------------------------------------------------------------------------
 
 
 def _total(function: Function) -> Callable[..., Tensor]:

@@ -48,6 +48,29 @@ def test_dispatch_modes_active() -> None:
     assert not _torch.dispatch_modes_active()
 
 
+def test_stands_for_many() -> None:
+    x, weights = (
+        torch.ones(2, requires_grad=True),
+        torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]),
+    )
+    seen = []
+
+    def tripled(gradient: Tensor) -> Tensor:
+        seen.append(_torch.stands_for_many(gradient))
+        unmapped = torch.tensor([3.0, 1.0])
+        own = _torch.by_new_vmap(lambda g, none, u: [g * u], [gradient, None, unmapped])
+        return own[0]
+
+    y = 1.0 * x
+    y.register_hook(tripled)
+    (many,) = torch.autograd.grad(y, [x], weights, is_grads_batched=True)
+    assert torch.equal(many, weights * torch.tensor([3.0, 1.0]))
+    assert seen == [True]
+    assert not any(map(_torch.stands_for_many, (x, None, weights[0])))
+    torch.func.vmap(lambda each: seen.append(_torch.stands_for_many(each)) or each)(weights)
+    assert seen == [True, False]
+
+
 def test_functions_watched() -> None:
     x = torch.ones(2)
     assert not _torch.functions_watched((x, None, "std", [True], 1))

@@ -20,7 +20,12 @@ from torch.autograd import Function
 
 from vaekern._ops.base import Operation
 from vaekern._ops.batching import batch_inputs, in_front_if_any
-from vaekern._ops.derivatives import gradients_of_inputs, plain_vjp, push_forward
+from vaekern._ops.derivatives import (
+    gradients_of_inputs,
+    plain_vjp,
+    push_forward,
+    pushed_by_pulling,
+)
 from vaekern._torch import (
     below_autograd,
     forward_mode_active,
@@ -133,13 +138,7 @@ class _VjpRules(Function):
     def jvp(ctx: Any, _op: Any, *tangents: Any) -> Any:
         tangents = tangents[: len(ctx.saved_tensors)]
         function, values, at = _plain_vjp_of(ctx, [t is not None for t in tangents])
-        # torch.func.jvp refuses expanded tensors
-        primals = tuple(_own_memory(value) for value in values)
-        return torch.func.jvp(function, primals, tuple(_own_memory(tangents[k]) for k in at))[1]
-
-
-def _own_memory(tensor: Tensor) -> Tensor:
-    return tensor.clone(memory_format=torch.contiguous_format)
+        return pushed_by_pulling(function, values, [tangents[k] for k in at])
 
 
 def _plain_vjp_of(

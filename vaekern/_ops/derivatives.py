@@ -3,11 +3,12 @@ itself, and in forward mode."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from vaekern._backends.launch import accumulation_dtype
 from vaekern._ops.base import ELEMENT, Operation
@@ -91,7 +92,7 @@ def push_forward(
         if kind is ELEMENT:
             total = total.to(torch.promote_types(tensors[0].dtype, tensors[1].dtype))
         elif len(shape) > batch_dims:
-            total = total.flatten(batch_dims).sum(-1)
+            total = total.sum(tuple(range(batch_dims, len(shape))))
         pushed.append(total)
     pushed += [None] * len(kept)
     return tuple(pushed) if len(pushed) > 1 else pushed[0]
@@ -112,9 +113,17 @@ def _plain_push_forward(
             inputs[k] = value
         return op.on_plain_torch(inputs, mask, attributes[:-1])
 
-    # Pulled back twice, as forward mode does not nest: what is pulled back is linear in ``g``, and
-    # its derivative, pulled back along the tangents, theirs pushed forward.
-    result, pull_back, *_ = torch.func.vjp(function, *[tensors[k] for k in at])
-    _, push, *_ = torch.func.vjp(pull_back, torch.zeros_like(result))
     moved = [t.to(tensors[k].dtype) for k, t in enumerate(tangents) if t is not None]
-    return push(tuple(moved))[0]
+    return pushed_by_pulling(function, [tensors[k] for k in at], moved)
+
+
+def pushed_by_pulling(
+    function: Callable[..., Any], values: Sequence[Tensor], tangents: Sequence[Tensor]
+) -> Any:
+    """The tangents of a function's results, by pulling back twice, as forward mode does not nest:
+    what is pulled back is linear in the results' gradients, and its derivative, pulled back along
+    the tangents, theirs pushed forward."""
+    results, pull_back, *_ = torch.func.vjp(function, *values)
+    nothing = pytree.tree_map(torch.zeros_like, results)
+    _, push, *_ = torch.func.vjp(pull_back, nothing)
+    return push(tuple(tangents))[0]

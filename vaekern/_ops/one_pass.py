@@ -28,7 +28,12 @@ from vaekern._backends.launch import (
     launch,
 )
 from vaekern._ops.call import Call
-from vaekern._torch import backward_keeps_graph, forward_mode_active, transforms_active
+from vaekern._torch import (
+    backward_keeps_graph,
+    forward_mode_active,
+    stands_for_many,
+    transforms_active,
+)
 
 
 def applies(calls: Sequence[Call]) -> bool:
@@ -114,7 +119,7 @@ class StoredGradients(Function):
         nothing = (None,) * (len(ctx.needs_input_grad) - ctx.n)
         if torch.is_grad_enabled() or g is None or of_values.count(None) < len(of_values):
             return (*nothing, *_recompute(ctx, (g, *of_values), tensors))
-        if backward_keeps_graph():
+        if backward_keeps_graph() or stands_for_many(g):
             return (*nothing, *[None if d is None else d * g for d in gradients])
         backend_named(ctx.backend).scale([d for d in gradients if d is not None], g)
         return (*nothing, *gradients)

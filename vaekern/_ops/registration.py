@@ -20,8 +20,10 @@ from vaekern._ops.autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._ops.base import Operation
 from vaekern._torch import (
     below_autograd,
+    by_new_vmap,
     forward_mode_active,
     functions_watched,
+    stands_for_many,
     transforms_active,
 )
 from vaekern._validation import switch
@@ -98,6 +100,9 @@ class RegisteredOp(Operation):
     def differentiable_vjp(self, *args: Any) -> list[Tensor]:
         if transforms_active():
             return list(FunctionalVjp.apply(self, *args))
+        gradients, others = args[: len(self.results)], args[len(self.results) :]
+        if any([stands_for_many(gradient) for gradient in gradients]):
+            return by_new_vmap(lambda *each: self.differentiable_vjp(*each, *others), gradients)
         if _wants_derivative(args):
             return list(EagerVjp.apply(self, *args))
         return self.execute_vjp(*args)

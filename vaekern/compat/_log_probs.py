@@ -3,6 +3,7 @@ dimensions. None stands for what no kernel takes: other families, integers, seve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +69,19 @@ def bernoulli_log_prob(bernoulli: Bernoulli, value: Any, summed: int = 0) -> Ten
 def continuous_bernoulli_log_prob(
     bernoulli: ContinuousBernoulli, value: Any, summed: int = 0
 ) -> Tensor | None:
-    return _of_logits(continuous_bernoulli_log_likelihood, bernoulli, value, summed)
+    return _of_logits(_with_clamped_normaliser, bernoulli, value, summed)
+
+
+def _with_clamped_normaliser(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
+    """torch's normaliser is that of probabilities in [eps, 1 - eps]. Beyond, where it is constant,
+    the rest of the density is linear."""
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    bound = -math.log(torch.finfo(wide.dtype).eps)
+    within = wide.clamp(-bound, bound)
+    log_likelihood = continuous_bernoulli_log_likelihood(within, x, batch_dims=batch_dims)
+    beyond = (wide - within) * torch.where(wide > 0.0, x - 1.0, x)
+    summed = tuple(range(batch_dims, beyond.dim()))
+    return log_likelihood + (beyond.sum(summed) if summed else beyond)
 
 
 def _of_logits(
