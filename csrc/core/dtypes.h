@@ -48,18 +48,32 @@ VK_FN T load_as(Half x) {
 #endif
 }
 
+#if defined(__CUDA_ARCH__)
+// A byte in the bits of a float, where it is 2^-133 of its number: there is nothing to convert.
+VK_FN float byte_in_place(uint32_t word, int byte) {
+  uint32_t bits;
+  asm("prmt.b32 %0, %1, 0, %2;" : "=r"(bits) : "r"(word), "r"(0x4044 | byte << 8));
+  return bit_cast<float>(bits);
+}
+
+// Of such a byte, the same numbers as by division by 255, for all 256.
+VK_FN float intensity(float in_place) {
+  constexpr double kScale = 0x1p133, kInverse = static_cast<double>(1.0f / 255.0f);
+  constexpr float kHigh = static_cast<float>(kScale * kInverse);
+  constexpr float kLow = static_cast<float>(kScale * (1.0 / 255.0 - kInverse));
+  return fma(in_place, kHigh, in_place * kLow);
+}
+#endif
+
 // Images: bytes are intensities in 0..255.
 template <class T>
 VK_FN T load_as(uint8_t x) {
 #if defined(__CUDA_ARCH__)
-  // The same numbers as by division, for all 256.
-  constexpr T kInverse = T(1) / T(255);
-  const T value = static_cast<T>(x);
   if constexpr (sizeof(T) == sizeof(float)) {
-    constexpr float kRest = static_cast<float>(1.0 / 255.0 - static_cast<double>(kInverse));
-    return fma(value, kInverse, value * kRest);
+    return intensity(byte_in_place(x, 0));
   } else {
-    const T quotient = value * kInverse;
+    constexpr T kInverse = T(1) / T(255);
+    const T value = static_cast<T>(x), quotient = value * kInverse;
     return fma(fma(T(-255), quotient, value), kInverse, quotient);
   }
 #else

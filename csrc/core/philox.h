@@ -20,25 +20,52 @@ struct NoiseKey {
   uint64_t seed, stream;
 };
 
-VK_FN Values<uint32_t, 4> philox(uint64_t counter, NoiseKey key) {
+constexpr int kRounds = 10;
+
+// The numbers that a seed gives a round.
+struct RoundKey {
+  uint32_t low, high;
+};
+
+VK_FN RoundKey round_key(uint64_t seed, int round) {
+  const uint32_t n = static_cast<uint32_t>(round);
+  return {static_cast<uint32_t>(seed) + n * 0x9E3779B9u,
+          static_cast<uint32_t>(seed >> 32) + n * 0xBB67AE85u};
+}
+
+// Those of all rounds, in pieces of 16 bytes.
+struct alignas(16) RoundKeys {
+  RoundKey of_round[kRounds];
+  uint64_t stream;
+};
+
+VK_FN Values<uint32_t, 4> philox(uint64_t counter, const RoundKeys& keys) {
   uint32_t c0 = static_cast<uint32_t>(counter), c1 = static_cast<uint32_t>(counter >> 32);
-  uint32_t c2 = static_cast<uint32_t>(key.stream), c3 = static_cast<uint32_t>(key.stream >> 32);
-  uint32_t k0 = static_cast<uint32_t>(key.seed), k1 = static_cast<uint32_t>(key.seed >> 32);
+  uint32_t c2 = static_cast<uint32_t>(keys.stream), c3 = static_cast<uint32_t>(keys.stream >> 32);
 #if defined(__CUDACC__)
 #pragma unroll
 #else
 #pragma GCC unroll 10
 #endif
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < kRounds; ++round) {
     const uint64_t p0 = wide_product(c0, 0xD2511F53u), p1 = wide_product(c2, 0xCD9E8D57u);
-    c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
-    c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
+    c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ keys.of_round[round].low;
+    c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ keys.of_round[round].high;
     c1 = static_cast<uint32_t>(p1);
     c3 = static_cast<uint32_t>(p0);
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
   }
   return {{c0, c1, c2, c3}};
+}
+VK_FN Values<uint32_t, 4> philox(uint64_t counter, NoiseKey key) {
+  RoundKeys keys;
+  keys.stream = key.stream;
+#if defined(__CUDACC__)
+#pragma unroll
+#else
+#pragma GCC unroll 10
+#endif
+  for (int round = 0; round < kRounds; ++round) keys.of_round[round] = round_key(key.seed, round);
+  return philox(counter, keys);
 }
 
 // -2 log(u) with u = (w + 1/2) / 2^32, accurate at both ends. As a signed integer, a word of the

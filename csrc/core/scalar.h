@@ -63,9 +63,13 @@ VK_FN ReducedExp reduce_exp_anywhere(float x) {
 // 2^-64 for negative x, 2^64 for positive
 VK_FN float undo_bias(float x) { return by_sign(x, 0x1p64f, 0x1p-64f); }
 
-// mantissa 2^k, of an x that was reduced without a bias
+// mantissa 2^k, of an x that was reduced with a bias of 127: `scaled` less the exponent of the factor
+// that will undo it, 127 +- 64, is k -+ 64.
+constexpr float kBiasOfExponents = 127.0f;
 VK_FN float exp_of_reduced(float mantissa, float scaled, float x) {
-  return times_power_of_two(mantissa, scaled + by_sign(x, -64.0f, 64.0f)) * undo_bias(x);
+  const float undo = undo_bias(x);
+  const uint32_t bits = bit_cast<uint32_t>(times_power_of_two(mantissa, scaled));
+  return bit_cast<float>(bits - bit_cast<uint32_t>(undo)) * undo;
 }
 
 VK_FN float exp(float x) {
@@ -133,9 +137,9 @@ VK_FN ExpPhi<double> exp_and_phi(double x) {
 
 // log(1 + a) for 0 <= a <= 1
 VK_FN float log1p_unit(float a) {
-  const float tail = polynomial(a, -0.499999327647f, 0.333305113373f, -0.249585875069f,
-                                0.196954006653f, -0.153553960616f, 0.106805544028f,
-                                -0.0576644283533f, 0.0202045745685f, -0.00331846992878f);
+  const float tail = polynomial(a, -0.499996479631f, 0.333213226174f, -0.24857163699f,
+                                0.191536551616f, -0.137538029697f, 0.0792045444326f,
+                                -0.0300657984647f, 0.00536482602417f);
   return fma(a * a, tail, a);
 }
 VK_FN double log1p_unit(double a) { return std::log1p(a); }

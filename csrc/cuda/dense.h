@@ -17,7 +17,8 @@ struct Place {
         row(arguments.dense.row.divide(first)) {}
 };
 
-// One input's group, on its way from memory.
+// One input's group, on its way from memory. A target, whose dtype is known when it runs, comes last:
+// its accesses begin when those of the others have, and it is asked for its dtype once.
 template <class Form, int W>
 class DenseReader {
  public:
@@ -25,33 +26,35 @@ class DenseReader {
 
   VK_FN void start(char letter, const Source& source, const Place& place) {
     if (letter == 'r') return start_number(source, place.row);
-    const uint32_t offset = place.first + place.line * source.skip;
-    if (letter == 'e') return load<Storage>(source, offset);
-    if (letter != 't') return;
-    if (source.dtype == DType::u8) load<uint8_t>(source, offset);
-    else if (sizeof(Storage) == 4 || source.dtype == DType::f32) load<float>(source, offset);
-    else load<Storage>(source, offset);
+    if (letter == 'e') load<Storage>(source, place);
   }
 
   template <class T>
-  VK_FN void finish(char letter, const Source& source, T (&values)[W]) const {
+  VK_FN void finish(char letter, const Source& source, const Place& place, T (&values)[W]) {
     if (letter == 'r') return fill(values, number(source));
     if (letter == 'e') return convert<Storage>(values);
-    if (source.dtype == DType::u8) convert<uint8_t>(values);
-    else if (sizeof(Storage) == 4 || source.dtype == DType::f32) convert<float>(values);
-    else convert<Storage>(values);
+    if (source.dtype == DType::u8) take<uint8_t>(source, place, values);
+    else if (sizeof(Storage) == 4 || source.dtype == DType::f32) take<float>(source, place, values);
+    else take<Storage>(source, place, values);
   }
 
  private:
+  template <class Element, class T>
+  VK_FN void take(const Source& source, const Place& place, T (&values)[W]) {
+    load<Element>(source, place);
+    convert<Element>(values);
+  }
+
   template <class Element>
-  VK_FN void load(const Source& source, uint32_t offset) {
+  VK_FN void load(const Source& source, const Place& place) {
+    const uint32_t offset = place.first + place.line * source.skip;
     bits_.template load<W * sizeof(Element)>(static_cast<const Element*>(source.data) + offset);
   }
 
   template <class Element, class T>
   VK_FN void convert(T (&values)[W]) const {
 #pragma unroll
-    for (int j = 0; j < W; ++j) values[j] = load_as<T>(bits_.template element<Element>(j));
+    for (int j = 0; j < W; ++j) values[j] = bits_.template number<Element, T>(j);
   }
 
   VK_FN void start_number(const Source& source, uint32_t row) {
@@ -70,18 +73,26 @@ class DenseReader {
   Bits<W> bits_;
 };
 
+// What all of a block's noise has in common, in shared memory.
+__device__ inline void put_keys(RoundKeys& keys, const Source& source) {
+  const uint64_t* seed = static_cast<const uint64_t*>(source.data);
+  const int round = static_cast<int>(threadIdx.x);
+  if (round < kRounds) keys.of_round[round] = round_key(seed[0], round);
+  if (round == 0) keys.stream = seed[1];
+  __syncthreads();
+}
+
 // The normals of a group; a tensor's first 2^32 elements have small counters.
 template <class T, int W>
-VK_FN void make_dense_noise(T (&values)[W], const Source& source, uint32_t first) {
-  const int64_t* seed = static_cast<const int64_t*>(source.data);
-  const NoiseKey key{static_cast<uint64_t>(seed[0]), static_cast<uint64_t>(seed[1])};
+VK_FN void make_dense_noise(T (&values)[W], const RoundKeys& keys, uint32_t first) {
 #pragma unroll
-  for (int k = 0; k < W / 4; ++k) put_normals(values + 4 * k, philox(first / 4 + k, key));
+  for (int k = 0; k < W / 4; ++k) put_normals(values + 4 * k, philox(first / 4 + k, keys));
 }
 
 // All inputs; the noise while the others' accesses are under way.
 template <class Form, class T, int N, int W>
-VK_FN void load_dense(const TileArguments& arguments, const Group& group, T (&inputs)[N][W]) {
+VK_FN void load_dense(const TileArguments& arguments, const RoundKeys& keys,
+                      const Group& group, T (&inputs)[N][W]) {
   const Place place(arguments, group);
   DenseReader<Form, W> readers[N];
 #pragma unroll
@@ -89,8 +100,8 @@ VK_FN void load_dense(const TileArguments& arguments, const Group& group, T (&in
 #pragma unroll
   for (int k = N - 1; k >= 0; --k) {
     const Source& source = arguments.sources[k];
-    if (Form::input(k) == 'n') make_dense_noise(inputs[k], source, place.first);
-    else readers[k].finish(Form::input(k), source, inputs[k]);
+    if (Form::input(k) == 'n') make_dense_noise(inputs[k], keys, place.first);
+    else readers[k].finish(Form::input(k), source, place, inputs[k]);
   }
 }
 

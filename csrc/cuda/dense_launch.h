@@ -129,7 +129,9 @@ struct DenseLaunch {
   static int threads(const Tiling& tiling) {
     const int64_t rows = least_of(tiling.tile_rows, tiling.rows);
     const int64_t groups = divide_up(rows * least_of(tiling.tile_cols, tiling.cols), kDenseWidth);
-    return static_cast<int>(round_up(groups, kWarp));
+    const int64_t busy = tiling.tiles() * groups / kBusyThreads;
+    const int64_t of_thread = busy >= kDenseGroups ? kDenseGroups : busy >= 2 ? 2 : 1;
+    return static_cast<int>(round_up(divide_up(groups, of_thread), kWarp));
   }
 };
 

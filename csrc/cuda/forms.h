@@ -22,6 +22,12 @@ struct Letters {
     ((k-- == 0 ? static_cast<void>(found = letters) : static_cast<void>(0)), ...);
     return found;
   }
+  static constexpr int count(char letter) { return ((letters == letter ? 1 : 0) + ... + 0); }
+  static constexpr int find(char letter) {  // -1 if there is none
+    int found = -1, k = 0;
+    ((letters == letter ? static_cast<void>(found = k) : static_cast<void>(0), ++k), ...);
+    return found;
+  }
 };
 
 // Inputs: e  elements of type Float, in lines that the launch names
@@ -37,6 +43,7 @@ struct DenseForm {
   static constexpr const char* outputs = Outputs::all;
   VK_FN static constexpr char input(int k) { return Inputs::at(k); }
   VK_FN static constexpr char output(int k) { return Outputs::at(k); }
+  static constexpr int n_sums = Outputs::count('s'), noise = Inputs::find('n');
 };
 
 template <char... letters>

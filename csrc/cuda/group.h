@@ -1,6 +1,8 @@
 // The elements that one thread owns, and their way between memory and registers.
 #pragma once
 
+#include <type_traits>
+
 #include "../core/dtypes.h"
 #include "../core/philox.h"
 #include "arguments.h"
@@ -83,6 +85,17 @@ struct Bits {
     if constexpr (sizeof(Storage) == 4) return bit_cast<Storage>(bits);
     if constexpr (sizeof(Storage) == 2) return bit_cast<Storage>(static_cast<uint16_t>(bits));
     if constexpr (sizeof(Storage) == 1) return bit_cast<Storage>(static_cast<uint8_t>(bits));
+  }
+
+  // Element j as a number.
+  template <class Storage, class T>
+  VK_FN T number(int j) const {
+#if defined(__CUDA_ARCH__)
+    if constexpr (std::is_same_v<Storage, uint8_t> && sizeof(T) == sizeof(float)) {
+      return intensity(byte_in_place(words[j / 4], j % 4));
+    }
+#endif
+    return load_as<T>(element<Storage>(j));
   }
 
   // Fills the word that begins with element j.

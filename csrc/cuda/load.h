@@ -84,7 +84,7 @@ class Reader {
   VK_FN void convert(T (&values)[W]) const {
     if (uniform_) return fill(values, load_as<T>(bits_.template element<Storage>(0)));
 #pragma unroll
-    for (int j = 0; j < W; ++j) values[j] = load_as<T>(bits_.template element<Storage>(j));
+    for (int j = 0; j < W; ++j) values[j] = bits_.template number<Storage, T>(j);
   }
 
   Bits<W> bits_;

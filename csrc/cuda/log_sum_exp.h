@@ -17,7 +17,7 @@ VK_FN double beside_top(double top, double value) {
 template <class T, int W>
 __device__ inline void log_sum_exp_rows(const Target& target, const Tiling& t, const Tile& tile,
                                         const Group& group, const T (&values)[W]) {
-  __shared__ double shared_numbers[Terms<double, W>::template kSize<false>];
+  __shared__ double shared_numbers[Terms<double, W>::kSize];
   __shared__ double parts[kMostThreads / kWarp];
   __shared__ T tops[kThreads * W];  // of so many rows at most
   const Terms<double, W> terms{shared_numbers};
@@ -27,7 +27,8 @@ __device__ inline void log_sum_exp_rows(const Target& target, const Tiling& t, c
   if (t.sum_by_group) terms.template put_joined<Greatest>(group, numbers);
   else terms.put(group, numbers);
   __syncthreads();
-  reduce_rows<Greatest>(t, tile, terms, parts, t.sum_by_group,
+  const uint32_t per_row = terms_of_row<W>(tile, t.sum_by_group);
+  reduce_rows<Greatest>(t, tile, terms, parts, per_row,
                         [&](int row, double top) { tops[row] = static_cast<T>(top); });
   __syncthreads();
   int row = (group.item + group.begin) / tile.n_cols;
@@ -41,7 +42,7 @@ __device__ inline void log_sum_exp_rows(const Target& target, const Tiling& t, c
   if (t.sum_by_group) terms.template put_joined<Sum>(group, numbers);
   else terms.put(group, numbers);
   __syncthreads();
-  reduce_rows<Sum>(t, tile, terms, parts, t.sum_by_group, [&](int row, double sum) {
+  reduce_rows<Sum>(t, tile, terms, parts, per_row, [&](int row, double sum) {
     put_row_sum(target, t, tile, row, static_cast<double>(tops[row]) + log_of_sum(sum));
   });
 }

@@ -50,7 +50,7 @@ class SoftmaxRow {
     const auto* key = static_cast<const int64_t*>(launch_.seed);
     const auto index = static_cast<uint64_t>(row_ * launch_.classes + j);
     const Values<uint32_t, 4> words =
-        philox(index / 4, {static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1])});
+        philox(index / 4, NoiseKey{static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1])});
     const uint32_t low = index & 1 ? words.v[1] : words.v[0];
     const uint32_t high = index & 1 ? words.v[3] : words.v[2];
     return gumbel(T(0), index & 2 ? high : low);

@@ -49,22 +49,21 @@ __device__ inline Group this_group(const Tiling& t, const Tile& tile) {
   return group;
 }
 
-// The same in a dense form.
-template <int W>
-__device__ inline Group this_group(const Tiling& t, const DenseTiling& dense) {
-  uint32_t start = blockIdx.x * dense.of_tile, end = dense.elements;
-  if (dense.overhang != 0) {
-    const uint32_t down = t.segments.divide(blockIdx.x);
-    start -= down * dense.overhang;
-    end = (down + 1) * dense.of_row;
+// The elements of a tile in a dense form.
+struct Elements {
+  uint32_t start, count;
+
+  __device__ Elements(const Tiling& t, const DenseTiling& dense) {
+    uint32_t end = dense.elements;
+    start = blockIdx.x * dense.of_tile;
+    if (dense.overhang != 0) {
+      const uint32_t down = t.segments.divide(blockIdx.x);
+      start -= down * dense.overhang;
+      end = (down + 1) * dense.of_row;
+    }
+    count = end - start < dense.of_tile ? end - start : dense.of_tile;
   }
-  const uint32_t item = threadIdx.x * W;
-  Group group;
-  group.item = static_cast<int>(item);
-  group.first = start + item;
-  group.end = item < dense.of_tile && start + item < end ? W : 0;
-  return group;
-}
+};
 
 // What the numbers of a row become.
 struct Sum {
@@ -80,14 +79,26 @@ struct Greatest {
   VK_FN static T join(T a, T b) { return b > a ? b : a; }
 };
 
+// W neighbours: the halves are added, then the halves of that.
+template <class Reduction, int W, class T>
+VK_FN T joined(const T* values) {
+  if constexpr (W == 1) {
+    return values[0];
+  } else {
+    T sums[W / 2];
+#pragma unroll
+    for (int j = 0; j < W / 2; ++j) sums[j] = Reduction::join(values[j], values[j + W / 2]);
+    return joined<Reduction, W / 2>(sums);
+  }
+}
+
 // The terms of a tile's sums, in row-major order: elements, or groups of them already added.
 // Where each thread writes W neighbours, a gap after each W spreads them over the memory banks.
 template <class T, int W>
 struct Terms {
   static constexpr int kUnaligned = W == 1 ? 0 : kThreads * (W + 1);
   static constexpr int kAligned = kMostThreads + (W == 1 ? 0 : kMostThreads / W);
-  template <bool aligned>
-  static constexpr int kSize = aligned || kAligned > kUnaligned ? kAligned : kUnaligned;
+  static constexpr int kSize = kAligned > kUnaligned ? kAligned : kUnaligned;
 
   T* shared;
 
@@ -101,33 +112,43 @@ struct Terms {
     }
   }
 
-  // Of a group that is several terms long, each of them.
-  template <class Reduction, int V>
-  VK_FN void put_joined(const Group& group, const T (&values)[V]) const {
-#pragma unroll
-    for (int first = 0; first < V; first += W) {
-      T sums[W];
-#pragma unroll
-      for (int j = 0; j < W; ++j) sums[j] = values[first + j];
-#pragma unroll
-      for (int step = W / 2; step > 0; step /= 2) {
-#pragma unroll
-        for (int j = 0; j < step; ++j) sums[j] = Reduction::join(sums[j], sums[j + step]);
-      }
-      if (group.size() > 0) shared[at(static_cast<uint32_t>(group.item + first) / W)] = sums[0];
-    }
+  template <class Reduction>
+  VK_FN void put_joined(const Group& group, const T (&values)[W]) const {
+    const T sum = joined<Reduction, W>(values);
+    if (group.size() > 0) shared[at(static_cast<uint32_t>(group.item) / W)] = sum;
   }
 };
 
-// Where the sum of a row of the tile goes.
-__device__ inline void put_row_sum(const Target& target, const Tiling& t, const Tile& tile, int row,
-                                   double sum) {
-  const int64_t index = (tile.row + row) * t.segments.n() + tile.segment;
+// The same in a dense form, where all are added already. Without gaps: a thread writes one or two.
+template <class T, int W>
+struct JoinedTerms {
+  static constexpr int kSize = kMostThreads;
+
+  T* shared;
+
+  VK_FN T get(uint32_t term) const { return shared[term]; }
+
+  // Of a group, which may be several terms long, that begins with this element of the tile.
+  template <class Reduction, int V>
+  VK_FN void put_joined(uint32_t item, const T (&values)[V]) const {
+#pragma unroll
+    for (int k = 0; k < V / W; ++k) shared[item / W + k] = joined<Reduction, W>(values + k * W);
+  }
+};
+
+// Where a sum goes.
+__device__ inline void put_sum(const Target& target, int64_t index, double sum) {
   if (target.partial != nullptr) {
     target.partial[index] = sum;
   } else {
     store_element(target.data, target.dtype, index, sum);
   }
+}
+
+// That of a row of the tile.
+__device__ inline void put_row_sum(const Target& target, const Tiling& t, const Tile& tile, int row,
+                                   double sum) {
+  put_sum(target, (tile.row + row) * t.segments.n() + tile.segment, sum);
 }
 
 // Whether the calling thread's warp takes part in the sums of a tile's rows.
@@ -136,12 +157,38 @@ __device__ inline bool has_rows_to_sum(const Tiling& t) {
   return t.parts_per_row > 1 || warp < static_cast<uint32_t>(t.tile_rows << t.log_lanes);
 }
 
+// Terms of each row of a tile.
+template <int W>
+VK_FN uint32_t terms_of_row(const Tile& tile, bool by_group) {
+  const uint32_t cols = static_cast<uint32_t>(tile.n_cols);
+  return by_group ? cols / W : cols;
+}
+
+// What lanes of a warp, which are neighbours, make of the terms from `first` on, that of each lane.
+template <class Reduction, class T, class Terms>
+__device__ inline T reduce_terms(Terms terms, uint32_t first, uint32_t end, uint32_t step,
+                                 uint32_t lanes) {
+  T sum = Reduction::template kNothing<T>;
+#pragma unroll 4
+  for (uint32_t k = first; k < end; k += step) sum = Reduction::join(sum, terms.get(k));
+  for (uint32_t distance = lanes / 2; distance > 0; distance /= 2) {
+    sum = Reduction::join(sum, __shfl_xor_sync(0xFFFFFFFFu, sum, static_cast<int>(distance)));
+  }
+  return sum;
+}
+
+template <class Reduction, class T>
+__device__ inline double reduce_parts(const T* parts, int n) {
+  double sum = Reduction::template kNothing<double>;
+  for (int part = 0; part < n; ++part) sum = Reduction::join(sum, static_cast<double>(parts[part]));
+  return sum;
+}
+
 // Lanes of a warp add a row's terms, or one part of them; the parts are added in double, in order.
-// `put(row, sum)` takes the sums. (Or what else joins the terms than a sum.)
-template <class Reduction, class T, int W, class Put>
-__device__ inline void reduce_rows(const Tiling& t, const Tile& tile, Terms<T, W> terms,
-                                   T* part_sums, bool by_group, const Put& put) {
-  const uint32_t cols = static_cast<uint32_t>(tile.n_cols), per_row = by_group ? cols / W : cols;
+// `put(row, sum)` takes the sums. (Or what else joins the terms than a sum.) per_row: terms.
+template <class Reduction, class Terms, class T, class Put>
+__device__ inline void reduce_rows(const Tiling& t, const Tile& tile, Terms terms, T* part_sums,
+                                   uint32_t per_row, const Put& put) {
   const uint32_t thread = threadIdx.x, lanes = 1u << t.log_lanes;
   const uint32_t lane = thread & (lanes - 1), warp = thread / kWarp * kWarp;
   const uint32_t at_a_time = blockDim.x >> t.log_lanes;
@@ -150,36 +197,57 @@ __device__ inline void reduce_rows(const Tiling& t, const Tile& tile, Terms<T, W
   for (uint32_t first = 0; first + (warp >> t.log_lanes) < units; first += at_a_time) {
     const uint32_t unit = first + (thread >> t.log_lanes);
     const uint32_t row = one_row ? 0 : unit, part = one_row ? unit : 0;
-    T sum = Reduction::template kNothing<T>;
-    if (unit < units) {
-      const uint32_t step = static_cast<uint32_t>(t.parts_per_row) << t.log_lanes;
-      for (uint32_t k = (part << t.log_lanes) + lane; k < per_row; k += step) {
-        sum = Reduction::join(sum, terms.get(row * per_row + k));
-      }
-    }
-    for (uint32_t distance = lanes / 2; distance > 0; distance /= 2) {
-      sum = Reduction::join(sum, __shfl_xor_sync(0xFFFFFFFFu, sum, static_cast<int>(distance)));
-    }
+    const uint32_t step = static_cast<uint32_t>(t.parts_per_row) << t.log_lanes;
+    const uint32_t begin = row * per_row, end = unit < units ? begin + per_row : 0;
+    const T sum = reduce_terms<Reduction, T>(terms, begin + (part << t.log_lanes) + lane, end, step, lanes);
     if (lane != 0 || unit >= units) continue;
     if (one_row) part_sums[part] = sum;
     else put(static_cast<int>(row), static_cast<double>(sum));
   }
   if (!one_row) return;
   __syncthreads();
-  if (thread == 0) {
-    double sum = Reduction::template kNothing<double>;
-    for (int part = 0; part < t.parts_per_row; ++part) {
-      sum = Reduction::join(sum, static_cast<double>(part_sums[part]));
-    }
-    put(0, sum);
+  if (thread == 0) put(0, reduce_parts<Reduction>(part_sums, t.parts_per_row));
+}
+
+template <class Terms, class T>
+__device__ inline void sum_rows(const Target& target, const Tiling& t, const Tile& tile,
+                                Terms terms, T* part_sums, uint32_t per_row) {
+  reduce_rows<Sum>(t, tile, terms, part_sums, per_row,
+                   [&](int row, double sum) { put_row_sum(target, t, tile, row, sum); });
+}
+
+// The same where whole rows make a tile in a dense form, each of them a part.
+template <class T, int W>
+__device__ inline void sum_whole_rows(const Target& target, const Tiling& t, JoinedTerms<T, W> terms) {
+  const uint32_t per_row = static_cast<uint32_t>(t.cols) / W, lanes = 1u << t.log_lanes;
+  const uint32_t tile_rows = static_cast<uint32_t>(t.tile_rows), first_row = blockIdx.x * tile_rows;
+  const uint32_t rows = static_cast<uint32_t>(least_of(tile_rows, t.rows - first_row));
+  const uint32_t lane = threadIdx.x & (lanes - 1), behind = threadIdx.x % kWarp >> t.log_lanes;
+  for (uint32_t row = threadIdx.x >> t.log_lanes; row - behind < rows; row += blockDim.x >> t.log_lanes) {
+    const uint32_t begin = row * per_row, end = row < rows ? begin + per_row : 0;
+    const T sum = reduce_terms<Sum, T>(terms, begin + lane, end, lanes, lanes);
+    if (lane == 0 && row < rows) put_sum(target, first_row + row, static_cast<double>(sum));
   }
 }
 
+// The same where a tile is a row, or a segment of one. Each part by one thread, which adds the terms
+// of the lanes as these would.
 template <class T, int W>
-__device__ inline void sum_rows(const Target& target, const Tiling& t, const Tile& tile,
-                                Terms<T, W> terms, T* part_sums, bool by_group) {
-  reduce_rows<Sum>(t, tile, terms, part_sums, by_group,
-                   [&](int row, double sum) { put_row_sum(target, t, tile, row, sum); });
+__device__ inline void sum_long_row(const Target& target, const Tiling& t, JoinedTerms<T, W> terms,
+                                    uint32_t per_row, T* part_sums) {
+  const uint32_t parts = static_cast<uint32_t>(t.parts_per_row), thread = threadIdx.x;
+  if (thread < parts) {
+    T lanes[kWarp] = {};
+    for (uint32_t first = thread * kWarp; first < per_row; first += parts * kWarp) {
+#pragma unroll
+      for (uint32_t lane = 0; lane < kWarp; ++lane) {
+        if (first + lane < per_row) lanes[lane] += terms.get(first + lane);
+      }
+    }
+    part_sums[thread] = joined<Sum, kWarp>(lanes);
+  }
+  __syncthreads();
+  if (thread == 0) put_sum(target, blockIdx.x, reduce_parts<Sum>(part_sums, t.parts_per_row));
 }
 
 // Threads add every n-th term of a column; their sums are added in double, in order.

@@ -27,14 +27,15 @@ template <class Function, class T, class Form>
 constexpr int kThreadsOfBlock =
     kMostThreads * kTermWidth<Function, T> / kGroupWidth<Function, T, Form>;
 
-// Of those, that registers must suffice for. Where much is prepared, much is computed.
+// Of those, that registers must suffice for. Where much is prepared, much is computed. Dense forms
+// of short terms have blocks of half the threads; a third of those still leaves 80 registers.
 template <class Function, class T, class Form>
 constexpr int kBlocksPerProcessor =
     sizeof(T) == sizeof(double) || Function::n_inputs > 5 ||
             Function::n_inputs + Function::n_outputs > 9 ||
             (!Form::is_dense && sizeof(typename Function::template Prepared<T>) > 8 * sizeof(T))
         ? 1
-        : 2;
+        : (Form::is_dense && kTermWidth<Function, T> < kDenseWidth ? 3 : 2);
 
 // Input number k of a function; of the one that is prepared, `prepared` if it is uniform.
 template <class Function, int k, bool is_uniform, class Scale, class T, class Prepared>
@@ -76,19 +77,22 @@ VK_FN void apply_function(float factor, const T (&inputs)[Function::n_inputs][W]
   apply_to_group<Function, false>(scale, inputs, 0, results, in, out);
 }
 
-template <class Function, class Form, class T, int W>
+template <class Function, class T, int W>
 VK_FN void compute(const TileArguments& arguments, const Group& group,
                    T (&results)[Function::n_outputs][W]) {
-  constexpr int n = Function::n_inputs, uniform = Function::uniform_input;
-  T inputs[n][W];
-  if constexpr (Form::is_dense) {
-    load_dense<Form>(arguments, group, inputs);
-    constexpr bool is_uniform = uniform >= 0 && Form::input(uniform < 0 ? 0 : uniform) == 'r';
-    apply_function<Function>(arguments.factor, inputs, is_uniform, results);
-  } else {
-    const bool is_uniform = load_any(arguments, group, inputs, uniform);
-    apply_function<Function>(arguments.factor, inputs, is_uniform, results);
-  }
+  T inputs[Function::n_inputs][W];
+  const bool is_uniform = load_any(arguments, group, inputs, Function::uniform_input);
+  apply_function<Function>(arguments.factor, inputs, is_uniform, results);
+}
+
+template <class Function, class Form, class T, int W>
+VK_FN void compute_dense(const TileArguments& arguments, const RoundKeys& keys,
+                         const Group& group, T (&results)[Function::n_outputs][W]) {
+  constexpr int uniform = Function::uniform_input;
+  constexpr bool is_uniform = uniform >= 0 && Form::input(uniform < 0 ? 0 : uniform) == 'r';
+  T inputs[Function::n_inputs][W];
+  load_dense<Form>(arguments, keys, group, inputs);
+  apply_function<Function>(arguments.factor, inputs, is_uniform, results);
 }
 
 template <class Function, class Form, class T, int W>
@@ -126,27 +130,44 @@ __device__ inline void sum_elements(const TileArguments& arguments, const Tile& 
       else terms.put(group, results[k]);
     }
     __syncthreads();
-    if (by_row) sum_rows(target, tiling, tile, terms, part_sums, tiling.sum_by_group);
+    const uint32_t per_row = terms_of_row<W>(tile, tiling.sum_by_group);
+    if (by_row) sum_rows(target, tiling, tile, terms, part_sums, per_row);
     else sum_columns<T, W>(target, tiling, tile, terms, part_sums);
   }
 }
 
-// The same in a dense form. Warps that have no rows to sum are done.
+// What is summed of a group in a dense form; each sum's terms lie for themselves.
 template <class Function, class Form, class T, int W, int V>
-__device__ inline void sum_dense(const TileArguments& arguments, const Group& group,
-                                 Terms<T, W> terms, T* part_sums,
-                                 const T (&results)[Function::n_outputs][V]) {
-  const Tiling& tiling = arguments.tiling;
-  bool first = true;
+VK_FN void put_dense(uint32_t item, T (*shared_terms)[JoinedTerms<T, W>::kSize],
+                     const T (&results)[Function::n_outputs][V]) {
+  int n = 0;
 #pragma unroll
   for (int k = 0; k < Function::n_outputs; ++k) {
     if (Form::output(k) != 's') continue;
-    if (!first) __syncthreads();  // the terms of the last sum have been read
-    first = false;
-    terms.template put_joined<Sum>(group, results[k]);
-    __syncthreads();
-    if (!has_rows_to_sum(tiling)) continue;
-    sum_rows(arguments.targets[k], tiling, this_tile<uint32_t>(tiling), terms, part_sums, true);
+    JoinedTerms<T, W>{shared_terms[n++]}.template put_joined<Sum>(item, results[k]);
+  }
+}
+
+// Sums over rows in a dense form. Warps that have no rows to sum are done.
+template <class Function, class Form, class T, int W>
+__device__ inline void sum_dense(const TileArguments& arguments, const Elements& elements,
+                                 T (*shared_terms)[JoinedTerms<T, W>::kSize], T* part_sums) {
+  const Tiling& tiling = arguments.tiling;
+  if (Form::n_sums == 0) return;
+  __syncthreads();
+  if (!has_rows_to_sum(tiling)) return;
+  int n = 0;
+#pragma unroll
+  for (int k = 0; k < Function::n_outputs; ++k) {
+    if (Form::output(k) != 's') continue;
+    const Target& target = arguments.targets[k];
+    const JoinedTerms<T, W> terms{shared_terms[n++]};
+    if (tiling.parts_per_row == 1) {
+      sum_whole_rows(target, tiling, terms);
+    } else {
+      if (n > 1) __syncthreads();  // the parts of the last sum have been read
+      sum_long_row(target, tiling, terms, elements.count / W, part_sums);
+    }
   }
 }
 
@@ -155,23 +176,31 @@ __global__ void __launch_bounds__(kThreadsOfBlock<Function, T, Form>,
                                   kBlocksPerProcessor<Function, T, Form>)
     tile_kernel(const __grid_constant__ TileArguments arguments) {
   constexpr int W = kTermWidth<Function, T>, V = kGroupWidth<Function, T, Form>;
-  __shared__ T shared_terms[Terms<T, W>::template kSize<Form::is_dense>];
   __shared__ T part_sums[kMostThreads];
-  const Terms<T, W> terms{shared_terms};
   const Tiling& tiling = arguments.tiling;
   T results[Function::n_outputs][V];
   if constexpr (Form::is_dense) {
-    const Group group = this_group<V>(tiling, arguments.dense);
-    if (group.size() > 0) {
-      compute<Function, Form>(arguments, group, results);
+    __shared__ T shared_terms[Form::n_sums > 0 ? Form::n_sums : 1][JoinedTerms<T, W>::kSize];
+    const Elements elements(tiling, arguments.dense);
+    __shared__ RoundKeys keys;
+    if constexpr (Form::noise >= 0) put_keys(keys, arguments.sources[Form::noise]);
+#pragma unroll 1  // registers
+    for (uint32_t item = threadIdx.x * V; item < elements.count; item += blockDim.x * V) {
+      Group group;
+      group.first = elements.start + item;
+      group.end = V;
+      compute_dense<Function, Form>(arguments, keys, group, results);
       store_elements<Function, Form>(arguments, group, results);
+      put_dense<Function, Form, T, W>(item, shared_terms, results);
     }
-    sum_dense<Function, Form>(arguments, group, terms, part_sums, results);
+    sum_dense<Function, Form, T, W>(arguments, elements, shared_terms, part_sums);
   } else {
+    __shared__ T shared_terms[Terms<T, W>::kSize];
+    const Terms<T, W> terms{shared_terms};
     const Tile tile = this_tile<int64_t>(tiling);
     const Group group = this_group<V>(tiling, tile);
     if (group.size() > 0) {
-      compute<Function, Form>(arguments, group, results);
+      compute<Function>(arguments, group, results);
       // Not earlier: held during the computation, the mask would cost launches without one registers.
       if (arguments.masked) apply_mask(arguments.sources[Function::n_inputs], group, results);
       store_elements<Function, Form>(arguments, group, results);

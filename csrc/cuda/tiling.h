@@ -11,7 +11,11 @@ VK_BEGIN
 
 constexpr int kWarp = 32;
 constexpr int kThreads = 256, kMostThreads = 512;  // of a block
-constexpr int kDenseWidth = 8;  // elements of a thread in a dense form: 16 bytes of half precision
+constexpr int kDenseWidth = 8;   // of a group in a dense form: 16 bytes of half precision
+// Groups of a thread in a dense form, one after the other, at most: what it does once is shared by
+// them. Not in small launches: so many threads keep a large GPU busy.
+constexpr int kDenseGroups = 4;
+constexpr int64_t kBusyThreads = 1 << 17;
 
 // Threads own groups of `width` consecutive elements that start at multiples of `width` of the
 // row-major index, as 16-byte accesses and the noise want it.
@@ -64,8 +68,9 @@ inline TileSize choose_tile(int64_t cols, int width, bool column_sums) {
   if (column_sums && cols > narrow) {
     return {kThreads / groups_touched(narrow, width, aligned), narrow};
   }
-  // A row of up to kMostThreads groups is summed at once; unaligned ones need more shared memory.
-  const bool dense = aligned && width > 1;
+  // A row of up to kMostThreads groups is summed at once; unaligned ones need more shared memory, and
+  // so do sums over rows, to which all elements are terms.
+  const bool dense = aligned && width > 1 && !column_sums;
   const int64_t most = kMostThreads * width;
   const int64_t usual = dense ? least_of(kThreads * kDenseWidth, most) : kThreads * width - (aligned ? 0 : width);
   if (cols > (aligned ? most : usual)) {

@@ -72,13 +72,15 @@ inline bool write_selected(const RowCall& call, const RowNumbers& numbers, void*
   auto* of = static_cast<double*>(log_p.data);
   if (!log_p_of_rows(call, static_cast<const double*>(numbers.lse.data()), of)) return false;
   log_p.object.attr("expm1_")();  // torch's, to the last bit
+  for (int64_t row = 0; row < rows; ++row) of[row] *= -upstream_of(call, numbers.upstream, row);
   with_float_dtype(call.logits.dtype, [&](auto tag) {
     using Storage = typename decltype(tag)::type;
+    std::vector<Storage> own(rows);  // converted in a loop of its own, which is vectorised
+    for (int64_t row = 0; row < rows; ++row) store_as(own.data() + row, of[row]);
     for (int64_t row = 0; row < rows; ++row) {
       int64_t index = 0, offset = 0;
       call.selected(row, index, offset);
-      const double own = upstream_of(call, numbers.upstream, row) * -of[row];
-      store_as(static_cast<Storage*>(gradient) + row * call.classes + index, own);
+      static_cast<Storage*>(gradient)[row * call.classes + index] = own[row];
     }
   });
   return true;

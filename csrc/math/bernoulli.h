@@ -14,8 +14,8 @@ struct Bernoulli {
   VK_FN static Values<T, 1> value(T logit, T x) {
     const T a = exp_of_minus(absolute(logit));
     const T q = logit >= T(0) ? x - T(1) : x;
-    const T linear = q == T(0) ? T(0) : q * logit;  // 0 at an infinite logit too
-    return {{linear - log1p_unit(a)}};              // NaN comes through a
+    const T rest = -log1p_unit(a);                             // NaN comes through a
+    return {{q == T(0) ? rest : fma(q, logit, rest)}};         // at an infinite logit too
   }
 
   template <class T>

@@ -21,19 +21,19 @@ struct Spread {
 
 // From h = v / 2 with a single exponential. With h = k ln 2 + r, e^r = 1 + m, m = r + c / 2 and
 // q = 2^(2k - 1), so that e^v = 2 q (1 + m)^2,
-//   (e^v - 1 - v) / 2 = q (r^2 + c (1 + r + c / 4)) + (q - 1/2) 2r + (q - 1/2 - k ln 2),
+//   (e^v - 1 - v) / 2 = q (m^2 + c) + (q - 1/2) 2r + (q - 1/2 - k ln 2),
 //   (e^v - 1) / 2 = q m (m + 2) + (q - 1/2):
 // nothing cancels. Below 2^-121 a smaller q changes nothing; beyond 2^127 all is infinite.
 VK_FN Spread<float> spread_from_log_std(float h) {
   const float near = limited_for_exp(h);
-  const ReducedExp e = reduce_exp(near, 0.0f);
-  const float square = e.r * e.r, c = twice_exp_curvature(e.r) * square;
+  const ReducedExp e = reduce_exp(near, kBiasOfExponents);
+  const float c = twice_exp_curvature(e.r) * (e.r * e.r);
   const float m = fma(0.5f, c, e.r);
-  const float k = at_least(kRoundToInteger - 60.0f, e.scaled);
-  const float q = bit_cast<float>(0x3F000000u + (bit_cast<uint32_t>(k) << 24));
+  const float k = at_least(kRoundToInteger + kBiasOfExponents - 60.0f, e.scaled);
+  const float q = bit_cast<float>((bit_cast<uint32_t>(k) << 24) - 0x40000000u);
   const float less = q - 0.5f;
   const float rest = fma(less, e.r + e.r, fma(e.k, -0.693147181f, less));
-  const float half_phi = fma(q, fma(c, fma(0.25f, c, 1.0f + e.r), square), rest);
+  const float half_phi = fma(q, fma(m, m, c), rest);
   const float half_expm1 = fma(q, m * (m + 2.0f), less);
   const bool infinite = e.k > 64.5f;
   return {exp_of_reduced(1.0f + m, e.scaled, h),

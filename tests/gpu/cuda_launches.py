@@ -43,10 +43,14 @@ SHAPES = (
 
 #: Of dense launches, of which some have kernels of their own (csrc/cuda/forms.h).
 DENSE_SHAPES = ((1, 8), (33, 128), (300, 24), (3, 4104))
-#: By operation and variant, of each input whether it is one number (r), and each output's kind.
+#: Whose threads take two groups of elements, and four.
+LARGE_SHAPES = ((20000, 136), (31000, 136))
+#: By operation and variant, of each input whether it is one number (r) or noise (n), and each
+#: output's kind.
 DENSE = {
     ("bernoulli_log_likelihood", "value"): ("et", "s"),
     ("gaussian_log_likelihood", "value_and_vjp"): ("rert", "sesd"),
+    ("reparameterize", "value"): ("een", "e"),
 }
 
 
@@ -61,6 +65,8 @@ class DenseLaunch(Launch):
     def _draw_dense(self, letter: str) -> object:
         if letter == "r":
             return self._random.uniform(0.1, 0.9)
+        if letter == "n":
+            return self._draw_input(True)
         tensor = self.allocate(math.prod(self.shape), torch.float32)
         return tensor.uniform_(0.1, 0.9, generator=self._generator).data_ptr(), 0, None
 

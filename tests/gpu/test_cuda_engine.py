@@ -13,7 +13,7 @@ import cuda_emulation as emulation
 import cuda_launches
 import pytest
 import torch
-from cuda_launches import ORDERS, SHAPES, problems, run
+from cuda_launches import DENSE, LARGE_SHAPES, ORDERS, SHAPES, DenseLaunch, problems, run
 from raw_launch import Kernel, Launch
 
 from vaekern._backends import native
@@ -48,13 +48,14 @@ EVERY_KERNEL: list[Kernel] = [] if native.core is None else native.core.kernels(
 
 
 def with_few_operations(sources: emulation.Sources) -> dict[str, str]:
-    """Cut down to a few operations: one has many inputs and outputs, one log sum exp, two dense
-    forms."""
+    """Cut down to a few operations: one has many inputs and outputs, one log sum exp, three dense
+    forms, of which one makes noise."""
     path = "csrc/ops.h"
     text, n = re.subn(
         r"(void for_each_op\(Visit visit\) \{).*?(?=\n\})",
         r'\1 visit(Bernoulli{}, ""); visit(Multinomial{}, ""); '
-        r"visit(Gaussian<Log>{}, Log<float>::name); visit(GaussianKL<Log>{}, Log<float>::name);",
+        r"visit(Gaussian<Log>{}, Log<float>::name); visit(GaussianKL<Log>{}, Log<float>::name);"
+        r"visit(Reparameterize<Log>{}, Log<float>::name);",
         sources[path],
         flags=re.DOTALL,
     )
@@ -96,6 +97,14 @@ def test_results_do_not_depend_on_the_order_of_threads(
         run(engine, launch, order)
         found.append([bytes(result.tensor.view(torch.uint8)) for result in launch.written])
     assert all(bits == found[0] for bits in found[1:])
+
+
+@pytest.mark.parametrize("shape", LARGE_SHAPES, ids=shape_name)
+@pytest.mark.parametrize("kernel", [k for k in EVERY_KERNEL if (k[0], k[2]) in DENSE], ids=str)
+def test_large_dense_launches(kernel: Kernel, shape: tuple[int, int], engine: ModuleType) -> None:
+    launch = DenseLaunch(kernel, shape, 0)
+    run(engine, launch, ORDERS[0])
+    launch.check()
 
 
 # --- accesses that a sanitizer sees ---------------------------------------------------------------

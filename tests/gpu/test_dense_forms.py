@@ -10,6 +10,7 @@ import gpu_instructions
 import pytest
 import torch
 from compare import same_bits
+from cuda_launches import LARGE_SHAPES
 from torch import Tensor
 
 import vaekern as vk
@@ -96,6 +97,16 @@ def test_dense_launches_give_the_bits_of_any_other(
             for place in (aligned, half):
                 got = compute(place)
                 assert all(map(same_bits, got, want)), (compute.__name__, place.__name__)
+
+
+def test_threads_of_large_launches_take_several_groups() -> None:
+    if why := gpu_instructions.emulation.why_not():
+        pytest.skip(why)
+    program = gpu_instructions.compile_program()
+    launch = gpu_instructions.LAUNCHES[0]
+    for shape, groups in zip(((100, 136), *LARGE_SHAPES), (1, 2, 4), strict=True):
+        plan = gpu_instructions.plan(program, launch._replace(shape=shape), "float32")
+        assert -(-plan.elements // (8 * plan.threads)) == groups
 
 
 def test_what_training_steps_launch_is_dense() -> None:

@@ -15,7 +15,7 @@ from vaekern._backends.triton.math.log_sum_exp import (
     greatest_of_rows,
     log_sum_exp_of_rows,
 )
-from vaekern._backends.triton.math.scalar import divide
+from vaekern._backends.triton.math.scalar import divide, fma
 from vaekern._backends.triton.philox import normals_of_elements, normals_of_quads
 
 
@@ -56,7 +56,10 @@ def as_number(loaded, UINT8: tl.constexpr, COMPUTE: tl.constexpr):
     """Bytes are read by their range: as 0 .. 1, as -1 .. 1 or as they are."""
     number = loaded.to(COMPUTE)
     if loaded.dtype == tl.uint8 and UINT8 != "count":
-        number = divide(number, tl.full([1, 1], 255.0, COMPUTE))
+        if number.dtype == tl.float32:  # the same numbers as by division, for all 256
+            number = fma(number, 0.003921568859368563, number * -2.3191758236063009e-10)
+        else:
+            number = divide(number, tl.full([1, 1], 255.0, COMPUTE))
         if UINT8 == "signed":
             number = 2.0 * number - 1.0
     return number

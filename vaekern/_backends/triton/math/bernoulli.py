@@ -14,8 +14,8 @@ from vaekern._backends.triton.math.scalar import absolute, divide, fma
 def bernoulli_log_likelihood(logit, x, scale: tl.constexpr):
     a = exp_of_minus(absolute(logit))
     q = tl.where(logit >= 0.0, x - 1.0, x)
-    linear = tl.where(q == 0.0, 0.0, q * logit)
-    return (linear - log1p_unit(a),)
+    rest = -log1p_unit(a)
+    return (tl.where(q == 0.0, rest, fma(q, logit, rest)),)
 
 
 @triton.jit

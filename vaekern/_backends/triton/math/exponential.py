@@ -86,7 +86,8 @@ def undo_bias(x):
 
 @triton.jit
 def exp_of_reduced(mantissa, scaled, x):
-    return times_power_of_two(mantissa, scaled + exp_bias(x)) * undo_bias(x)
+    undo = undo_bias(x)
+    return from_bits(bits(times_power_of_two(mantissa, scaled)) - bits(undo)) * undo
 
 
 @triton.jit

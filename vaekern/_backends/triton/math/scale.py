@@ -44,15 +44,14 @@ def spread_from_log_std(h):
 @triton.jit
 def spread_from_log_std32(h):
     near = limited_for_exp(h)
-    k, scaled, r, _ = reduce_exp(near, 0.0)
-    square = r * r
-    c = twice_exp_curvature(r) * square
+    k, scaled, r, _ = reduce_exp(near, 127.0)
+    c = twice_exp_curvature(r) * (r * r)
     m = fma(c, 0.5, r)
-    limited = at_least(12582852.0, scaled)
-    q = from_bits((bits(limited) << 24) + 0x3F000000)
+    limited = at_least(12582979.0, scaled)
+    q = from_bits((bits(limited) << 24) - 0x40000000)
     less = q - 0.5
     rest = fma(less, r + r, fma(k, -0.693147181, less))
-    half_phi = tl.where(k > 64.5, INF, fma(q, fma(c, fma(c, 0.25, r + 1.0), square), rest))
+    half_phi = tl.where(k > 64.5, INF, fma(q, fma(m, m, c), rest))
     half_expm1 = tl.where(k > 64.5, INF, fma(q, m * (m + 2.0), less))
     return exp_of_reduced(m + 1.0, scaled, h), half_phi + absolute(near - h), half_expm1
 
