@@ -1,9 +1,9 @@
 """Triton's own compiler takes every launch that the library makes: see ``triton_jit.py``.
 
 By default each operation is compiled in every dtype, in a shape that changes from one to the next,
-and every kernel of the list for more than 2^31 elements: up to Triton's own language, where types,
-names and what is compiled in matter. A few go on to machine code. The exhaustive run takes every
-shape.
+every kernel of the list for more than 2^31 elements, and every kernel over rows of logits with and
+without each of its operands: up to Triton's own language, where types, names and what is compiled
+in matter. A few go on to machine code. The exhaustive run takes every shape.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from triton_jit import CUBIN, TTIR, Compiler, Outcome
 
 from vaekern._backends import native
 from vaekern._backends.choice import why_no_triton
+from vaekern._backends.launch import SoftmaxKernel
 
 ARCHITECTURES = (80, 90)
 #: Of ``triton_jit_launches.py``.
@@ -27,6 +28,25 @@ SHAPES = (
     "long_rows", "many_rows",
 )  # fmt: skip
 DTYPES = ("float32", "bfloat16", "float16", "float64", "mixed")
+#: Of ``triton_jit_rows.py``: kernels over rows of logits with what a call of them may have, any two
+#: of it in all their ways, and numbers of classes.
+WAYS = (
+    "KL", "KL-prior-mask", "KL-prior-unimix", "KL-mask-unimix",
+    "KL_VJP", "KL_VJP-prior-mask", "KL_VJP-prior-unimix", "KL_VJP-prior-detached",
+    "KL_VJP-mask-unimix", "KL_VJP-mask-detached", "KL_VJP-unimix-detached",
+    "KL_VJP-prior-mask-unimix-detached",
+    "SAMPLE", "SAMPLE-seed", "SAMPLE-unimix", "SAMPLE-seed-unimix",
+    "SAMPLE_VJP", "SAMPLE_VJP-unimix",
+    "RELAXED", "RELAXED-seed", "RELAXED-temperatures", "RELAXED-seed-temperatures",
+    "RELAXED_HARD", "RELAXED_HARD-seed", "RELAXED_HARD-temperatures",
+    "RELAXED_HARD-seed-temperatures",
+    "RELAXED_VJP", "RELAXED_VJP-seed-temperatures", "RELAXED_VJP-seed-sums",
+    "RELAXED_VJP-temperatures-sums",
+)  # fmt: skip
+CLASSES = (
+    "one_class", "three_classes", "by_16", "long_rows", "not_by_16", "one_row", "misaligned",
+    "more_than_32_bits",
+)  # fmt: skip
 #: Log-variances stand for logarithms of deviations, too.
 KERNELS = [kernel for kernel in native.KERNELS if kernel[1] != "log_std"]
 
@@ -71,7 +91,8 @@ def test_cases(case: Case, shape: str, dtype: str, arch: int, compiler: Compiler
 
 
 def test_the_shapes_are_those_that_are_launched(compiler: Compiler) -> None:
-    assert not compiler("expect_shapes", 90, TTIR, list(SHAPES), list(DTYPES)).error
+    outcome = compiler("expect_shapes", 90, TTIR, list(SHAPES), list(DTYPES))
+    assert not outcome.error, outcome.error
 
 
 @pytest.mark.parametrize("number", range(len(KERNELS)), ids=lambda n: "-".join(KERNELS[n]))
@@ -81,6 +102,26 @@ def test_more_than_32_bits_of_elements(number: int, compiler: Compiler) -> None:
     dtype = DTYPES[number % 4]
     outcome = compiler("wide", ARCHITECTURES[number % 2], TTIR, *KERNELS[number], shape, dtype)
     _compiles(outcome)
+
+
+def _launches_of_rows() -> Iterator[Any]:
+    """Each way has a shape of its own in every other dtype; all are exhaustive."""
+    for n, way in enumerate(WAYS):
+        for k, dtype in enumerate(DTYPES):
+            for m, shape in enumerate(CLASSES):
+                own = m == (3 * n + 2 * k) % len(CLASSES) and (n + k) % 2 == 0
+                marks = () if own else pytest.mark.exhaustive
+                yield pytest.param(way, shape, dtype, ARCHITECTURES[(n + k + m) % 2], marks=marks)
+
+
+@pytest.mark.parametrize(("way", "shape", "dtype", "arch"), list(_launches_of_rows()))
+def test_rows_of_logits(way: str, shape: str, dtype: str, arch: int, compiler: Compiler) -> None:
+    _compiles(compiler("triton_jit_rows.rows", arch, TTIR, way, shape, dtype))
+
+
+def test_the_ways_are_those_of_every_kernel_of_rows(compiler: Compiler) -> None:
+    outcome = compiler("triton_jit_rows.expect_ways", 90, TTIR, list(WAYS), list(CLASSES))
+    assert not outcome.error, outcome.error
 
 
 @pytest.mark.parametrize("dtypes", ["float32-uint8", "bfloat16-float32", "float64-uint8"])
@@ -103,21 +144,50 @@ _OF_MACHINE_CODE = ONE_PER_OP[::7]
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("case", _OF_MACHINE_CODE, ids=label_of)
 def test_machine_code(case: Case, arch: int, compiler: Compiler) -> None:
-    _compiles(compiler("case", arch, CUBIN, case.label, "rows", "float32"))
+    assert _compiles(compiler("case", arch, CUBIN, case.label, "rows", "float32")).compiled
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_machine_code_of_a_mixture(arch: int, compiler: Compiler) -> None:
-    _compiles(compiler("mixture", arch, CUBIN, "float32", "uint8", 2, 5, 16))
+    assert _compiles(compiler("mixture", arch, CUBIN, "float32", "uint8", 2, 5, 16)).compiled
+
+
+def _machine_code_of_rows() -> Iterator[Any]:
+    """The way of the longest name, on one architecture. (The exhaustive run takes both.)"""
+    for n, kernel in enumerate(SoftmaxKernel):
+        way = max((way for way in WAYS if way.split("-")[0] == kernel.name), key=len)
+        for m, arch in enumerate(ARCHITECTURES):
+            marks = () if (n + m) % 2 == 0 else pytest.mark.exhaustive
+            yield pytest.param(way, DTYPES[n % 4], arch, marks=marks)
+
+
+@pytest.mark.parametrize(("way", "dtype", "arch"), list(_machine_code_of_rows()))
+def test_machine_code_of_rows_of_logits(
+    way: str, dtype: str, arch: int, compiler: Compiler
+) -> None:
+    outcome = compiler("triton_jit_rows.rows", arch, CUBIN, way, "by_16", dtype)
+    assert _compiles(outcome).compiled
 
 
 # --- how much is compiled -------------------------------------------------------------------------
 
 
+#: The last, smaller one of an epoch, and any other.
+OTHER_SIZES = [37, 64, 48, 100, 3, 17, 200, 2, 129]
+
+
 @pytest.mark.parametrize("sizes", one_in(3, [(784, 20), (10, 3), (50, 16)]), ids=str)
 def test_batches_of_other_sizes_compile_nothing(sizes: tuple[int, int], compiler: Compiler) -> None:
-    """Neither the last, smaller one of an epoch nor any other does. Sizes: pixels and latents."""
     pixels, latents = sizes
     assert _compiles(compiler("training", 90, TTIR, pixels, latents, [64, 64])).compiled
-    outcome = compiler("training", 90, TTIR, pixels, latents, [37, 64, 48, 100, 3, 17, 200, 2, 129])
+    outcome = compiler("training", 90, TTIR, pixels, latents, OTHER_SIZES)
+    assert not _compiles(outcome).compiled
+
+
+@pytest.mark.parametrize("sizes", one_in(4, [(32, 32), (10, 3), (7, 10), (3, 1)]), ids=str)
+def test_nor_do_those_of_categorical_latents(sizes: tuple[int, int], compiler: Compiler) -> None:
+    variables, classes = sizes
+    train = "triton_jit_rows.training"
+    assert _compiles(compiler(train, 90, TTIR, variables, classes, [64, 64])).compiled
+    outcome = compiler(train, 90, TTIR, variables, classes, OTHER_SIZES)
     assert not _compiles(outcome).compiled

@@ -20,7 +20,9 @@ LAYOUTS = (
     "one row", "one number", "per datapoint", "a number", "masked", "other rows", "other columns",
     "no second gradient", "both gradients", "column sums", "log sum exp", "halves",
     "halves of a power of two", "one pass", "scaling", "scaling bfloat16", "mixture",
-    "gradients of a mixture",
+    "gradients of a mixture", "divergence", "divergence from shared rows",
+    "divergence of mixed rows", "gradients of a divergence", "gradients of one side",
+    "one-hot sample", "relaxed sample", "relaxed one-hot sample", "gradients of a relaxed sample",
 )  # fmt: skip
 #: Python functions on the way to the driver, per launch. Of Triton itself, whose launch of a
 #: compiled kernel they end with, some eight; before version 3.5 a switch is read by some more.

@@ -46,7 +46,7 @@ def compiled(
     ]
     pointers, numbers, _ = read(inputs)
     fixed, constants = arguments(kernel, in_double, plan, inputs)
-    source = _source((pointers, plan.strides, numbers, tuple(targets), *fixed), constants)
+    source = _source((plan.strides, pointers, numbers, tuple(targets), *fixed), constants)
     return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options(in_double))
 
 

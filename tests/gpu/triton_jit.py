@@ -104,7 +104,7 @@ class StandIn:
     """What Triton asks of a driver, for a GPU of ``arch`` that is not there."""
 
     def __init__(self) -> None:
-        self.arch = 90
+        self.arch, self.until = 90, CUBIN
         self.launches: list[Launched] = []
         self.notes = True  # launches
         self.launcher_cls = self._launcher
@@ -130,10 +130,10 @@ class StandIn:
 
         return launch
 
-    def get_current_device(self) -> int:
-        return self.arch  # so that each has kernels of its own
+    def get_current_device(self) -> tuple[int, str]:
+        return self.arch, self.until  # so that each has kernels of its own
 
-    def get_current_stream(self, device: int) -> int:
+    def get_current_stream(self, device: tuple[int, str]) -> int:
         return 0
 
     def get_current_target(self) -> Any:
@@ -141,7 +141,7 @@ class StandIn:
 
         return GPUTarget("cuda", self.arch, 32)
 
-    def get_device_properties(self, device: int) -> dict[str, int]:
+    def get_device_properties(self, device: tuple[int, str]) -> dict[str, int]:
         return {"max_shared_mem": 101376, "multiprocessor_count": 108}
 
     def load_binary(self, name: str, code: bytes, *rest: Any) -> tuple[Any, ...]:
@@ -155,9 +155,9 @@ class Real:
     """The library's Triton backend on CPU tensors, with the stand-in beneath it."""
 
     def __init__(self) -> None:
-        cache = tempfile.mkdtemp()  # of its own: what is cut short must not be found by anybody
-        atexit.register(shutil.rmtree, cache, ignore_errors=True)
-        os.environ["TRITON_CACHE_DIR"] = cache
+        # Of its own: what is cut short must not be found by anybody.
+        self._cache = Path(tempfile.mkdtemp())
+        atexit.register(shutil.rmtree, self._cache, ignore_errors=True)
         from triton import knobs
         from triton.runtime import driver
 
@@ -166,7 +166,6 @@ class Real:
         self.compiled: Counter[str] = Counter()
         self.files: list[dict[str, str]] = []  # of each compilation: stage -> path
         knobs.compilation.listener = self._count
-        self.until = CUBIN
         self._cut_short()
         self._accept_any_device()
 
@@ -175,17 +174,18 @@ class Real:
         self.files.append({Path(name).suffix[1:]: path for name, path in metadata_group.items()})
 
     def _cut_short(self) -> None:
-        """Compiles as far as ``until``: what a version of Triton cannot read, it says there."""
+        """Compiles as far as the driver wants it: what a version of Triton cannot read, it says
+        there."""
         from triton.backends.nvidia.compiler import CUDABackend
 
         of_triton = CUDABackend.add_stages
 
         def add_stages(backend: Any, stages: dict[str, Any], *rest: Any) -> None:
             of_triton(backend, stages, *rest)
-            if self.until == TTIR:
+            if self.driver.until == TTIR:
                 for stage in ("ttgir", "llir", "ptx"):
                     del stages[stage]
-            if self.until != CUBIN:
+            if self.driver.until != CUBIN:
                 stages["cubin"] = _no_code
 
         CUDABackend.add_stages = add_stages
@@ -206,9 +206,10 @@ class Real:
 
     @contextmanager
     def compiling(self, arch: int, until: str) -> Iterator[None]:
-        if arch != self.driver.arch:
+        if (arch, until) != self.driver.get_current_device():
             self.forget()  # as for another GPU: on all of them, tensors are the CPU's here
-        self.driver.arch, self.until = arch, until
+        self.driver.arch, self.driver.until = arch, until
+        os.environ["TRITON_CACHE_DIR"] = str(self._cache / until)
         self.compiled.clear()
         self.files.clear()
         self.driver.launches.clear()

@@ -20,12 +20,15 @@ from vaekern._backends.launch import (
     Noise,
     Output,
     PerDatapoint,
+    Softmax,
+    SoftmaxKernel,
     Source,
 )
 from vaekern._backends.triton import BACKEND
 
 BERNOULLI, SAMPLE = "bernoulli_log_likelihood", "sample_with_standard_kl"
 ROWS, COLS = 64, 784
+CLASSES = 32
 
 
 Run: TypeAlias = "Callable[[], None]"
@@ -94,6 +97,43 @@ def _mixture(gradients: bool) -> Run:
     return partial(BACKEND.mixture, call, None, torch.zeros(2))
 
 
+def logits() -> Tensor:
+    return full(cols=CLASSES)
+
+
+def _divergence(prior_rows: int, unimix: float = 0.0) -> Run:
+    """Of four variables each."""
+    sums, prior = torch.zeros(ROWS // 4), logits()[:prior_rows]
+    sizes = ROWS, CLASSES, 4
+    call = Softmax(SoftmaxKernel.KL, sizes, unimix, logits(), prior, sums=sums)
+    return partial(BACKEND.softmax, call)
+
+
+def _gradients_of_a_divergence(both: bool) -> Run:
+    upstream, gradients = torch.zeros(ROWS // 4), (logits(), logits() if both else None)
+    call = Softmax(
+        SoftmaxKernel.KL_VJP, (ROWS, CLASSES, 4), 0.01, logits(), logits(), upstream, rows=gradients
+    )
+    return partial(BACKEND.softmax, call)
+
+
+def _sample_of_classes(kernel: SoftmaxKernel, temperature: Tensor | None) -> Run:
+    """Its gradients, too, of a temperature alike."""
+    of_gradients = kernel is SoftmaxKernel.RELAXED_VJP
+    call = Softmax(
+        kernel,
+        (ROWS, CLASSES, 1 if temperature is None else ROWS),
+        0.0,
+        logits(),
+        logits() if of_gradients else None,
+        noise=torch.zeros(2, dtype=torch.int64),
+        temperature=temperature,
+        rows=(logits(), None),
+        sums=torch.zeros(()) if of_gradients else None,
+    )
+    return partial(BACKEND.softmax, call)
+
+
 def _scaling(dtype: torch.dtype) -> Run:
     return partial(BACKEND.scale, [full(dtype)], torch.zeros(()))
 
@@ -137,4 +177,17 @@ LAYOUTS: dict[str, Callable[[], Run]] = {
     "scaling bfloat16": lambda: _scaling(torch.bfloat16),
     "mixture": lambda: _mixture(False),
     "gradients of a mixture": lambda: _mixture(True),
+    "divergence": lambda: _divergence(ROWS),
+    "divergence from shared rows": lambda: _divergence(4),
+    "divergence of mixed rows": lambda: _divergence(ROWS, 0.01),
+    "gradients of a divergence": lambda: _gradients_of_a_divergence(True),
+    "gradients of one side": lambda: _gradients_of_a_divergence(False),
+    "one-hot sample": lambda: _sample_of_classes(SoftmaxKernel.SAMPLE, None),
+    "relaxed sample": lambda: _sample_of_classes(SoftmaxKernel.RELAXED, torch.ones(())),
+    "relaxed one-hot sample": lambda: _sample_of_classes(
+        SoftmaxKernel.RELAXED_HARD, torch.ones(())
+    ),
+    "gradients of a relaxed sample": lambda: _sample_of_classes(
+        SoftmaxKernel.RELAXED_VJP, torch.ones(())
+    ),
 }

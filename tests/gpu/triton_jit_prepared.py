@@ -37,6 +37,8 @@ from vaekern._backends.launch import (
 from vaekern._backends.triton import prepared
 from vaekern._backends.triton.loops import add_up, multiply, visit
 from vaekern._backends.triton.mixture import visit_mixture
+from vaekern._backends.triton.softmax_kl import visit_categorical_kl
+from vaekern._backends.triton.softmax_samples import visit_samples
 
 if TYPE_CHECKING:
     from triton_jit import Launched, Real
@@ -121,9 +123,10 @@ def few_are_remembered(real: Real) -> None:
 def hooks_are_called(real: Real) -> None:
     from triton import knobs
 
-    functions = (visit, add_up, multiply, visit_mixture)
+    functions = (visit, add_up, multiply, visit_mixture, visit_categorical_kl, visit_samples)
     before, entered = [], []
-    runs = [LAYOUTS[name]() for name in ("column sums", "scaling", "mixture")]
+    watched = ("column sums", "scaling", "mixture", "divergence", "relaxed sample")
+    runs = [LAYOUTS[name]() for name in watched]
     for run in runs:
         run()
     for function in functions:
@@ -212,7 +215,7 @@ def _by_triton(run: Run) -> None:
 
 def python_before_the_driver(real: Real) -> Iterator[dict[str, Any]]:
     """For each launch of a training step."""
-    for name in ("dense", "one pass", "halves", "both gradients"):
+    for name in ("dense", "one pass", "halves", "both gradients", "divergence", "relaxed sample"):
         run = LAYOUTS[name]()
         run()
         launches = len(_seen(real, run))

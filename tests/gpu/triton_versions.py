@@ -4,15 +4,16 @@
 otherwise the packages of the one that runs it, tries ``test_triton_jit.py`` and
 ``test_triton_prepared.py`` in it, and writes ``triton_versions.csv`` beside this file: tests,
 launches and compilations. Versions on the command line restrict it to them, and keep the other
-rows. It takes a few minutes for each, and no GPU.
+rows; ``--environments`` names a folder where environments stay, and are found again. It takes a few
+minutes for each, and no GPU.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import platform
 import subprocess
-import sys
 import sysconfig
 import tempfile
 import venv
@@ -31,8 +32,10 @@ COLUMNS = (
 
 def environment(folder: Path, version: str) -> Path:
     """Its Python."""
-    venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
+    if python.exists():
+        return python
+    venv.create(folder, with_pip=True)
     install = [python, "-m", "pip", "install", "--quiet", "--no-deps", f"triton=={version}"]
     subprocess.run(install, check=True)
     found = subprocess.run(
@@ -45,9 +48,9 @@ def environment(folder: Path, version: str) -> Path:
     return python
 
 
-def row(version: str) -> dict[str, Any]:
+def row(version: str, environments: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        python = environment(Path(folder) / "environment", version)
+        python = environment((environments or Path(folder)) / f"triton_{version}", version)
         report = Path(folder) / "report.xml"
         tests = [HERE / name for name in TESTS]
         options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", "-n", "0"]
@@ -76,17 +79,25 @@ def row(version: str) -> dict[str, Any]:
     }
 
 
-def main(wanted: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("versions", nargs="*", metavar="version")
+    parser.add_argument("--environments", type=Path)
+    options = parser.parse_args()
     rows: dict[str, dict[str, Any]] = {}
-    if wanted and TABLE.exists():
+    if options.versions and TABLE.exists():
         rows = {each["triton"]: each for each in csv.DictReader(TABLE.open())}
-    for version in wanted or VERSIONS:
-        rows[version] = row(version)
+    for version in options.versions or VERSIONS:
+        rows[version] = row(version, options.environments)
         with TABLE.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             writer.writeheader()
-            writer.writerows(rows[key] for key in sorted(rows))
+            writer.writerows(rows[key] for key in sorted(rows, key=_numbers))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -35,7 +35,8 @@ class Visit(NamedTuple):
     partial sums that makes (0: none) and what adds them up."""
 
     elements: Launch
-    strides: tuple[tuple[int, ...], ...]  # (Triton 3.5 wants them in front of the numbers.)
+    # (The first argument: behind two that are None, Triton 3.5 takes a stride of 1 for None.)
+    strides: tuple[tuple[int, ...], ...]
     partials: tuple[int, ...]
     sums: tuple[Steps, ...]
 
@@ -62,7 +63,7 @@ def run(
             None if o is None else memory_for_sums(n, device) if n else o.tensor
             for o, n in zip(outputs, found.partials, strict=True)
         ]
-        found.elements(pointers, found.strides, numbers, tuple(targets))
+        found.elements(found.strides, pointers, numbers, tuple(targets))
         for output, target, steps in zip(outputs, targets, found.sums, strict=True):
             if output is not None and target is not None:
                 sum_up(steps, target, output.tensor)

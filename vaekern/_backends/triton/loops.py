@@ -105,7 +105,7 @@ def within(mask, results):
 # What the number of rows changes is not specialised: a batch of another size compiles nothing.
 @triton.jit(do_not_specialize=["rows", "steps"])
 def visit(
-    inputs, strides, constants, outputs, inner_sizes, rows, cols, steps,
+    strides, inputs, constants, outputs, inner_sizes, rows, cols, steps,
     VALUE: tl.constexpr, VJP: tl.constexpr, SCALE: tl.constexpr, MASKED: tl.constexpr,
     INPUT_KINDS: tl.constexpr, UINT8: tl.constexpr, VARIES: tl.constexpr,
     OUTPUT_KINDS: tl.constexpr, SUMMED: tl.constexpr,

@@ -13,50 +13,75 @@ from torch import Tensor
 
 from vaekern._backends.launch import ROW_SUM, Softmax, SoftmaxKernel
 from vaekern._backends.triton.launch import bits_of_double
-from vaekern._backends.triton.plan import NARROW, one_dimension, steps_of_add_up
-from vaekern._backends.triton.prepared import current, index_type, options
+from vaekern._backends.triton.plan import NARROW, Dims, merged, one_dimension, steps_of_add_up
+from vaekern._backends.triton.prepared import Launch, current, index_type, layout_of, remembered
 from vaekern._backends.triton.softmax_kl import visit_categorical_kl
 from vaekern._backends.triton.softmax_samples import visit_samples
-from vaekern._backends.triton.sums import memory_for_sums, prepare_sums, sum_up
+from vaekern._backends.triton.sums import Steps, memory_for_sums, prepare_sums, sum_up
 
 TILE = 1024  # elements of a block
 LONGEST = 2048  # classes of it
 
 
+class Visit(NamedTuple):
+    """The launch of a kernel, and those that add up the numbers of its rows."""
+
+    rows: Launch
+    sums: Steps
+
+
 def softmax(call: Softmax) -> None:
-    rows, classes, rows_per_sum = call.sizes
     device = call.logits.device
+    own = _tensors_of_kl(call) if _is_kl(call) else _tensors_of_samples(call)
+    layouts = tuple([None if t is None else layout_of(t) for t in (*own, call.sums)])
+    layout = call.kernel, call.sizes, call.unimix > 0.0, layouts, device
+    rows, classes, _ = call.sizes
+    with current(device):
+        found = remembered(layout, _prepare, call)
+        numbers = None if call.sums is None else memory_for_sums(rows, device)
+        kept, floor = bits_of_double(1.0 - call.unimix), bits_of_double(call.unimix / classes)
+        found.rows(*own, numbers, kept, floor)
+        if numbers is not None and call.sums is not None:
+            sum_up(found.sums, numbers, call.sums)
+
+
+def _is_kl(call: Softmax) -> bool:
+    return call.kernel in (SoftmaxKernel.KL, SoftmaxKernel.KL_VJP)
+
+
+def _tensors_of_kl(call: Softmax) -> tuple[Tensor | None, ...]:
+    return call.logits, call.other, call.upstream, call.mask, *call.rows
+
+
+def _tensors_of_samples(call: Softmax) -> tuple[Tensor | None, ...]:
+    return call.logits, call.noise, call.temperature, call.other, call.rows[0]
+
+
+def _prepare(call: Softmax) -> Visit:
+    rows, classes, rows_per_sum = call.sizes
     width = min(LONGEST, triton.next_power_of_2(classes))
     height = max(1, TILE // width)
     wide = call.logits.numel() > NARROW
-    is_kl = call.kernel in (SoftmaxKernel.KL, SoftmaxKernel.KL_VJP)
-    own = _of_kl(call) if is_kl else _of_samples(call)
-    with current(device):
-        numbers = None if call.sums is None else memory_for_sums(rows, device)
-        own.visit[(-(-rows // height),)](
-            *own.tensors,
-            numbers,
-            bits_of_double(1.0 - call.unimix),
-            bits_of_double(call.unimix / classes),
-            *own.rows,
-            classes,
-            rows_per_sum,
-            **own.constants,
-            R=height,
-            C=width,
-            INDEX=index_type(wide),
-            COMPUTE=tl.float64 if call.in_double else tl.float32,
-            **options(call.in_double),
-        )
-        if numbers is not None and call.sums is not None:
-            _sum_rows(numbers, call.sums, rows_per_sum, wide)
+    own = _of_kl(call) if _is_kl(call) else _of_samples(call)
+    constants = {
+        **own.constants,
+        "R": height,
+        "C": width,
+        "INDEX": index_type(wide),
+        "COMPUTE": tl.float64 if call.in_double else tl.float32,
+    }
+    sizes = (*own.rows, classes, rows_per_sum)
+    launch = Launch(own.visit, -(-rows // height), sizes, constants, call.in_double)
+    if call.sums is None:
+        return Visit(launch, ())
+    steps = steps_of_add_up(_kept(call), one_dimension(rows_per_sum, 1))
+    return Visit(launch, prepare_sums(steps, ROW_SUM, wide))
 
 
 class _Own(NamedTuple):
     """What calls of one kernel have of their own."""
 
     visit: Any
-    tensors: tuple[Tensor | None, ...]
     rows: tuple[int, ...]  # of the logits and, where they repeat, of others
     constants: dict[str, Any]
 
@@ -68,8 +93,7 @@ def _of_samples(call: Softmax) -> _Own:
         "HARD": call.kernel in (SoftmaxKernel.SAMPLE, SoftmaxKernel.RELAXED_HARD),
         "SEEDED": call.noise is not None and call.noise.dtype is torch.int64,
     }
-    tensors = call.logits, call.noise, call.temperature, call.other, call.rows[0]
-    return _Own(visit_samples, tensors, call.sizes[:1], constants)
+    return _Own(visit_samples, call.sizes[:1], constants)
 
 
 def _of_kl(call: Softmax) -> _Own:
@@ -79,12 +103,14 @@ def _of_kl(call: Softmax) -> _Own:
         "MIXED": call.unimix > 0.0,
         "TINY": 2.0**-1022 if call.in_double else 2.0**-126,
     }
-    tensors = call.logits, call.other, call.upstream, call.mask, *call.rows
     rows, classes, _ = call.sizes
-    return _Own(visit_categorical_kl, tensors, (rows, call.other.numel() // classes), constants)
+    return _Own(visit_categorical_kl, (rows, call.other.numel() // classes), constants)
 
 
-def _sum_rows(numbers: Tensor, sums: Tensor, rows_per_sum: int, wide: bool) -> None:
-    n = numbers.numel() // rows_per_sum
-    steps = steps_of_add_up(one_dimension(n, rows_per_sum), one_dimension(rows_per_sum, 1))
-    sum_up(prepare_sums(steps, ROW_SUM, wide), numbers, sums)
+def _kept(call: Softmax) -> Dims:
+    """Sums of datapoints, of which there may be one, or of all rows that have a temperature."""
+    rows, _, rows_per_sum = call.sizes
+    n = rows // rows_per_sum
+    if call.temperature is None:
+        return one_dimension(n, rows_per_sum)
+    return merged((n,), ((rows_per_sum,),))

@@ -21,7 +21,7 @@ from vaekern._backends.triton.math.scalar import fma
 from vaekern._backends.triton.softmax_rows import add_rows, block_of, pair
 
 
-@triton.jit(do_not_specialize=["rows", "rows_per_sum"])
+@triton.jit(do_not_specialize=["rows", "other_rows", "rows_per_sum"])
 def visit_categorical_kl(
     logits, other, upstream, mask, out, other_out, numbers, kept, floor,
     rows, other_rows, classes, rows_per_sum,
