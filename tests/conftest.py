@@ -107,4 +107,7 @@ def set_threads() -> Iterator[Callable[[int], None]]:
 
 @pytest.fixture(autouse=True)
 def _reproducible() -> None:
-    torch.manual_seed(20130)
+    # torch.manual_seed takes milliseconds: it notes who seeds devices, also those not there.
+    torch.default_generator.manual_seed(20130)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(20130)

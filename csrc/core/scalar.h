@@ -63,13 +63,13 @@ VK_FN ReducedExp reduce_exp_anywhere(float x) {
 // 2^-64 for negative x, 2^64 for positive
 VK_FN float undo_bias(float x) { return by_sign(x, 0x1p64f, 0x1p-64f); }
 
-// mantissa 2^k, of an x that was reduced with a bias of 127: `scaled` less the exponent of the factor
-// that will undo it, 127 +- 64, is k -+ 64.
-constexpr float kBiasOfExponents = 127.0f;
+// mantissa 2^k, of an x that was reduced with a bias of 2 x 127: `scaled` less the exponent of the
+// factor that will undo it, 127 +- 64, is that of 2^(k -+ 64). Multiplied, for a mantissa of NaN.
+constexpr float kTwiceBiasOfExponents = 254.0f;
 VK_FN float exp_of_reduced(float mantissa, float scaled, float x) {
   const float undo = undo_bias(x);
-  const uint32_t bits = bit_cast<uint32_t>(times_power_of_two(mantissa, scaled));
-  return bit_cast<float>(bits - bit_cast<uint32_t>(undo)) * undo;
+  const uint32_t bits = (bit_cast<uint32_t>(scaled) << 23) - bit_cast<uint32_t>(undo);
+  return mantissa * bit_cast<float>(bits) * undo;
 }
 
 VK_FN float exp(float x) {

@@ -26,11 +26,11 @@ struct Spread {
 // nothing cancels. Below 2^-121 a smaller q changes nothing; beyond 2^127 all is infinite.
 VK_FN Spread<float> spread_from_log_std(float h) {
   const float near = limited_for_exp(h);
-  const ReducedExp e = reduce_exp(near, kBiasOfExponents);
+  const ReducedExp e = reduce_exp(near, kTwiceBiasOfExponents);
   const float c = twice_exp_curvature(e.r) * (e.r * e.r);
   const float m = fma(0.5f, c, e.r);
-  const float k = at_least(kRoundToInteger + kBiasOfExponents - 60.0f, e.scaled);
-  const float q = bit_cast<float>((bit_cast<uint32_t>(k) << 24) - 0x40000000u);
+  const float k = at_least(kRoundToInteger + kTwiceBiasOfExponents - 60.0f, e.scaled);
+  const float q = bit_cast<float>((bit_cast<uint32_t>(k) << 24) + 0x41000000u);
   const float less = q - 0.5f;
   const float rest = fma(less, e.r + e.r, fma(e.k, -0.693147181f, less));
   const float half_phi = fma(q, fma(m, m, c), rest);

@@ -53,6 +53,7 @@ def test_each_phase_goes_through_dry(phase: str) -> None:
     assert "passed: " not in run.stdout
 
 
+@pytest.mark.exhaustive
 def test_phases_run_in_the_order_asked_for() -> None:
     run = bench_gpu("--dry-run", "--quick", "--phases", "graphs,build")
     assert re.findall(r"^=== (\w+)$", run.stdout, re.MULTILINE) == ["graphs", "build"]

@@ -51,7 +51,8 @@ def test_bars_are_times_relative_to_vaekern(results: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("what", ["abc", pytest.param("file", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("what", ["abc", "file"])
 def test_command_draws_what_is_kept(results: Path, tmp_path: Path, what: str) -> None:
     source = [str(results)] if what == "file" else [what, "--files", str(results)]
     run = subprocess.run(

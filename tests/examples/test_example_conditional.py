@@ -14,6 +14,7 @@ pytest.importorskip("matplotlib", reason="the example's packages: pip install '.
 SCRIPT = Path(__file__).parents[2] / "examples" / "conditional.py"
 
 
+@pytest.mark.exhaustive
 def test_it_draws_digits_by_class(tmp_path: Path) -> None:
     picture = tmp_path / "digits.png"
     command = [sys.executable, str(SCRIPT), "--dataset=digits", "--epochs=30"]

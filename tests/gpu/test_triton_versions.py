@@ -35,6 +35,7 @@ def test_every_version_was_told_of_the_same_launches(rows: Rows) -> None:
     assert int(rows[0]["launches"]) > int(rows[0]["compilations"]) > 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(bool(_missing), reason=_missing)
 def test_the_tests_are_those_of_the_table(rows: Rows) -> None:
     """As many: of every kernel there are some."""

@@ -23,6 +23,7 @@ def _zero_inflated(*numbers: float) -> tuple[float, list[float]]:
     return value.item(), [g.item() for g in torch.autograd.grad(value, leaves)]
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("zero_logits", [-200.0, -30.0, -1.0, 0.0, 1.0, 30.0, 200.0])
 @pytest.mark.parametrize(
     ("log_mean", "log_dispersion"),

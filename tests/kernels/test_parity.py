@@ -121,7 +121,7 @@ def test_shapes(case: Case, shape: Shape, batch_dims: int, backend: str) -> None
     check_against_oracle(case, tensors, batch_dims, backend=backend)
 
 
-@pytest.mark.table
+@pytest.mark.table("kernel", "dtype")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=name_of)
 @pytest.mark.parametrize("case", REPRESENTATIVES, ids=label_of)
 def test_two_threads(case: Case, dtype: torch.dtype, set_threads: Callable[[int], None]) -> None:
@@ -188,6 +188,8 @@ def test_upstream_gradients_of_any_layout(case: Case, backend: str) -> None:
 )
 def test_long_sums_keep_their_digits(terms: int, backend: str) -> None:
     """Float64 over tiles: in float32, sums of 4 million terms would lose 1e-4."""
+    if backend == "triton":
+        terms //= 4  # interpreted
     mu = torch.full((1, terms), 0.1, device=backends.device)
     with vk.backend(backend):
         got = vk.gaussian_kl(mu, torch.zeros_like(mu)).item()

@@ -11,12 +11,11 @@ A test marked ``table("kernel", "backend")`` is about something else than these,
 each kernel once and each backend once.
 
 Items are looked at in the order of a hash of their names, and one that adds nothing to this is left
-out.So the same tests run everywhere, and a new row of a table changes little of the rest. Those on
+out. So the same tests run everywhere, and a new row of a table changes little of the rest. Those on
 CUDA's emulation take ten times as long as those on the CPU, and come after them; those in Triton's
 interpreter a hundred times, and come last, those of rows of logits behind all. They are there for
-what they alone add: each kernel, shape and layout on that backend, and not for a kernel in a shape.
-A kernel is interpreted in every dtype by the tests of dtypes; those of other things take any kernel
-for each shape or layout.
+what they alone add: the tests of dtypes interpret each operation in each dtype and each kernel
+once, those of other things any kernel for each shape, layout or mask.
 
 A test marked ``exhaustive`` has no table, but takes long: it runs with that option alone.
 So do most of the values of ``one_in``.
@@ -103,14 +102,21 @@ def _covered_by(item: pytest.Item, alone: tuple[str, ...]) -> Iterator[tuple[obj
     if alone:
         yield from ((feature,) for feature in features if feature[0] in alone)
         return
-    interpreted = _cost(item) == _INTERPRETED
-    of_dtypes = any(feature[0] == "dtype" for feature in features)
-    if of_dtypes or not interpreted:
-        yield tuple(f for f in features if f[0] in ("kernel", "target", *_BACKENDS, *_DTYPES))
-    for pair in itertools.combinations(features, 2):
-        names = {feature[0] for feature in pair}
-        if not interpreted or (names & {*_BACKENDS} and not names & {"kernel", "kinds"}):
-            yield pair
+    if _cost(item) == _INTERPRETED:
+        yield from _covered_by_interpreted(item, features)
+        return
+    yield tuple(f for f in features if f[0] in ("kernel", "target", *_BACKENDS, *_DTYPES))
+    yield from itertools.combinations(features, 2)
+
+
+def _covered_by_interpreted(
+    item: pytest.Item, features: list[Feature]
+) -> Iterator[tuple[object, ...]]:
+    dtypes = [feature for feature in features if feature[0] == "dtype"]
+    for dtype in dtypes:
+        yield from ((op, dtype) for op in _ops(item))
+    of_others = ("kernel", "kinds") if not dtypes else ("kinds",)
+    yield from (("interpreted", *f) for f in features if f[0] not in of_others)
 
 
 def _features(item: pytest.Item) -> Iterator[Feature]:

@@ -127,13 +127,10 @@ def _row_dims(
 
 
 def steps_of_add_up(kept: Dims, summed: Dims, n_block: int | None = None) -> tuple[AddUp, ...]:
-    """``n_block`` numbers of a program; by default as many as the terms of one of them leave. (Of a
-    single number, without a stride, all that is compiled in is the same for any number of terms:
-    that may be the batch's.)"""
+    """``n_block`` numbers of a program; by default as many as the terms of one of them leave."""
     n_kept, n_summed = math.prod(kept.sizes), math.prod(summed.sizes)
-    single = not any(kept.strides[0])
     if n_block is None:
-        n_block = LANES if n_summed <= 2 * STEPS * LANES and not single else 1
+        n_block = LANES if n_summed <= 2 * STEPS * LANES else 1
     s_block = TILE // n_block
     chunk = min(_ceil_div(n_summed, s_block), 2 * STEPS) * s_block
     splits = _ceil_div(n_summed, chunk)
@@ -141,8 +138,15 @@ def steps_of_add_up(kept: Dims, summed: Dims, n_block: int | None = None) -> tup
     step = AddUp(kept, summed, n_kept, n_summed, chunk, n_block, s_block, splits, programs)
     if splits == 1:
         return (step,)
-    rest = steps_of_add_up(one_dimension(n_kept, 0 if single else splits), one_dimension(splits, 1))
+    rest = steps_of_add_up(one_dimension(n_kept, splits), one_dimension(splits, 1))
     return (step, *rest)
+
+
+def steps_of_total(terms: int) -> tuple[AddUp, ...]:
+    """To a single number, of terms that a batch may have more of or fewer: each step alike."""
+    number = Dims((1,), ((0,),))
+    (step, *rest) = steps_of_add_up(number, one_dimension(terms, 1), n_block=1)
+    return (step, *(steps_of_total(step.splits) if rest else ()))
 
 
 def _row_sums(

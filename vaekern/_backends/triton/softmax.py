@@ -13,7 +13,13 @@ from torch import Tensor
 
 from vaekern._backends.launch import ROW_SUM, Softmax, SoftmaxKernel
 from vaekern._backends.triton.launch import bits_of_double
-from vaekern._backends.triton.plan import NARROW, Dims, merged, one_dimension, steps_of_add_up
+from vaekern._backends.triton.plan import (
+    NARROW,
+    AddUp,
+    one_dimension,
+    steps_of_add_up,
+    steps_of_total,
+)
 from vaekern._backends.triton.prepared import Launch, current, index_type, layout_of, remembered
 from vaekern._backends.triton.softmax_kl import visit_categorical_kl
 from vaekern._backends.triton.softmax_samples import visit_samples
@@ -74,8 +80,7 @@ def _prepare(call: Softmax) -> Visit:
     launch = Launch(own.visit, -(-rows // height), sizes, constants, call.in_double)
     if call.sums is None:
         return Visit(launch, ())
-    steps = steps_of_add_up(_kept(call), one_dimension(rows_per_sum, 1))
-    return Visit(launch, prepare_sums(steps, ROW_SUM, wide))
+    return Visit(launch, prepare_sums(_steps_of_sums(call), ROW_SUM, wide))
 
 
 class _Own(NamedTuple):
@@ -107,10 +112,10 @@ def _of_kl(call: Softmax) -> _Own:
     return _Own(visit_categorical_kl, (rows, call.other.numel() // classes), constants)
 
 
-def _kept(call: Softmax) -> Dims:
+def _steps_of_sums(call: Softmax) -> tuple[AddUp, ...]:
     """Sums of datapoints, of which there may be one, or of all rows that have a temperature."""
     rows, _, rows_per_sum = call.sizes
-    n = rows // rows_per_sum
-    if call.temperature is None:
-        return one_dimension(n, rows_per_sum)
-    return merged((n,), ((rows_per_sum,),))
+    if call.temperature is not None and rows == rows_per_sum:
+        return steps_of_total(rows)
+    kept = one_dimension(rows // rows_per_sum, rows_per_sum)
+    return steps_of_add_up(kept, one_dimension(rows_per_sum, 1))

@@ -87,7 +87,7 @@ def undo_bias(x):
 @triton.jit
 def exp_of_reduced(mantissa, scaled, x):
     undo = undo_bias(x)
-    return from_bits(bits(times_power_of_two(mantissa, scaled)) - bits(undo)) * undo
+    return mantissa * from_bits((bits(scaled) << 23) - bits(undo)) * undo
 
 
 @triton.jit

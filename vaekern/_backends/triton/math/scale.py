@@ -44,11 +44,11 @@ def spread_from_log_std(h):
 @triton.jit
 def spread_from_log_std32(h):
     near = limited_for_exp(h)
-    k, scaled, r, _ = reduce_exp(near, 127.0)
+    k, scaled, r, _ = reduce_exp(near, 254.0)
     c = twice_exp_curvature(r) * (r * r)
     m = fma(c, 0.5, r)
-    limited = at_least(12582979.0, scaled)
-    q = from_bits((bits(limited) << 24) - 0x40000000)
+    limited = at_least(12583106.0, scaled)
+    q = from_bits((bits(limited) << 24) + 0x41000000)
     less = q - 0.5
     rest = fma(less, r + r, fma(k, -0.693147181, less))
     half_phi = tl.where(k > 64.5, INF, fma(q, fma(m, m, c), rest))
