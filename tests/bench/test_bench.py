@@ -53,11 +53,13 @@ QUICK = ("memory",)  # stands for the others, which run with --exhaustive
 
 
 #: torch's own formula of the continuous Bernoulli loses the digits of bfloat16 near logits of 0;
-#: in a few elements' gradient of a shared scale, those of the asymmetric Laplace may cancel.
+#: in a few elements' gradient of a shared scale, those of the asymmetric Laplace may cancel. A
+#: relaxed sample of torch's begins with uniform numbers of bfloat16, so some draws are too far off.
 WRONG_PEERS = {
     ("asymmetric_laplace_log_likelihood", "bfloat16", "eager"),
     ("continuous_bernoulli_log_likelihood", "bfloat16", "eager"),
     ("continuous_bernoulli_log_likelihood", "bfloat16", "distributions"),
+    ("gumbel_softmax", "bfloat16", "distributions"),
 }
 
 
