@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "../math/categorical_kl.h"
 #include "../math/sample_categorical.h"
@@ -116,13 +117,19 @@ class SoftmaxRow {
   template <int n, class Function>
   VK_PASS int64_t apply(const Function& f, int64_t first, T (&to)[n][kTile]) const {
     const int64_t left = launch_.classes - first, here = left < kTile ? left : kTile;
-    const int64_t lanes = whole_lanes(here);
+    apply_to_lanes(f, first, whole_lanes(here), to, std::make_index_sequence<n>());
+    return here;
+  }
+
+  // (Not a loop over k: its numbers would lie in memory, and the loop around it stay scalar.)
+  template <int n, class Function, size_t... k>
+  VK_PASS static void apply_to_lanes(const Function& f, int64_t first, int64_t lanes,
+                                     T (&to)[n][kTile], std::index_sequence<k...>) {
 #pragma omp simd
     for (int64_t j = 0; j < lanes; ++j) {
       const Values<T, n> numbers = f(first + j);
-      for (int k = 0; k < n; ++k) to[k][j] = numbers.v[k];
+      ((to[k][j] = numbers.v[k]), ...);
     }
-    return here;
   }
 
   void put(const SoftmaxLaunch::Result& out, int64_t first, const T* numbers, int64_t n) const {

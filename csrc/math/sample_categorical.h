@@ -15,25 +15,38 @@ VK_PASS void write_one_hot(const Row& rows, int64_t chosen, T sum) {
   });
 }
 
+// 1 for the class of the largest score.
+template <class T, class Row, class Score>
+VK_PASS void write_first_largest(const Row& rows, T sum, const Score& score) {
+  write_one_hot(rows, rows.first(score, rows.greatest(score)), sum);
+}
+
+// weight * slope, where a weight of 0 stands for none, of whatever slope. (Whose argument loads it
+// before there is a choice: a load that depends on one would keep loops scalar.)
+template <class T>
+VK_FN T weighted(T weight, T slope) {
+  return weight == T(0) ? T(0) : weight * slope;
+}
+
 // A sample, with the gradients of the probabilities q = (1 - u) s + u / K, s the softmax: "straight
 // through" (Bengio et al. 2013).
 struct SampleCategorical {
-  template <class T>
-  VK_FN static T score(T logit, T noise, T top, T sum, Mixing<T> mixing) {
-    const T mixed = log(mixing.of(exp_below_top(logit, top) / sum));
-    return (mixing.is_none() ? below_top(logit, top) : mixed) + noise;
-  }
-
   template <class T, class Row>
   VK_PASS static void value(const Row& rows, Mixing<T> mixing) {
     const T top = rows.greatest([&rows](int64_t j) VK_EACH { return rows.logit(j); });
     const T sum = rows.template sums<1>([&rows, top](int64_t j) VK_EACH {
       return Values<T, 1>{{exp_below_top(rows.logit(j), top)}};
     }).v[0];
-    const auto score_of = [&rows, top, sum, mixing](int64_t j) VK_EACH {
-      return score(rows.logit(j), rows.noise(j), top, sum, mixing);
-    };
-    write_one_hot(rows, rows.first(score_of, rows.greatest(score_of)), sum);
+    // (Two loops: a choice within one would keep it scalar.)
+    if (mixing.is_none()) {
+      write_first_largest(rows, sum, [&rows, top](int64_t j) VK_EACH {
+        return below_top(rows.logit(j), top) + rows.noise(j);
+      });
+    } else {
+      write_first_largest(rows, sum, [&rows, top, sum, mixing](int64_t j) VK_EACH {
+        return log(mixing.of(exp_below_top(rows.logit(j), top) / sum)) + rows.noise(j);
+      });
+    }
   }
 
   // (1 - u) s (g - sum of s g)
@@ -42,7 +55,7 @@ struct SampleCategorical {
     const T top = rows.greatest([&rows](int64_t j) VK_EACH { return rows.logit(j); });
     const Values<T, 2> sums = rows.template sums<2>([&rows, top](int64_t j) VK_EACH {
       const T e = exp_below_top(rows.logit(j), top);
-      return Values<T, 2>{{e, e == T(0) ? T(0) : e * rows.other(j)}};
+      return Values<T, 2>{{e, weighted(e, rows.other(j))}};
     });
     const T sum = sums.v[0], mean = sums.v[1] / sums.v[0];
     rows.template write<1>([&rows, top, sum, mean, mixing](int64_t j) VK_EACH {
@@ -98,7 +111,7 @@ struct GumbelSoftmax {
     const Values<T, 2> sums = rows.template sums<2>([&rows, top, temperature](int64_t j) VK_EACH {
       const T below = top.perturbed - perturbed(rows, top.logit, j);
       const T e = exp_of_minus(below / temperature);
-      return Values<T, 2>{{e, e == T(0) ? T(0) : e * rows.other(j)}};
+      return Values<T, 2>{{e, weighted(e, rows.other(j))}};
     });
     const T sum = sums.v[0], mean = sums.v[1] / sums.v[0];
     const auto slopes = [&rows, top, temperature, sum, mean](int64_t j) VK_EACH {

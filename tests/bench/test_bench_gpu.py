@@ -59,11 +59,13 @@ def test_phases_run_in_the_order_asked_for() -> None:
     assert re.findall(r"^=== (\w+)$", run.stdout, re.MULTILINE) == ["graphs", "build"]
 
 
+@pytest.mark.exhaustive
 def test_a_dry_run_leaves_nothing(tmp_path: Path) -> None:
     bench_gpu("--dry-run", "--quick", "--phases", "graphs", "--out", str(tmp_path / "results"))
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.exhaustive
 def test_an_unknown_phase() -> None:
     run = bench_gpu("--dry-run", "--phases", "tests,warm-up")
     assert run.returncode == 2

@@ -84,6 +84,7 @@ def test_a_killed_run_ends_as_one_that_was_not(resumed: Path, tmp_path: Path) ->
         assert torch.equal(after_kill["model"][name], weights), name
 
 
+@pytest.mark.exhaustive
 def test_figures_and_summary(resumed: Path) -> None:
     for name in FIGURES:
         assert (resumed / f"{name}.png").read_bytes().startswith(PNG_SIGNATURE), name

@@ -15,7 +15,7 @@ from operations.description import Subject
 from operations.every import ONE_PER_OP
 from raw_launch import DTYPES, Launch
 from raw_launch import Kernel as CompiledKernel
-from sampling import one_in
+from sampling import one_in, one_row_in
 
 import vaekern as vk
 from vaekern import _core
@@ -234,7 +234,7 @@ def _id(value: object) -> str:
     return value.name if isinstance(value, Subject) else str(value)
 
 
-@pytest.mark.parametrize(("subject", "scale"), list(table()), ids=_id)
+@pytest.mark.parametrize(("subject", "scale"), one_row_in(3, table()), ids=_id)
 def test_every_output_within_ulps(subject: Subject, scale: str) -> None:
     with vk.backend("triton"):
         worst = {output: float(off.max()) for output, off in errors(subject, scale).items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -32,6 +33,8 @@ def backend() -> Backend:
     from vaekern._backends import triton
 
     _call_directly()
+    _check_as_compilers_do()
+    _remember_types()
     _round_as_gpus_do()
     _fuse_as_gpus_do()
     _read_numbers()
@@ -53,17 +56,44 @@ def _quietly(function: Callable[..., None]) -> Callable[..., None]:
 @cache
 def _call_directly() -> None:
     """For each function that a kernel calls, the interpreter prepares the whole language anew: that
-    takes far longer than the arithmetic. For the library's functions the launch has done it."""
+    takes far longer than the arithmetic. For the library's functions the launch has done it, and
+    for a module of Triton's own, its first function."""
     from triton.runtime.interpreter import InterpretedFunction
 
-    of_triton = InterpretedFunction.__call__
+    of_triton, prepared = InterpretedFunction.__call__, set[str]()
 
     def call(function: Any, *args: Any, **kwargs: Any) -> Any:
-        if function.fn.__module__.startswith("vaekern."):
+        module = function.fn.__module__
+        if module.startswith("vaekern.") or module in prepared:
             return function.rewrite()(*args, **kwargs)
+        prepared.add(module)
         return of_triton(function, *args, **kwargs)
 
     InterpretedFunction.__call__ = call
+
+
+@cache
+def _check_as_compilers_do() -> None:
+    """Not every sum of integers for overflow: unless asked to debug, compilers leave that out, and
+    here it takes a third of the time."""
+    from triton.runtime.interpreter import interpreter_builder
+
+    interpreter_builder.options = replace(interpreter_builder.options, sanitize_overflow=False)
+
+
+@cache
+def _remember_types() -> None:
+    """Of numpy, for those of Triton: the interpreter makes a table of all for each array."""
+    from triton.runtime import interpreter
+
+    of_triton, by_name = interpreter._get_np_dtype, {}
+
+    def get_np_dtype(dtype: Any) -> Any:
+        if dtype.name not in by_name:
+            by_name[dtype.name] = of_triton(dtype)
+        return by_name[dtype.name]
+
+    interpreter._get_np_dtype = get_np_dtype
 
 
 @cache

@@ -52,10 +52,10 @@ def row(version: str, environments: Path | None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         python = environment((environments or Path(folder)) / f"triton_{version}", version)
         report = Path(folder) / "report.xml"
-        tests = [HERE / name for name in TESTS]
         options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}", "-n", "0"]
         print(f"--- Triton {version}", flush=True)
-        subprocess.run([python, "-m", "pytest", *options, *tests], check=False)
+        # From where no checkout stands in front of the installed package.
+        subprocess.run([python, "-m", "pytest", *options, *TESTS], cwd=HERE, check=False)
         suite = ElementTree.parse(report).getroot()[0]
         versions = subprocess.run(
             [python, "-c", "import triton, torch, numpy; print(triton.__version__, "

@@ -47,8 +47,13 @@ Feature = tuple[str, object]
 def one_in(step: int, values: Iterable[object]) -> list[Any]:
     """Values of a parameter, for a test that takes seconds with each and is about something that
     they have in common: the others are for ``--exhaustive``."""
+    return one_row_in(step, ((value,) for value in values))
+
+
+def one_row_in(step: int, rows: Iterable[Iterable[object]]) -> list[Any]:
+    """The same of several parameters."""
     others = pytest.mark.exhaustive
-    return [pytest.param(v, marks=others if k % step else ()) for k, v in enumerate(values)]
+    return [pytest.param(*row, marks=others if k % step else ()) for k, row in enumerate(rows)]
 
 
 def select(items: Iterable[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:

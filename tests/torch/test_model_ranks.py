@@ -11,10 +11,13 @@ from distributed_worker import BATCH, PIXELS, SHARDS_ON_CPU, make_batch, make_mo
 from model_ranks_worker import METHODS, Bound, many_eps, own_gradients
 from test_distributed import HERE, torchrun
 
-pytestmark = pytest.mark.skipif(
-    not torch.distributed.is_available() or not torch.distributed.is_gloo_available(),
-    reason="this torch has no gloo",
-)
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.skipif(
+        not torch.distributed.is_available() or not torch.distributed.is_gloo_available(),
+        reason="this torch has no gloo",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
