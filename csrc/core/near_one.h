@@ -5,12 +5,13 @@
 
 VK_BEGIN
 
-// Within 2 ulp. phi is garbage far from 0, where it is not used.
-VK_FN float expm1(float x) {
-  const ExpPhi<float> e = exp_and_phi(x);
+// Within 2 ulp for x <= 1, garbage beyond. (So is phi far from 0, where it is not used.)
+VK_FN float expm1_to_one(float x) {
+  const ReducedExp reduced = reduce_exp(at_least(-105.0f, x), 64.0f);
+  const ExpPhi<float> e = exp_and_phi_of_reduced(reduced, 0x1p-64f);
   return absolute(x) < 1.0f ? x + e.phi : e.exp - 1.0f;
 }
-VK_FN double expm1(double x) { return std::expm1(x); }
+VK_FN double expm1_to_one(double x) { return std::expm1(x); }
 
 // log(s), given t = s - 1: to the last digits at s = 1 too. Zero gives -inf, negative s NaN.
 VK_FN float log_near_one(float s, float t) {

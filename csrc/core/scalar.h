@@ -96,6 +96,15 @@ VK_FN T precise_exp(T x) {
   return rounded_exp(x).value;
 }
 
+// The same bits for x <= 0: the exponent is moved one way.
+VK_FN float precise_exp_of_negative(float x) {
+  const ReducedExp e = reduce_exp(at_least(-105.0f, x), 64.0f);
+  const float high = 1.0f + e.r;
+  const float tail = fma(e.r * e.r, exp_curvature(e.r), e.r - (high - 1.0f) + e.lost);
+  return times_power_of_two(high + tail, e.scaled) * 0x1p-64f;
+}
+VK_FN double precise_exp_of_negative(double x) { return std::exp(x); }
+
 // e^-x for x >= 0
 VK_FN float exp_of_minus(float x) {
   const ReducedExp e = reduce_exp(-at_most(105.0f, x), 64.0f);
@@ -114,9 +123,7 @@ struct ExpPhi {
 
 // phi = 2^k (e^r - 1 - r) + (2^k - 1) r + (2^k - 1 - k ln 2), the last term split so that the
 // differences are exact.
-VK_FN ExpPhi<float> exp_and_phi(float x) {
-  const ReducedExp e = reduce_exp_anywhere(x);
-  const float undo = undo_bias(x);
+VK_FN ExpPhi<float> exp_and_phi_of_reduced(ReducedExp e, float undo) {
   const float curvature = exp_curvature(e.r);
   const float short_exp = fma(fma(curvature, e.r, 1.0f), e.r, 1.0f);
   const float power = times_power_of_two(1.0f, e.scaled) * undo;
@@ -124,6 +131,9 @@ VK_FN ExpPhi<float> exp_and_phi(float x) {
   const float differences = fma(less_one, e.r, fma(e.k, -kLn2High, less_one));
   const float phi = fma(power * curvature * e.r, e.r, fma(e.k, -kLn2Low, differences));
   return {times_power_of_two(short_exp, e.scaled) * undo, phi};
+}
+VK_FN ExpPhi<float> exp_and_phi(float x) {
+  return exp_and_phi_of_reduced(reduce_exp_anywhere(x), undo_bias(x));
 }
 
 VK_FN ExpPhi<double> exp_and_phi(double x) {

@@ -12,7 +12,7 @@ VK_FN int64_t whole_lanes(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes
 
 // Adds neighbours `width` apart until one is left.
 template <int width, class T>
-double fold(T* lanes) {
+VK_FN double fold(T* lanes) {
   if constexpr (width == 0) {
     return lanes[0];
   } else {

@@ -18,13 +18,16 @@ template <class T>
 class SoftmaxRow {
  public:
   explicit SoftmaxRow(const SoftmaxLaunch& launch)
-      : launch_(launch), memory_(new T[3 * whole_lanes(launch.classes) + 2 * kLanes]()) {}
+      : launch_(launch),
+        pitch_(whole_lanes(launch.classes)),
+        memory_(new T[3 * pitch_ + 2 * kLanes]()),
+        kept_(new T[kKept * pitch_]) {}
 
   void open(int64_t row) {
     row_ = row;
     logits_ = load(launch_.logits, memory_.get());
-    other_ = load(launch_.other, memory_.get() + whole_lanes(launch_.classes));
-    noise_ = load_noise(memory_.get() + 2 * whole_lanes(launch_.classes));
+    other_ = load(launch_.other, memory_.get() + pitch_);
+    noise_ = load_noise(memory_.get() + 2 * pitch_);
   }
 
   bool counts() const {
@@ -45,6 +48,17 @@ class SoftmaxRow {
     T number;
     read(launch_.temperature, &number, row_ / launch_.rows_per_sum, 1);
     return number;
+  }
+
+  template <int place, int n, class Function>
+  VK_PASS auto keep(const Function& f) const {
+    static_assert(place + n <= kKept);
+    T* const to = kept_.get() + place * pitch_;
+    const int64_t pitch = pitch_;
+    apply_to_lanes(f, 0, pitch, to, pitch, std::make_index_sequence<n>());
+    return [to, pitch](int64_t j) VK_EACH {
+      return read_lane(to + j, pitch, std::make_index_sequence<n>());
+    };
   }
 
   template <class Function>
@@ -117,19 +131,24 @@ class SoftmaxRow {
   template <int n, class Function>
   VK_PASS int64_t apply(const Function& f, int64_t first, T (&to)[n][kTile]) const {
     const int64_t left = launch_.classes - first, here = left < kTile ? left : kTile;
-    apply_to_lanes(f, first, whole_lanes(here), to, std::make_index_sequence<n>());
+    apply_to_lanes(f, first, whole_lanes(here), &to[0][0], kTile, std::make_index_sequence<n>());
     return here;
   }
 
   // (Not a loop over k: its numbers would lie in memory, and the loop around it stay scalar.)
-  template <int n, class Function, size_t... k>
-  VK_PASS static void apply_to_lanes(const Function& f, int64_t first, int64_t lanes,
-                                     T (&to)[n][kTile], std::index_sequence<k...>) {
+  template <class Function, size_t... k>
+  VK_PASS static void apply_to_lanes(const Function& f, int64_t first, int64_t lanes, T* to,
+                                     int64_t pitch, std::index_sequence<k...>) {
 #pragma omp simd
     for (int64_t j = 0; j < lanes; ++j) {
-      const Values<T, n> numbers = f(first + j);
-      ((to[k][j] = numbers.v[k]), ...);
+      const Values<T, sizeof...(k)> numbers = f(first + j);
+      ((to[k * pitch + j] = numbers.v[k]), ...);
     }
+  }
+  template <size_t... k>
+  VK_FN static Values<T, sizeof...(k)> read_lane(const T* from, int64_t pitch,
+                                                 std::index_sequence<k...>) {
+    return {{from[k * pitch]...}};
   }
 
   void put(const SoftmaxLaunch::Result& out, int64_t first, const T* numbers, int64_t n) const {
@@ -163,8 +182,11 @@ class SoftmaxRow {
     return scratch + skip;
   }
 
+  static constexpr int kKept = 7;
+
   const SoftmaxLaunch& launch_;
-  std::unique_ptr<T[]> memory_;
+  const int64_t pitch_;
+  const std::unique_ptr<T[]> memory_, kept_;
   const T *logits_, *other_, *noise_;
   int64_t row_;
 };

@@ -15,11 +15,16 @@
 
 VK_BEGIN
 
+// What is largest of a row, and of the prior's.
+template <class T>
+struct KLTops {
+  T top, prior_top;
+  Rounded<T> shift;  // top - prior_top
+};
+
 // What all classes of a row have in common.
 template <class T>
 struct KLRow {
-  T top, prior_top;
-  Rounded<T> shift;  // top - prior_top
   T sum, prior_sum;  // E and F
   T log_ratio;       // log(E / F)
   Mixing<T> mixing;
@@ -27,25 +32,25 @@ struct KLRow {
 
 // l - m, less the same of the rows' largest: log(e / f)
 template <class T>
-VK_FN T log_ratio_beside_tops(const KLRow<T>& row, T l, T m) {
+VK_FN T log_ratio_beside_tops(const KLTops<T>& tops, T l, T m) {
   const Rounded<T> d = difference(l, m);
-  const Rounded<T> x = difference(d.value, row.shift.value);
-  const T exact = x.value + ((x.lost + d.lost) - row.shift.lost);
-  const T a = below_top(l, row.top), b = below_top(m, row.prior_top);
+  const Rounded<T> x = difference(d.value, tops.shift.value);
+  const T exact = x.value + ((x.lost + d.lost) - tops.shift.lost);
+  const T a = below_top(l, tops.top), b = below_top(m, tops.prior_top);
   return absolute(exact) < T(HUGE_VAL) ? exact : (a == b ? T(0) : a - b);
 }
 
 // b (e^x - 1), of which a = b e^x
 template <class T>
 VK_FN T excess(T a, T b, T x) {
-  return x > T(1) ? a - b : b * expm1(x);
+  return x > T(1) ? a - b : b * expm1_to_one(x);
 }
 
-// e, f and e - f of one class
+// Of one class e, f and log(e / f).
 template <class T>
-VK_FN Values<T, 3> kl_exponentials(const KLRow<T>& row, T l, T m) {
-  const T e = exp_below_top(l, row.top), f = exp_below_top(m, row.prior_top);
-  return {{e, f, excess(e, f, log_ratio_beside_tops(row, l, m))}};
+VK_FN Values<T, 3> kl_beside_tops(const KLTops<T>& tops, T l, T m) {
+  return {{exp_below_top(l, tops.top), exp_below_top(m, tops.prior_top),
+           log_ratio_beside_tops(tops, l, m)}};
 }
 
 template <class T>
@@ -55,47 +60,38 @@ struct KLClass {
 };
 
 template <class T>
-VK_FN KLClass<T> kl_class(const KLRow<T>& row, T l, T m) {
-  const T s = exp_below_top(l, row.top) / row.sum, t = exp_below_top(m, row.prior_top) / row.prior_sum;
-  const T y = log_ratio_beside_tops(row, l, m) - row.log_ratio;
+VK_FN KLClass<T> kl_class(const KLRow<T>& row, Values<T, 3> beside) {
+  const T s = beside.v[0] / row.sum, t = beside.v[1] / row.prior_sum;
+  const T y = beside.v[2] - row.log_ratio;
   return {s, t, row.mixing.of(s), row.mixing.of(t), y, row.mixing.kept * excess(s, t, y)};
 }
 
 // q (p / q - 1 - log(p / q)). Where q is all but 0, p - q is left of it. Without a mixture p / q is
 // e^-y, and p may be too small a number where y is not.
-template <class T>
-VK_FN T kl_term(const KLRow<T>& row, T l, T m) {
-  const KLClass<T> c = kl_class(row, l, m);
-  const ExpPhi<T> e = exp_and_phi(-c.y);
-  const T of_y = absolute(c.y) < T(2) ? e.phi : (e.exp - T(1)) + c.y;
-  const T gap = row.mixing.is_none() ? of_y : log_gap(c.p / c.q, -c.less / c.q);
+template <bool mixed, class T>
+VK_FN T kl_term(const KLRow<T>& row, Values<T, 3> beside) {
+  const KLClass<T> c = kl_class(row, beside);
+  T gap;
+  if constexpr (mixed) {
+    gap = log_gap(c.p / c.q, -c.less / c.q);
+  } else {
+    const ExpPhi<T> e = exp_and_phi(-c.y);
+    gap = absolute(c.y) < T(2) ? e.phi : (e.exp - T(1)) + c.y;
+  }
   return c.q < smallest_normal(T(0)) ? -c.less : c.q * gap;
 }
 
 // What gradients are made of: s, s r, t and t w.
-template <class T>
-VK_FN Values<T, 4> kl_slopes(const KLRow<T>& row, T l, T m) {
-  const KLClass<T> c = kl_class(row, l, m);
-  const T w = c.less / c.p;
-  const T r = row.mixing.is_none() ? c.y : log_near_one(c.q / c.p, w);
-  const T tw = row.mixing.is_none() ? c.less : c.t * w;
-  return {{c.s, c.s == T(0) ? T(0) : c.s * r, c.t, tw}};
-}
-
-template <class T, class Row>
-VK_PASS KLRow<T> kl_row(const Row& rows, Mixing<T> mixing) {
-  KLRow<T> row;
-  row.mixing = mixing;
-  row.top = rows.greatest([&rows](int64_t j) VK_EACH { return rows.logit(j); });
-  row.prior_top = rows.greatest([&rows](int64_t j) VK_EACH { return rows.other(j); });
-  row.shift = difference(row.top, row.prior_top);
-  const Values<T, 3> sums = rows.template sums<3>([&rows, row](int64_t j) VK_EACH {
-    return kl_exponentials(row, rows.logit(j), rows.other(j));
-  });
-  row.sum = sums.v[0];
-  row.prior_sum = sums.v[1];
-  row.log_ratio = log_near_one(row.sum / row.prior_sum, sums.v[2] / row.prior_sum);
-  return row;
+template <bool mixed, class T>
+VK_FN Values<T, 4> kl_slopes(const KLRow<T>& row, Values<T, 3> beside) {
+  const KLClass<T> c = kl_class(row, beside);
+  T r = c.y, tw = c.less;
+  if constexpr (mixed) {
+    const T w = c.less / c.p;
+    r = log_near_one(c.q / c.p, w);
+    tw = c.t * w;
+  }
+  return {{c.s, weighted(c.s, r), c.t, tw}};
 }
 
 struct CategoricalKL {
@@ -103,25 +99,64 @@ struct CategoricalKL {
 
   template <class T, class Row>
   VK_PASS static T value(const Row& rows, Mixing<T> mixing) {
-    const KLRow<T> row = kl_row(rows, mixing);
-    const auto term = [&rows, row](int64_t j) VK_EACH {
-      return Values<T, 1>{{kl_term(row, rows.logit(j), rows.other(j))}};
-    };
-    return rows.template sums<1>(term).v[0];
+    return mixing.is_none() ? value_of<false>(rows, mixing) : value_of<true>(rows, mixing);
   }
 
   template <class T, class Row>
   VK_PASS static void vjp(const Row& rows, T g, Mixing<T> mixing) {
-    const KLRow<T> row = kl_row(rows, mixing);
-    const Values<T, 2> sums = rows.template sums<2>([&rows, row](int64_t j) VK_EACH {
-      const Values<T, 4> slopes = kl_slopes(row, rows.logit(j), rows.other(j));
-      return Values<T, 2>{{slopes.v[1], slopes.v[3]}};
+    if (mixing.is_none()) vjp_of<false>(rows, g, mixing);
+    else vjp_of<true>(rows, g, mixing);
+  }
+
+ private:
+  template <class T, class Row>
+  VK_PASS static KLTops<T> tops_of(const Row& rows) {
+    const T top = rows.greatest([&rows](int64_t j) VK_EACH { return rows.logit(j); });
+    const T prior_top = rows.greatest([&rows](int64_t j) VK_EACH { return rows.other(j); });
+    return {top, prior_top, difference(top, prior_top)};
+  }
+
+  template <class T, class Row, class Beside>
+  VK_PASS static KLRow<T> row_of(const Row& rows, const Beside& beside, Mixing<T> mixing) {
+    const Values<T, 3> sums = rows.template sums<3>([beside](int64_t j) VK_EACH {
+      const Values<T, 3> c = beside(j);
+      return Values<T, 3>{{c.v[0], c.v[1], excess(c.v[0], c.v[1], c.v[2])}};
+    });
+    const T sum = sums.v[0], prior_sum = sums.v[1];
+    return {sum, prior_sum, log_near_one(sum / prior_sum, sums.v[2] / prior_sum), mixing};
+  }
+
+  template <bool mixed, class T, class Row>
+  VK_PASS static T value_of(const Row& rows, Mixing<T> mixing) {
+    const KLTops<T> tops = tops_of<T>(rows);
+    const auto beside = rows.template keep<0, 3>([&rows, tops](int64_t j) VK_EACH {
+      return kl_beside_tops(tops, rows.logit(j), rows.other(j));
+    });
+    const KLRow<T> row = row_of(rows, beside, mixing);
+    const auto term = [beside, row](int64_t j) VK_EACH {
+      return Values<T, 1>{{kl_term<mixed>(row, beside(j))}};
+    };
+    return rows.template sums<1>(term).v[0];
+  }
+
+  template <bool mixed, class T, class Row>
+  VK_PASS static void vjp_of(const Row& rows, T g, Mixing<T> mixing) {
+    const KLTops<T> tops = tops_of<T>(rows);
+    const auto beside = rows.template keep<0, 3>([&rows, tops](int64_t j) VK_EACH {
+      return kl_beside_tops(tops, rows.logit(j), rows.other(j));
+    });
+    const KLRow<T> row = row_of(rows, beside, mixing);
+    const auto slopes = rows.template keep<3, 4>(
+        [beside, row](int64_t j) VK_EACH { return kl_slopes<mixed>(row, beside(j)); });
+    const Values<T, 2> sums = rows.template sums<2>([slopes](int64_t j) VK_EACH {
+      const Values<T, 4> c = slopes(j);
+      return Values<T, 2>{{c.v[1], c.v[3]}};
     });
     // Without a mixture those of the prior are q - p, whose sum is 0.
-    const T mean = sums.v[0], prior_mean = mixing.is_none() ? T(0) : sums.v[1];
+    const T mean = sums.v[0], prior_mean = mixed ? sums.v[1] : T(0);
     const T scale = g * mixing.kept;
-    rows.template write<2>([&rows, row, scale, mean, prior_mean](int64_t j) VK_EACH {
-      const Values<T, 4> c = kl_slopes(row, rows.logit(j), rows.other(j));
+    rows.template write<2>([slopes, scale, mean, prior_mean](int64_t j) VK_EACH {
+      const Values<T, 4> c = slopes(j);
       return Values<T, 2>{
           {scale * fma(-mean, c.v[0], c.v[1]), scale * fma(prior_mean, c.v[2], -c.v[3])}};
     });

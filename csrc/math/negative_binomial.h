@@ -70,7 +70,7 @@ struct NegativeBinomial {
 
     VK_FN Prepared(T r) : r(r), held(at_least(T(-1e30), r)), shift(at_most(T(0), held)) {
       const bool below = r < T(0);
-      const T a = precise_exp(-absolute(r)), one = T(1) + a;
+      const T a = precise_exp_of_negative(-absolute(r)), one = T(1) + a;
       log1p = log1p_unit(a);
       theta = below ? a : T(1) / a;
       inverse = below ? T(1) / a : a;

@@ -18,14 +18,10 @@ VK_PASS void write_one_hot(const Row& rows, int64_t chosen, T sum) {
 // 1 for the class of the largest score.
 template <class T, class Row, class Score>
 VK_PASS void write_first_largest(const Row& rows, T sum, const Score& score) {
-  write_one_hot(rows, rows.first(score, rows.greatest(score)), sum);
-}
-
-// weight * slope, where a weight of 0 stands for none, of whatever slope. (Whose argument loads it
-// before there is a choice: a load that depends on one would keep loops scalar.)
-template <class T>
-VK_FN T weighted(T weight, T slope) {
-  return weight == T(0) ? T(0) : weight * slope;
+  const auto kept = rows.template keep<0, 1>(
+      [&score](int64_t j) VK_EACH { return Values<T, 1>{{score(j)}}; });
+  const auto read = [kept](int64_t j) VK_EACH { return kept(j).v[0]; };
+  write_one_hot(rows, rows.first(read, rows.greatest(read)), sum);
 }
 
 // A sample, with the gradients of the probabilities q = (1 - u) s + u / K, s the softmax: "straight
@@ -53,13 +49,15 @@ struct SampleCategorical {
   template <class T, class Row>
   VK_PASS static void vjp(const Row& rows, Mixing<T> mixing) {
     const T top = rows.greatest([&rows](int64_t j) VK_EACH { return rows.logit(j); });
-    const Values<T, 2> sums = rows.template sums<2>([&rows, top](int64_t j) VK_EACH {
-      const T e = exp_below_top(rows.logit(j), top);
-      return Values<T, 2>{{e, weighted(e, rows.other(j))}};
+    const auto e = rows.template keep<0, 1>([&rows, top](int64_t j) VK_EACH {
+      return Values<T, 1>{{exp_below_top(rows.logit(j), top)}};
+    });
+    const Values<T, 2> sums = rows.template sums<2>([&rows, e](int64_t j) VK_EACH {
+      return Values<T, 2>{{e(j).v[0], weighted(e(j).v[0], rows.other(j))}};
     });
     const T sum = sums.v[0], mean = sums.v[1] / sums.v[0];
-    rows.template write<1>([&rows, top, sum, mean, mixing](int64_t j) VK_EACH {
-      const T s = exp_below_top(rows.logit(j), top) / sum;
+    rows.template write<1>([&rows, e, sum, mean, mixing](int64_t j) VK_EACH {
+      const T s = e(j).v[0] / sum;
       return Values<T, 1>{{mixing.kept * s * (rows.other(j) - mean)}};
     });
   }
@@ -88,10 +86,10 @@ struct GumbelSoftmax {
   template <class T, class Row>
   VK_PASS static void value(const Row& rows, T temperature, bool hard) {
     const Tops<T> top = tops<T>(rows);
-    const auto weight = [&rows, top, temperature](int64_t j) VK_EACH {
+    const auto weight = rows.template keep<0, 1>([&rows, top, temperature](int64_t j) VK_EACH {
       const T below = top.perturbed - perturbed(rows, top.logit, j);
       return Values<T, 1>{{exp_of_minus(below / temperature)}};
-    };
+    });
     const T sum = rows.template sums<1>(weight).v[0];
     if (hard) {
       const auto z = [&rows, top](int64_t j) VK_EACH { return perturbed(rows, top.logit, j); };
@@ -108,17 +106,19 @@ struct GumbelSoftmax {
   template <class T, class Row>
   VK_PASS static T vjp(const Row& rows, T temperature) {
     const Tops<T> top = tops<T>(rows);
-    const Values<T, 2> sums = rows.template sums<2>([&rows, top, temperature](int64_t j) VK_EACH {
-      const T below = top.perturbed - perturbed(rows, top.logit, j);
-      const T e = exp_of_minus(below / temperature);
+    const auto weight = rows.template keep<0, 2>([&rows, top, temperature](int64_t j) VK_EACH {
+      const T below = (top.perturbed - perturbed(rows, top.logit, j)) / temperature;
+      return Values<T, 2>{{exp_of_minus(below), below}};
+    });
+    const Values<T, 2> sums = rows.template sums<2>([&rows, weight](int64_t j) VK_EACH {
+      const T e = weight(j).v[0];
       return Values<T, 2>{{e, weighted(e, rows.other(j))}};
     });
     const T sum = sums.v[0], mean = sums.v[1] / sums.v[0];
-    const auto slopes = [&rows, top, temperature, sum, mean](int64_t j) VK_EACH {
-      const T below = (top.perturbed - perturbed(rows, top.logit, j)) / temperature;
-      const T y = exp_of_minus(below) / sum;
-      const T slope = y * (rows.other(j) - mean) / temperature;
-      return Values<T, 2>{{slope, y == T(0) ? T(0) : slope * below}};
+    const auto slopes = [&rows, weight, temperature, sum, mean](int64_t j) VK_EACH {
+      const Values<T, 2> e = weight(j);
+      const T y = e.v[0] / sum, slope = y * (rows.other(j) - mean) / temperature;
+      return Values<T, 2>{{slope, y == T(0) ? T(0) : slope * e.v[1]}};
     };
     rows.template write<1>([slopes](int64_t j) VK_EACH {
       return Values<T, 1>{{slopes(j).v[0]}};

@@ -3,7 +3,9 @@
 //
 // A row comes as an object that offers passes over its classes: `greatest(f)` is the largest of
 // f(0), f(1), ..., `sums<n>(f)` the sums of n numbers each, `write<n>(f)` writes them. A NaN is
-// never the largest; it reaches everything through the sums.
+// never the largest; it reaches everything through the sums. `keep<place, n>(f)` is f, for what
+// asks for the same numbers several times: where there is memory for them, from then on its numbers
+// place, place + 1, ..., place + n - 1.
 #pragma once
 
 #include "../core/near_one.h"
@@ -23,9 +25,16 @@ VK_FN T below_top(T logit, T top) {
 template <class T>
 VK_FN T exp_below_top(T logit, T top) {
   const Rounded<T> d = difference(logit, top);
-  const T e = precise_exp(d.value);
+  const T e = precise_exp_of_negative(d.value);
   const T exact = fma(e, finite_or_zero(d.lost), e);
   return logit == top && top > -T(HUGE_VAL) ? T(1) : exact;
+}
+
+// weight * slope, where a weight of 0 stands for none, of whatever slope. (Arguments, not to be
+// loaded after there was a choice: such a load would keep loops scalar.)
+template <class T>
+VK_FN T weighted(T weight, T slope) {
+  return weight == T(0) ? T(0) : weight * slope;
 }
 
 // (1 - u) p + u / K

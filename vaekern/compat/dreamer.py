@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from vaekern.compat._tensors import formula_dtype
-from vaekern.functional import categorical_kl
+from vaekern.functional.categoricals import categorical_kl_call
+from vaekern.objectives._one_sided import one_sided
 
 __all__ = ["kl_loss"]
 
@@ -42,13 +43,10 @@ def kl_loss(
     Errors are those of :func:`vaekern.categorical_kl`.
     """
     q, p = post["logit"], prior["logit"]
-
-    def kl(q: Tensor, p: Tensor) -> Tensor:
-        return categorical_kl(q, p, unimix=unimix_ratio, batch_dims=q.dim() - 2)
-
-    value = kl(q, p.detach())
+    call = categorical_kl_call(q, p, unimix_ratio, q.dim() - 2)
+    value, of_prior = one_sided(call, 1)
     rep_loss = torch.clip(value, min=free)
-    dyn_loss = torch.clip(kl(q.detach(), p), min=free)
+    dyn_loss = torch.clip(of_prior, min=free)
     loss = dyn_scale * dyn_loss + rep_scale * rep_loss
     dtype = formula_dtype(q, p)  # rounded once, at the end
     return loss.to(dtype), value.to(dtype), dyn_loss.to(dtype), rep_loss.to(dtype)

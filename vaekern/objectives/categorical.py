@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from vaekern._checks import check_float
-from vaekern.functional.categoricals import categorical_kl, categorical_kl_call
-from vaekern.objectives.divergences import balanced, check_alpha, check_weights, floored_kl
+from vaekern.functional.categoricals import categorical_kl_call
+from vaekern.objectives._one_sided import one_sided
+from vaekern.objectives.divergences import check_alpha, check_weights, floored_kl
 
 
 def balanced_categorical_kl(
@@ -48,11 +49,9 @@ def balanced_categorical_kl(
     check_alpha(alpha)
     for name, tensor in (("logits", logits), ("prior_logits", prior_logits)):
         check_float(name, tensor)
-
-    def kl(logits: Tensor, prior_logits: Tensor) -> Tensor:
-        return categorical_kl(logits, prior_logits, unimix=unimix, mask=mask, batch_dims=batch_dims)
-
-    return balanced(kl, (logits,), (prior_logits,), alpha)
+    call = categorical_kl_call(logits, prior_logits, unimix, batch_dims).masked(mask)
+    of_posterior, of_prior = one_sided(call, 1)
+    return alpha * of_prior + (1.0 - alpha) * of_posterior
 
 
 def free_bits_categorical_kl(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import torch
 from torch import Tensor
 
@@ -11,7 +9,8 @@ from vaekern._backends.plain import per_datapoint
 from vaekern._checks import check_float, check_like, number_or_scalar
 from vaekern._ops.call import Call, Clamp, run
 from vaekern._validation import checks, switch
-from vaekern.functional.gaussian import gaussian_kl, kl_call
+from vaekern.functional.gaussian import kl_call
+from vaekern.objectives._one_sided import one_sided
 from vaekern.posteriors.base import AnyPrior, Posterior
 
 _OVER = ("dimension", "group", "sample", "batch")
@@ -104,24 +103,8 @@ def balanced_kl(
     check_alpha(alpha)
     for name, tensor in (("prior_mu", prior_mu), ("prior_logvar", prior_logvar)):
         check_float(name, tensor)
-
-    def kl(*parameters: Tensor) -> Tensor:
-        return gaussian_kl(
-            *parameters, scale=scale, logvar_clamp=logvar_clamp, batch_dims=batch_dims
-        )
-
-    return balanced(kl, (mu, logvar), (prior_mu, prior_logvar), alpha)
-
-
-def balanced(
-    kl: Callable[..., Tensor],
-    posterior: Sequence[Tensor],
-    prior: Sequence[Tensor],
-    alpha: float,
-) -> Tensor:
-    """``kl`` of the parameters of both, of whose gradient the prior gets the share alpha."""
-    of_prior = kl(*[parameter.detach() for parameter in posterior], *prior)
-    of_posterior = kl(*posterior, *[parameter.detach() for parameter in prior])
+    call = kl_call(mu, logvar, prior_mu, prior_logvar, scale, logvar_clamp, batch_dims)
+    of_posterior, of_prior = one_sided(call, 2)
     return alpha * of_prior + (1.0 - alpha) * of_posterior
 
 
