@@ -15,6 +15,7 @@ import pytest
 import torch
 from cuda_launches import DENSE, LARGE_SHAPES, ORDERS, SHAPES, DenseLaunch, problems, run
 from raw_launch import Kernel, Launch
+from sampling import one_in, one_row_in
 
 from vaekern._backends import native
 
@@ -78,7 +79,7 @@ def test_the_same_kernels_as_on_the_cpu(engine: ModuleType) -> None:
 
 @pytest.mark.table("shape", "in_double")
 @pytest.mark.parametrize("in_double", [False, True], ids=["float", "double"])
-@pytest.mark.parametrize(("shape", "row_dims"), SHAPES, ids=shape_name)
+@pytest.mark.parametrize(("shape", "row_dims"), one_row_in(2, SHAPES), ids=shape_name)
 def test_odd_launches(
     shape: tuple[int, ...], row_dims: int, in_double: bool, engine: ModuleType
 ) -> None:
@@ -100,7 +101,9 @@ def test_results_do_not_depend_on_the_order_of_threads(
 
 
 @pytest.mark.parametrize("shape", LARGE_SHAPES, ids=shape_name)
-@pytest.mark.parametrize("kernel", [k for k in EVERY_KERNEL if (k[0], k[2]) in DENSE], ids=str)
+@pytest.mark.parametrize(
+    "kernel", one_in(2, [k for k in EVERY_KERNEL if (k[0], k[2]) in DENSE]), ids=str
+)
 def test_large_dense_launches(kernel: Kernel, shape: tuple[int, int], engine: ModuleType) -> None:
     launch = DenseLaunch(kernel, shape, 0)
     run(engine, launch, ORDERS[0])

@@ -1,15 +1,15 @@
 """Triton's own compiler takes every launch that the library makes: see ``triton_jit.py``.
 
-By default each operation is compiled in float32 and in another dtype, in shapes that change from
-one to the next, a kernel in three of the list for more than 2^31 elements, and every kernel over
-rows of logits with and without each of its operands: up to Triton's own language, where types,
-names and what is compiled in matter. A few go on to machine code. The exhaustive run takes all
-dtypes, shapes and kernels.
+By default each operation is compiled in a dtype and a shape that change from one to the next, a
+kernel in three of the list for more than 2^31 elements, and every kernel over rows of logits with
+and without each of its operands: up to Triton's own language, where types, names and what is
+compiled in matter. A few go on to machine code. The exhaustive run takes all shapes and kernels, in
+every other dtype by turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -70,22 +70,26 @@ def _compiles(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def _launches() -> Iterator[Any]:
-    """Cases in a shape and a dtype, for an architecture. All are exhaustive; without, each case has
-    one shape in float32, and one in another dtype."""
-    for n, case in enumerate(ONE_PER_OP):
+def _launches(what: Sequence[Any], shapes: Sequence[str]) -> Iterator[Any]:
+    """Of each, a shape and a dtype for an architecture; in the exhaustive run every shape, in every
+    other dtype by turns."""
+    for n, each in enumerate(what):
         for k, dtype in enumerate(DTYPES):
-            for m, shape in enumerate(SHAPES):
-                own = m == (3 * n + 2 * k) % len(SHAPES) and k in (0, 1 + n % 4)
-                marks = () if own else pytest.mark.exhaustive
-                yield pytest.param(case, shape, dtype, ARCHITECTURES[(n + k + m) % 2], marks=marks)
+            for m, shape in enumerate(shapes):
+                own = k == n % len(DTYPES) and m == 3 * n % len(shapes)
+                if own or (n + k + m) % 2 == 0:
+                    arch = ARCHITECTURES[(n + k // 2 + m // 2) % 2]
+                    marks = () if own else pytest.mark.exhaustive
+                    yield pytest.param(each, shape, dtype, arch, marks=marks)
 
 
 def _id(value: Any) -> str:
     return label_of(value) if isinstance(value, Case) else str(value)
 
 
-@pytest.mark.parametrize(("case", "shape", "dtype", "arch"), list(_launches()), ids=_id)
+@pytest.mark.parametrize(
+    ("case", "shape", "dtype", "arch"), list(_launches(ONE_PER_OP, SHAPES)), ids=_id
+)
 def test_cases(case: Case, shape: str, dtype: str, arch: int, compiler: Compiler) -> None:
     """Values and gradients."""
     _compiles(compiler("case", arch, TTIR, case.label, shape, dtype))
@@ -107,17 +111,7 @@ def test_more_than_32_bits_of_elements(number: int, compiler: Compiler) -> None:
     _compiles(outcome)
 
 
-def _launches_of_rows() -> Iterator[Any]:
-    """Each way has a shape and a dtype of its own; all are exhaustive."""
-    for n, way in enumerate(WAYS):
-        for k, dtype in enumerate(DTYPES):
-            for m, shape in enumerate(CLASSES):
-                own = m == (3 * n + 2 * k) % len(CLASSES) and k == n % len(DTYPES)
-                marks = () if own else pytest.mark.exhaustive
-                yield pytest.param(way, shape, dtype, ARCHITECTURES[(n + k + m) % 2], marks=marks)
-
-
-@pytest.mark.parametrize(("way", "shape", "dtype", "arch"), list(_launches_of_rows()))
+@pytest.mark.parametrize(("way", "shape", "dtype", "arch"), list(_launches(WAYS, CLASSES)))
 def test_rows_of_logits(way: str, shape: str, dtype: str, arch: int, compiler: Compiler) -> None:
     _compiles(compiler("triton_jit_rows.rows", arch, TTIR, way, shape, dtype))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sampling import one_in
 
 import vaekern as vk
 from vaekern import _core
@@ -134,7 +135,7 @@ def test_kernels_compute_with_subnormals(isa: str) -> None:
     assert torch.equal(vk.reparameterize(tiny, torch.zeros(1, 2), torch.zeros(1, 2)), tiny)
 
 
-@pytest.mark.parametrize("first", ["import torch, vaekern", "import vaekern, torch"])
+@pytest.mark.parametrize("first", one_in(2, ["import vaekern, torch", "import torch, vaekern"]))
 def test_import_order(first: str) -> None:
     assert (
         python(f"""

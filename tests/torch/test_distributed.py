@@ -13,10 +13,13 @@ import shared
 import torch
 from distributed_worker import SHARDS_ON_CPU, gradients, make_batch, make_model, noise
 
-pytestmark = pytest.mark.skipif(
-    not torch.distributed.is_available() or not torch.distributed.is_gloo_available(),
-    reason="this torch has no gloo",
-)
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.skipif(
+        not torch.distributed.is_available() or not torch.distributed.is_gloo_available(),
+        reason="this torch has no gloo",
+    ),
+]
 
 HERE = Path(__file__).parent
 PATIENCE = 300.0  # seconds
