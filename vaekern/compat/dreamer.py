@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from vaekern._ops.one_sided import one_sided
 from vaekern.compat._tensors import formula_dtype
 from vaekern.functional.categoricals import categorical_kl_call
-from vaekern.objectives._one_sided import one_sided
 
 __all__ = ["kl_loss"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from vaekern._checks import check_float
+from vaekern._ops.one_sided import one_sided
 from vaekern.functional.categoricals import categorical_kl_call
-from vaekern.objectives._one_sided import one_sided
 from vaekern.objectives.divergences import check_alpha, check_weights, floored_kl
 
 

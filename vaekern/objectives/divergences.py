@@ -8,9 +8,9 @@ from torch import Tensor
 from vaekern._backends.plain import per_datapoint
 from vaekern._checks import check_float, check_like, number_or_scalar
 from vaekern._ops.call import Call, Clamp, run
+from vaekern._ops.one_sided import one_sided
 from vaekern._validation import checks, switch
 from vaekern.functional.gaussian import kl_call
-from vaekern.objectives._one_sided import one_sided
 from vaekern.posteriors.base import AnyPrior, Posterior
 
 _OVER = ("dimension", "group", "sample", "batch")

@@ -21,10 +21,10 @@ def one_sided(call: Call, of_posterior: int) -> tuple[Tensor, Tensor]:
     divergence. Its first inputs, ``of_posterior`` of them, are those of q, the others of p."""
     if _is_regular(call):
         return _EvaluatedOnce.apply(call, of_posterior, *call.inputs)
-    return _stopping_gradients(call, of_posterior)
+    return stopping_gradients(call, of_posterior)
 
 
-def _stopping_gradients(call: Call, of_posterior: int) -> tuple[Tensor, Tensor]:
+def stopping_gradients(call: Call, of_posterior: int) -> tuple[Tensor, Tensor]:
     """As it is written down."""
     q, p = call.inputs[:of_posterior], call.inputs[of_posterior:]
     of_q = run(call.of(*q, *[each.detach() for each in p]))
@@ -68,7 +68,7 @@ def _pulled_back_anew(
     call: Call, of_posterior: int, gradients: tuple[Tensor | None, ...], wanted: list[bool]
 ) -> list[Tensor | None]:
     """By the formula, to be differentiated again."""
-    pairs = zip(_stopping_gradients(call, of_posterior), gradients, strict=True)
+    pairs = zip(stopping_gradients(call, of_posterior), gradients, strict=True)
     values, given = zip(*[pair for pair in pairs if pair[1] is not None], strict=True)
     at = [each for each, want in zip(call.inputs, wanted, strict=True) if want]
     found = iter(torch.autograd.grad(values, at, given, create_graph=True))
