@@ -111,11 +111,17 @@ def _of_op(op: Op) -> Iterator[Case]:
     results = [_WRITTEN if kind is ELEMENT else _ROW for kind in op.results]
     upstream = [_READ if kind is ELEMENT else _ROW for kind in op.results]
     found = [_gradient(operands.get(op.inputs[k])) for k in op.vjp_inputs]
+    told = [_constant(number) for number in op.told(*[0.5 for _ in op.numbers])]
+    inputs, read = [*inputs, *told], [*read, *told]
     scale = "logvar" if op.scaled else ""
     yield _kernel(op.name, "value", inputs, results, scale)
     yield _kernel(op.name, "vjp", [*upstream, *read], found, scale)
     if (op.name, scale, "value_and_vjp") in native.KERNELS:
         yield _kernel(op.name, "value_and_vjp", [_WEIGHT, *inputs], [*results, *found], scale)
+
+
+def _constant(number: float) -> _Operand:
+    return _Operand(lambda _: number)
 
 
 def _input(operand: Operand | None) -> _Operand:

@@ -107,6 +107,15 @@ def test_every_operation_is_measured() -> None:
     assert {case.op for case in CASES} - {""} == names
 
 
+def test_every_kernel_can_be_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.suites import kernels
+
+    monkeypatch.setattr(kernels, "uncached_sets", lambda _: 1)
+    buffers = kernels._Buffers(torch.Size((3, 5)))
+    for case in kernels.CASES:
+        case.make(buffers)()
+
+
 def _scaled(form, factor: float):
     def wrong(*inputs: Tensor) -> tuple[Tensor, ...]:
         results = form(*inputs)
