@@ -49,7 +49,7 @@ SUITES = {
     "last_layer": ("--shape", "4", "3", "70", "--candidates", "eager", "per-datapoint", *FEW),
     "overhead": ("--calls", "elbo_loss", "reparameterize", "image_nll", *FEW),
 }
-QUICK = ("memory",)  # stands for the others, which run with --exhaustive
+QUICK = ("kernels",)  # stands for the others, which run with --exhaustive
 
 
 #: torch's own formula of the continuous Bernoulli loses the digits of bfloat16 near logits of 0;

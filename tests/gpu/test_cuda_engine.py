@@ -79,7 +79,7 @@ def test_the_same_kernels_as_on_the_cpu(engine: ModuleType) -> None:
 
 @pytest.mark.table("shape", "in_double")
 @pytest.mark.parametrize("in_double", [False, True], ids=["float", "double"])
-@pytest.mark.parametrize(("shape", "row_dims"), one_row_in(2, SHAPES), ids=shape_name)
+@pytest.mark.parametrize(("shape", "row_dims"), one_row_in(4, SHAPES), ids=shape_name)
 def test_odd_launches(
     shape: tuple[int, ...], row_dims: int, in_double: bool, engine: ModuleType
 ) -> None:
@@ -87,7 +87,7 @@ def test_odd_launches(
 
 
 @pytest.mark.table("kernel", "shape")
-@pytest.mark.parametrize("shape", [(9, 70), (3, 5000), (300, 4)], ids=shape_name)
+@pytest.mark.parametrize("shape", one_in(3, [(9, 70), (3, 5000), (300, 4)]), ids=shape_name)
 @pytest.mark.parametrize("kernel", EVERY_KERNEL, ids=lambda kernel: "-".join(kernel[:3]))
 def test_results_do_not_depend_on_the_order_of_threads(
     kernel: Kernel, shape: tuple[int, int], engine: ModuleType
@@ -102,7 +102,7 @@ def test_results_do_not_depend_on_the_order_of_threads(
 
 @pytest.mark.parametrize("shape", LARGE_SHAPES, ids=shape_name)
 @pytest.mark.parametrize(
-    "kernel", one_in(2, [k for k in EVERY_KERNEL if (k[0], k[2]) in DENSE]), ids=str
+    "kernel", one_in(5, [k for k in EVERY_KERNEL if (k[0], k[2]) in DENSE]), ids=str
 )
 def test_large_dense_launches(kernel: Kernel, shape: tuple[int, int], engine: ModuleType) -> None:
     launch = DenseLaunch(kernel, shape, 0)

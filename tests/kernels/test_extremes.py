@@ -3,7 +3,10 @@ do not, from the kernels and from the reference alike."""
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import backends
 import pytest
@@ -17,35 +20,48 @@ from torch import Tensor
 
 import vaekern as vk
 
+#: A function of the library, its constants, its arguments, then its value and gradients.
+Limit = tuple[str, dict[str, object], tuple[float, ...], tuple[float | None, ...]]
 
-def value_and_gradients(function: str, *numbers: float, **constants: object) -> list[float]:
-    """Of one element: the value, then the gradient of each argument."""
-    tensors = [torch.tensor([x], device=backends.device).requires_grad_() for x in numbers]
+
+def values_and_gradients(
+    function: str, constants: Mapping[str, object], rows: Sequence[Sequence[float]]
+) -> list[list[float]]:
+    """Of datapoints of one element: the value, then the gradient of each argument."""
+    tensors = [
+        torch.tensor(x, device=backends.device).unsqueeze(1).requires_grad_()
+        for x in zip(*rows, strict=True)
+    ]
     value = getattr(vk, function)(*tensors, **constants)
-    return [value.item(), *(g.item() for g in torch.autograd.grad(value, tensors))]
+    found = [value, *torch.autograd.grad(value.sum(), tensors)]
+    return torch.cat([t.view(-1, 1) for t in found], dim=1).tolist()
 
 
-def assert_equal(got: list[float], want: tuple[float | None, ...]) -> None:
+def assert_equal(got: Sequence[float], want: tuple[float | None, ...], where: str = "") -> None:
     """To 1e-5: this is about limits, digits are test_accuracy's. None: not specified."""
     for k, (a, b) in enumerate(zip(got, want, strict=True)):
         if b is not None:
             same = (math.isnan(a) and math.isnan(b)) or a == b or math.isclose(a, b, rel_tol=1e-5)
-            assert same, f"number {k}: got {a}, want {b}; all: {got}"
+            assert same, f"{where}number {k}: got {a}, want {b}; all: {got}"
 
 
-@pytest.mark.parametrize(
-    ("function", "constants", "numbers", "want"),
-    LIMITS,
-    ids=[f"{row[0]}{''.join(map(str, row[1].values()))}{row[2]}" for row in LIMITS],
-)
-def test_limits(
-    function: str,
-    constants: dict[str, str],
-    numbers: tuple[float, ...],
-    want: tuple[float | None, ...],
-    implementation: str,
-) -> None:
-    assert_equal(value_and_gradients(function, *numbers, **constants), want)
+def _alike() -> Iterator[Any]:
+    """Those that one launch computes, with their own name."""
+
+    def kind(limit: Limit) -> tuple[str, str, int]:
+        function, constants, numbers, _ = limit
+        return function, ",".join(map(str, constants.values())), len(numbers)
+
+    for (function, constants, n), limits in itertools.groupby(sorted(LIMITS, key=kind), kind):
+        yield pytest.param(list(limits), id=f"{function}({constants})-{n}")
+
+
+@pytest.mark.parametrize("limits", list(_alike()))
+def test_limits(limits: list[Limit], implementation: str) -> None:
+    function, constants, *_ = limits[0]
+    rows = values_and_gradients(function, constants, [numbers for _, _, numbers, _ in limits])
+    for (_, _, numbers, want), got in zip(limits, rows, strict=True):
+        assert_equal(got, want, f"at {numbers}, ")
 
 
 @pytest.mark.parametrize(

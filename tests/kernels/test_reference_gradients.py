@@ -58,7 +58,7 @@ def _further_terms(subject: Subject, scale: str) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize(
     ("subject", "scale"),
-    one_row_in(3, table()),
+    one_row_in(6, table()),
     ids=lambda v: v.name if isinstance(v, Subject) else v,
 )
 def test_values_and_gradients_have_the_digits_of_their_terms(subject: Subject, scale: str) -> None:

@@ -102,13 +102,13 @@ def check_compiled(case: Case, shapes: Sequence[Shape], *, dynamic: bool) -> Non
             torch.testing.assert_close(a, b)
 
 
-@pytest.mark.parametrize("case", one_in(5, REPRESENTATIVES), ids=label_of)
+@pytest.mark.parametrize("case", one_in(8, REPRESENTATIVES), ids=label_of)
 def test_compiled_is_eager(case: Case) -> None:
     """One graph; the same numbers and gradients."""
     check_compiled(case, [(4, 6)], dynamic=False)
 
 
-@pytest.mark.parametrize("case", one_in(3, ONE_PER_OP), ids=label_of)
+@pytest.mark.parametrize("case", one_in(6, ONE_PER_OP), ids=label_of)
 def test_compiled_for_any_size_is_eager(case: Case) -> None:
     check_compiled(case, [(4, 6), (5, 7), (9, 8)], dynamic=True)
 
@@ -178,7 +178,7 @@ def test_compiled_noise_is_that_of_eager(compiler: str) -> None:
         assert torch.equal(torch.rand(()), after)
 
 
-@pytest.mark.parametrize("case", one_in(4, ONE_PER_OP), ids=label_of)
+@pytest.mark.parametrize("case", one_in(8, ONE_PER_OP), ids=label_of)
 def test_compiled_torch_func_is_right_or_raises(case: Case) -> None:
     """Never silently wrong."""
     tensors = case.make((4, 6), torch.float64)
