@@ -49,7 +49,6 @@ SUITES = {
     "last_layer": ("--shape", "4", "3", "70", "--candidates", "eager", "per-datapoint", *FEW),
     "overhead": ("--calls", "elbo_loss", "reparameterize", "image_nll", *FEW),
 }
-QUICK = ("kernels",)  # stands for the others, which run with --exhaustive
 
 
 #: torch's own formula of the continuous Bernoulli loses the digits of bfloat16 near logits of 0;
@@ -74,10 +73,8 @@ def wrong_providers(printed: str) -> set[tuple[str, str, str]]:
     return found
 
 
-@pytest.mark.parametrize(
-    "suite",
-    [pytest.param(s, marks=() if s in QUICK else pytest.mark.exhaustive) for s in SUITES],
-)
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("suite", SUITES)
 def test_suite(suite: str) -> None:
     run = command("bench", suite, *SUITES[suite])
     assert run.returncode == 0, run.stderr

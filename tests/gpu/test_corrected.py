@@ -43,6 +43,7 @@ def arithmetic(folder: Path, architecture: str, tool: str) -> dict[str, str]:
     }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(NVCC is None or cuda_resources.tool() is None, reason="needs nvcc, cuobjdump")
 def test_corrections_are_those_of_the_compiler(tmp_path: Path) -> None:
     tool = cuda_resources.tool()

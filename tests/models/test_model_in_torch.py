@@ -262,7 +262,7 @@ def test_copies_of_models(kind: str) -> None:
     assert_same(kept(X, seed=SEED), model(X, seed=SEED))
 
 
-@pytest.mark.parametrize("kind", one_in(3, KINDS))
+@pytest.mark.parametrize("kind", one_in(6, KINDS))
 def test_a_compiled_model_is_eager(kind: str) -> None:
     torch._dynamo.reset()
     model = make(kind)

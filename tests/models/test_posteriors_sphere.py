@@ -172,6 +172,7 @@ def test_first_and_second_derivatives() -> None:
         torch.full((2, 1), 0.7, dtype=F64, requires_grad=True), kappa))  # fmt: skip
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own
 def test_no_shape_depends_on_what_was_refused() -> None:
     """One graph, and the same under vmap, forward mode and torch.func as without."""

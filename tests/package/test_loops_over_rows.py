@@ -9,7 +9,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from sampling import one_in
 
 from vaekern._backends import native
 
@@ -40,7 +39,8 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("level", one_in(3, ["x86-64-v3", "x86-64-v2", "x86-64-v4"]))
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("level", ["x86-64-v3", "x86-64-v2", "x86-64-v4"])
 def test_every_loop_over_classes_is_vectorised(level: str, tmp_path: Path) -> None:
     if not native.core.isa().startswith("x86"):
         pytest.skip("levels of x86")

@@ -13,7 +13,7 @@ each kernel once and each backend once.
 Items are looked at in the order of a hash of their names, and one that adds nothing to this is left
 out. So the same tests run everywhere, and a new row of a table changes little of the rest. Those on
 CUDA's emulation take ten times as long as those on the CPU, and come after them; those in Triton's
-interpreter a hundred times, and come last, those of rows of logits behind all. They are there for
+interpreter a hundred times, and come last, those of ``_SLOWEST`` behind all. They are there for
 what they alone add: the tests of dtypes interpret each operation in each dtype and each kernel
 once, those of other things any kernel for each shape, layout or mask.
 
@@ -39,7 +39,12 @@ _DTYPES = ("dtype", "dtypes")
 #: What a test on these costs, beside one on others.
 _COSTS = {"cuda": 1, "triton": 2}
 _INTERPRETED = _COSTS["triton"]
-_OF_ROWS = {op.name for op in SOFTMAXES}
+#: Operations over rows of logits, and those with logarithms of the gamma function.
+_SLOWEST = {
+    *(op.name for op in SOFTMAXES),
+    "negative_binomial_log_likelihood",
+    "zero_inflated_negative_binomial_log_likelihood",
+}
 
 Feature = tuple[str, object]
 
@@ -59,13 +64,10 @@ def one_row_in(step: int, rows: Iterable[Iterable[object]]) -> list[Any]:
 def select(items: Iterable[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
     """Those that run by default, in their order, and the others."""
     items = list(items)
-    chosen = _sampled([item for item in items if item.get_closest_marker("table")])
-    taken, left = [], []
-    for item in items:
-        in_table = item.get_closest_marker("table") is not None
-        runs = item.nodeid in chosen if in_table else not item.get_closest_marker("exhaustive")
-        (taken if runs else left).append(item)
-    return taken, left
+    short = [item for item in items if not item.get_closest_marker("exhaustive")]
+    tables = [item for item in short if item.get_closest_marker("table")]
+    taken = {item.nodeid for item in short} - {item.nodeid for item in tables} | _sampled(tables)
+    return [i for i in items if i.nodeid in taken], [i for i in items if i.nodeid not in taken]
 
 
 def _sampled(items: Iterable[pytest.Item]) -> set[str]:
@@ -83,7 +85,7 @@ def _sampled(items: Iterable[pytest.Item]) -> set[str]:
 
 def _order(item: pytest.Item) -> tuple[int, int, str]:
     cost = _cost(item)
-    if cost == _INTERPRETED and any(op in _OF_ROWS for op in _ops(item)):
+    if cost == _INTERPRETED and any(op in _SLOWEST for op in _ops(item)):
         cost += 1
     return cost, zlib.crc32(item.nodeid.encode()), item.nodeid
 
