@@ -74,7 +74,11 @@ std::vector<uint32_t> philox_words(int64_t first, int64_t counters, int64_t seed
 
 PYBIND11_MODULE(_core, m) {
   const std::vector<const cpu::Backend*> usable = cpu::usable_backends();
-  if (usable.empty()) throw py::import_error("no kernels for this processor's instruction set");
+  if (usable.empty()) {
+    throw py::import_error(
+        "it was compiled for processors with AVX2; "
+        "-C cmake.define.VAEKERN_CPU_LEVELS=ALL compiles for others, too");
+  }
   active_backend = usable.front();
   m.doc() = "Compiled kernels of vaekern";
   m.def("run", &run);

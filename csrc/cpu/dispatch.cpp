@@ -24,7 +24,9 @@ std::vector<const Backend*> usable_backends() {
 #if defined(VK_HAS_x86_64_v3)
   if (runs_x86_64_v3()) usable.push_back(x86_64_v3::backend());
 #endif
+#if defined(VK_HAS_x86_64_v2)
   if (runs_x86_64_v2()) usable.push_back(x86_64_v2::backend());
+#endif
 #else
   usable.push_back(baseline::backend());
 #endif

@@ -15,6 +15,7 @@ from vaekern._backends.triton.math.scalar import (
     from_bits,
     polynomial,
     square_root,
+    square_root_of_normal,
 )
 
 
@@ -59,9 +60,10 @@ def on_circle(radius, w):
     sine = fma(sine_tail * z, x, x)
     cosine = fma(cosine_tail, z, 1.0)
     quadrant = w + 0x20000000
-    swapped = (quadrant & 0x40000000) != 0
+    next = w + 0x60000000
+    swapped = (quadrant ^ next).to(tl.int32, bitcast=True) < 0
     sin_sign = quadrant & 0x80000000
-    cos_sign = (quadrant + 0x40000000) & 0x80000000
+    cos_sign = next & 0x80000000
     c = from_bits(bits(tl.where(swapped, sine, cosine)) ^ cos_sign)
     s = from_bits(bits(tl.where(swapped, cosine, sine)) ^ sin_sign)
     return radius * c, radius * s
@@ -75,7 +77,7 @@ def box_muller(radius_word, angle_word, dtype: tl.constexpr):
         angle = angle_word.to(tl.float64) * 1.4629180792671596e-09  # 2 pi / 2^32
         result = radius * tl.cos(angle), radius * tl.sin(angle)
     else:
-        result = on_circle(square_root(minus_two_log_uniform(radius_word)), angle_word)
+        result = on_circle(square_root_of_normal(minus_two_log_uniform(radius_word)), angle_word)
     return result
 
 

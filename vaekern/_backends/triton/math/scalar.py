@@ -56,6 +56,14 @@ def square_root(x):
 
 
 @triton.jit
+def square_root_of_normal(x):
+    """Of a float32, where it and the root are normal numbers: rounded correctly, too."""
+    inverse = tl.rsqrt(x)
+    near = x * inverse
+    return fma(fma(-near, near, x), 0.5 * inverse, near)
+
+
+@triton.jit
 def divide(a, b):
     """Rounded correctly, as the division of C is."""
     return a / b if b.dtype == tl.float64 else tl.div_rn(a, b)
