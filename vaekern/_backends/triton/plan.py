@@ -14,6 +14,8 @@ from typing import NamedTuple, TypeAlias
 ELEMENTS, ROW_SUM, COLUMN_SUM, ROW_LOG_SUM_EXP = 0, 1, 2, 4
 
 TILE = 1024  # elements; with 4 warps two 16-byte loads of float per thread and operand
+NOISE_TILE = 2048  # of noise beside few operands: its keys serve more elements of a thread
+FEW_OPERANDS = 3  # leave registers for them
 COLUMN_TILE = 256  # widest tile where columns are summed
 STEPS = 8  # most tiles of a program
 #: Where only rows are summed, they are cut into tiles as narrow as gives no more than these. Then
@@ -191,7 +193,9 @@ def plan_for(
     strides = [next(of_views) if _kind(layout) == "strided" else () for layout in inputs]
 
     down = any(kind == COLUMN_SUM for kind, _ in sums)
-    widest = COLUMN_TILE if down else TILE
+    of_noise = "noise" in inputs and len(inputs) <= FEW_OPERANDS and not sums
+    tile = NOISE_TILE if of_noise else TILE
+    widest = COLUMN_TILE if down else tile
     of_all = not sums and row_dims == 0  # each element by itself: the columns hold the batch, too
     # Of log sum exp, every tile makes a partial one.
     by_tile = any(kind == ROW_LOG_SUM_EXP for kind, _ in sums) and not down
@@ -200,7 +204,7 @@ def plan_for(
     if along_rows:
         narrow = _power_of_two(_ceil_div(cols, STEPS_OF_ROW))
         tile_cols = min(tile_cols, max(narrow, NARROWEST))
-    tile_rows = TILE // tile_cols
+    tile_rows = tile // tile_cols
     tiles = _ceil_div(rows, tile_rows) if down else _ceil_div(cols, tile_cols)
     steps = 1
     if sums and not by_tile:
