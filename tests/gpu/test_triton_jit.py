@@ -1,8 +1,8 @@
 """Triton's own compiler takes every launch that the library makes: see ``triton_jit.py``.
 
-By default each operation is compiled in a dtype and a shape that change from one to the next, a
-kernel in three of the list for more than 2^31 elements, and every kernel over rows of logits with
-and without each of its operands: up to Triton's own language, where types, names and what is
+By default every other operation is compiled in a dtype and a shape that change from one to the
+next, a kernel in nine of the list for more than 2^31 elements, and a kernel in three of what rows of logits
+have, with and without operands: up to Triton's own language, where types, names and what is
 compiled in matter. A few go on to machine code. The exhaustive run takes all shapes and kernels, in
 every other dtype by turns.
 """
@@ -104,7 +104,7 @@ def test_the_shapes_are_those_that_are_launched(compiler: Compiler) -> None:
     "number", one_in(9, range(len(KERNELS))), ids=lambda n: "-".join(KERNELS[n])
 )
 def test_more_than_32_bits_of_elements(number: int, compiler: Compiler) -> None:
-    """Every kernel of the list, on tensors without memory; sums in several stages."""
+    """Kernels of the list, on tensors without memory; sums in several stages."""
     shape = ("long", "many")[number % 2]
     dtype = DTYPES[number % 4]
     outcome = compiler("wide", ARCHITECTURES[number % 2], TTIR, *KERNELS[number], shape, dtype)
