@@ -1,10 +1,10 @@
 """Triton's own compiler takes every launch that the library makes: see ``triton_jit.py``.
 
 By default every other operation is compiled in a dtype and a shape that change from one to the
-next, a kernel in nine of the list for more than 2^31 elements, and a kernel in three of what rows of logits
-have, with and without operands: up to Triton's own language, where types, names and what is
-compiled in matter. A few go on to machine code. The exhaustive run takes all shapes and kernels, in
-every other dtype by turns.
+next, a kernel in nine of the list for more than 2^31 elements, and a third of the ways in which
+kernels over rows of logits have their operands: up to Triton's own language, where types, names and
+what is compiled in matter. A few go on to machine code. The exhaustive run takes all shapes and
+kernels, in every other dtype by turns.
 """
 
 from __future__ import annotations
