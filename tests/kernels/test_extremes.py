@@ -50,7 +50,7 @@ def _alike() -> Iterator[Any]:
 
     def kind(limit: Limit) -> tuple[str, str, int]:
         function, constants, numbers, _ = limit
-        return function, ",".join(map(str, constants.values())), len(numbers)
+        return function, ", ".join(f"{k}={v}" for k, v in constants.items()), len(numbers)
 
     for (function, constants, n), limits in itertools.groupby(sorted(LIMITS, key=kind), kind):
         yield pytest.param(list(limits), id=f"{function}({constants})-{n}")
