@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from triton_types import remember_types
 
 from vaekern._backends.choice import why_no_triton
 from vaekern._backends.launch import Backend
@@ -34,7 +35,7 @@ def backend() -> Backend:
 
     _call_directly()
     _check_as_compilers_do()
-    _remember_types()
+    remember_types()
     _round_as_gpus_do()
     _fuse_as_gpus_do()
     _read_numbers()
@@ -79,21 +80,6 @@ def _check_as_compilers_do() -> None:
     from triton.runtime.interpreter import interpreter_builder
 
     interpreter_builder.options = replace(interpreter_builder.options, sanitize_overflow=False)
-
-
-@cache
-def _remember_types() -> None:
-    """Of numpy, for those of Triton: the interpreter makes a table of all for each array."""
-    from triton.runtime import interpreter
-
-    of_triton, by_name = interpreter._get_np_dtype, {}
-
-    def get_np_dtype(dtype: Any) -> Any:
-        if dtype.name not in by_name:
-            by_name[dtype.name] = of_triton(dtype)
-        return by_name[dtype.name]
-
-    interpreter._get_np_dtype = get_np_dtype
 
 
 @cache
