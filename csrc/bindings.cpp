@@ -100,7 +100,8 @@ PYBIND11_MODULE(_core, m) {
   });
   exchange::bind(
       m, [](Launch& launch) { active_backend->run(launch); },
-      [](MixtureLaunch& launch) { active_backend->run_mixture(launch); });
+      [](MixtureLaunch& launch) { active_backend->run_mixture(launch); },
+      [](SoftmaxLaunch& launch) { active_backend->run_softmax(launch); });
   m.def("keep_at_most", [](size_t bytes) { cpu::BufferPool::instance().set_limit(bytes); });
   m.def("kept", [] { return cpu::BufferPool::instance().kept(); });
 #if defined(_OPENMP)

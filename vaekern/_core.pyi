@@ -207,6 +207,16 @@ def functions_of_mixture(
     """The same of mixtures, with so many planes for a component: see
     ``csrc/exchange/mixture.h``."""
 
+def functions_of_softmax(
+    op: object,
+    apply: Callable[..., object],
+    draw: Callable[..., object],
+    kind: str,
+    backend: str,
+    /,
+) -> tuple[Callable[..., Any], ...]:
+    """The same of operations over rows of logits: see ``csrc/exchange/softmax.h``."""
+
 def function_of_loss(
     likelihood: Callable[..., Any],
     divergence: Callable[..., Any],

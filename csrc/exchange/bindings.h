@@ -5,6 +5,7 @@
 #include "mixture.h"
 #include "one_pass.h"
 #include "row_gradients.h"
+#include "softmax_gradients.h"
 
 namespace vk::exchange {
 
@@ -24,6 +25,10 @@ constexpr const char* name_of<RowPlan>() {
 template <>
 constexpr const char* name_of<MixturePlan>() {
   return "vaekern.mixture_plan";
+}
+template <>
+constexpr const char* name_of<SoftmaxPlan>() {
+  return "vaekern.softmax_plan";
 }
 template <>
 constexpr const char* name_of<Loss>() {
@@ -138,6 +143,18 @@ inline py::tuple functions_of_mixture(py::object op, py::object apply, int plane
   return functions_of(std::move(plan), definitions);
 }
 
+// The same of one over rows of logits, of a kind that softmax.h names.
+inline py::tuple functions_of_softmax(py::object op, py::object apply, py::object draw,
+                                      const std::string& kind, py::str backend) {
+  auto plan = std::make_unique<SoftmaxPlan>();
+  plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
+  plan->kind = softmax_kind_named(kind), plan->backend = std::move(backend);
+  static PyMethodDef definitions[] = {
+      definition<SoftmaxPlan, attempt>("attempt"), definition<SoftmaxPlan, value>("value"),
+      definition<SoftmaxPlan, vjp>("vjp"), definition<SoftmaxPlan, backward>("backward")};
+  return functions_of(std::move(plan), definitions);
+}
+
 inline const Plan* plan_of(const py::object& function) {
   const py::object capsule = function.attr("__self__");
   const auto* plan = static_cast<const Plan*>(PyCapsule_GetPointer(capsule.ptr(), name_of<Plan>()));
@@ -176,13 +193,16 @@ inline bool use_torch(py::object capsule, py::object tensor, py::object paramete
   return torch.enabled;
 }
 
-inline void bind(py::module_& m, RunLaunch run, RunMixture run_of_mixtures) {
+inline void bind(py::module_& m, RunLaunch run, RunMixture run_of_mixtures,
+                 RunSoftmax run_of_softmax) {
   run_launch() = run;
   run_mixture() = run_of_mixtures;
+  run_softmax() = run_of_softmax;
   m.def("use_torch", &use_torch);
   m.def("functions_of_plan", &functions_of_plan);
   m.def("functions_of_rows", &functions_of_rows);
   m.def("functions_of_mixture", &functions_of_mixture);
+  m.def("functions_of_softmax", &functions_of_softmax);
   m.def("function_of_loss", &function_of_loss);
   static PyMethodDef stored = definition_of("stored_gradients", &call_stored_gradients);
   stored.ml_doc = "stored_gradients(upstream: object, saved: object, needs: object) -> object";

@@ -2,6 +2,7 @@
 // None where anything at all is irregular; Python then does the same, with all its checks.
 #pragma once
 
+#include "caller.h"
 #include "describe.h"
 
 namespace vk::exchange {
@@ -74,14 +75,10 @@ struct Call {
   }
 
  private:
-  static bool is_number(PyObject* object) {
-    return PyFloat_CheckExact(object) || PyLong_CheckExact(object);
-  }
-
-  // Numbers; None or a generator, to draw a seed from, or a seed in a tuple.
+  // Numbers, or what stands for noise.
   bool stands_for_a_tensor(PyObject* object, const Rule& rule) const {
     if (!rule.noise) return rule.spreads && is_number(object);
-    return object == Py_None || PyTuple_CheckExact(object) || torch.is_generator(object);
+    return stands_for_noise(torch, object);
   }
 
   bool fits(const Operand& operand, const Rule& rule, bool unchecked) const {
@@ -124,11 +121,11 @@ struct Call {
         if (!is_per_channel(inputs[k], rule)) continue;
         made[k] = as_channels(inputs[k].object);
       } else if (rule.noise) {
-        made[k] = seed_from(args[k]);
+        made[k] = seed_from(torch, plan.draw, args[k]);
       } else {
         // Which of the others say what a number's dtype is, differs.
         if (dtype != first().dtype && dtype == DType::f64) return false;
-        made[k] = number_from(args[k], dtype);
+        made[k] = number_from(torch, args[k], dtype);
       }
       if (!made[k] || !exchange::read(torch, made[k].ptr(), inputs[k])) return false;
       if (rule.noise && !inputs[k].is_seed) return false;
@@ -140,31 +137,6 @@ struct Call {
     std::vector<int64_t> shape(first().ndim() - batch_dims(), 1);
     shape[0] = -1;
     return py::handle(vector).attr("reshape")(shape);
-  }
-
-  py::object number_from(PyObject* object, DType dtype) const {
-    const double value = PyFloat_AsDouble(object);
-    if (PyErr_Occurred()) {
-      PyErr_Clear();
-      return {};
-    }
-    return new_number(torch, value, dtype).object;
-  }
-
-  py::object seed_from(PyObject* object) const {
-    if (!PyTuple_CheckExact(object)) {
-      constexpr uint64_t kNothing[2] = {};
-      const NewTensor words = new_seed(torch, kNothing);
-      return words.object ? plan.draw(words.object, py::handle(object)) : py::object();
-    }
-    PyObject* seed = PyTuple_GET_SIZE(object) == 1 ? PyTuple_GET_ITEM(object, 0) : Py_None;
-    if (!PyLong_CheckExact(seed)) return py::reinterpret_borrow<py::object>(seed);
-    const uint64_t words[] = {PyLong_AsUnsignedLongLong(seed), 0};
-    if (PyErr_Occurred()) {
-      PyErr_Clear();
-      return {};
-    }
-    return new_seed(torch, words).object;
   }
 };
 

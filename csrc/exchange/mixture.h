@@ -40,7 +40,7 @@ struct MixtureCall {
     if (PyErr_Occurred()) PyErr_Clear();
     if (dims < 0 || dims >= params.ndim() || params.numel() == 0) return false;
     batch_dims = static_cast<int>(dims);
-    return has_colours() && is_contiguous(params) && is_contiguous(x);
+    return has_colours() && params.is_contiguous() && x.is_contiguous();
   }
 
   DType wide() const {
@@ -62,15 +62,6 @@ struct MixtureCall {
     launch.threads = threads_for(torch, params.numel());
     py::gil_scoped_release release;
     run_mixture()(launch);
-  }
-
-  bool is_contiguous(const Operand& operand) const {
-    int64_t step = 1;
-    for (int d = operand.ndim() - 1; d >= 0 && operand.view.strides != nullptr; --d) {
-      if (operand.size(d) != 1 && operand.view.strides[d] != step) return false;
-      step *= operand.size(d);
-    }
-    return true;
   }
 
  private:
@@ -97,7 +88,7 @@ inline py::object gradient_of(const MixtureCall& call, PyObject* gradient) {
   Operand upstream;
   const Operand& params = call.params;
   if (!read(call.torch, gradient, upstream) || upstream.is_seed || !is_float(upstream.dtype) ||
-      !upstream.has_sizes(params, call.batch_dims) || !call.is_contiguous(upstream)) {
+      !upstream.has_sizes(params, call.batch_dims) || !upstream.is_contiguous()) {
     return py::none();
   }
   NewTensor made = new_tensor(call.torch, params.view.shape, params.ndim(), params.dtype, true);

@@ -15,7 +15,7 @@ struct RowNumbers {
       return exchange::read(call.torch, object, operand) && !operand.is_seed &&
              operand.dtype == DType::f64 && operand.ndim() == call.logits.ndim() &&
              operand.numel() == call.rows && operand.size(call.row_dims()) == 1 &&
-             operand.view.strides != nullptr && is_dense(operand);
+             operand.is_contiguous();
     };
     if (!numbers(kept[0], lse)) return false;
     if (call.plan.of_counts && !numbers(kept[1], total)) return false;
@@ -32,16 +32,6 @@ struct RowNumbers {
       const double lost = of[row] - static_cast<double>(high[row]);
       low[row] = std::isnan(lost) ? 0.0f : static_cast<float>(lost);
     }
-  }
-
- private:
-  static bool is_dense(const Operand& operand) {
-    int64_t step = 1;
-    for (int d = operand.ndim() - 1; d >= 0; --d) {
-      if (operand.size(d) != 1 && operand.view.strides[d] != step) return false;
-      step *= operand.size(d);
-    }
-    return true;
   }
 };
 

@@ -36,6 +36,15 @@ struct Operand {
     }
     return true;
   }
+
+  bool is_contiguous() const {
+    int64_t step = 1;
+    for (int d = ndim() - 1; d >= 0 && view.strides != nullptr; --d) {
+      if (size(d) != 1 && view.strides[d] != step) return false;
+      step *= size(d);
+    }
+    return true;
+  }
 };
 
 // Of floating-point numbers, bytes and booleans.

@@ -29,7 +29,10 @@ def step() -> Iterator[Callable[[], None]]:
         loss = vk.elbo_loss(logits, x, mu, logvar)
         kl = vk.gaussian_kl(mu, logvar, 0.1, 0.2).sum()
         ll = vk.gaussian_log_likelihood(logits, x, -0.3).sum()
+        of_classes = vk.categorical_kl(logits, x, unimix=0.01).sum()
+        one_hot, soft = vk.sample_categorical(logits), vk.gumbel_softmax(logits, 0.5)
         torch.autograd.grad([loss, z, kl, ll], leaves, [None, z, None, None])
+        torch.autograd.grad([of_classes, one_hot, soft], [logits], [None, x, x])
         with torch.no_grad():
             vk.sample_with_kl(mu, logvar)
             table.BERNOULLI.attempt(logits, x[:1], None, 1, "unit")

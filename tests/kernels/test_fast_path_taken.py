@@ -42,6 +42,7 @@ def _regular() -> dict[str, Any]:
     t, image, generator = torch.randn(3, 4), torch.randn(2, 3, 4, 4), torch.Generator()
     bernoulli, gaussian = table.BERNOULLI.attempt, table.GAUSSIAN.attempt
     channels, as_unit = torch.rand(3), (1, "logvar", "unit")
+    relaxed = table.GUMBEL_SOFTMAX.attempt
     return {
         "a scale": lambda: table.STANDARD_KL.attempt(t, t, None, 1, "log_std"),
         "a number": lambda: gaussian(t, 0.5, X, None, *as_unit),
@@ -64,6 +65,15 @@ def _regular() -> dict[str, Any]:
         "a mixture": lambda: table.LOGISTIC_MIXTURE.attempt(
             torch.randn(2, 20, 4), image[..., 0].contiguous(), 1
         ),
+        "categoricals": lambda: table.CATEGORICAL_KL.attempt(t, None, None, 1, 0.01),
+        "a prior of one row": lambda: table.CATEGORICAL_KL.attempt(t, t[:1], None, 1, 0.0),
+        "a prior of an event": lambda: table.CATEGORICAL_KL.attempt(
+            image, image[0].double(), None, 1, 0.0
+        ),
+        "a prior of each row": lambda: table.CATEGORICAL_KL.attempt(t, t.half(), None, 0, 0.0),
+        "a sampled class": lambda: table.SAMPLE_CATEGORICAL.attempt(t, None, 1, 0.01),
+        "a relaxed sample": lambda: relaxed(t, 0.5, generator, 1, False),
+        "a hard sample": lambda: relaxed(t, torch.tensor(2.0), (3,), 1, True),
         "noise": lambda: table.REPARAMETERIZE.attempt(t, t, t, 1, "logvar"),
         "a seed": lambda: table.REPARAMETERIZE.attempt(t, t, (2**64 - 1,), 1, "logvar"),
         "a seed and stream": lambda: table.REPARAMETERIZE.attempt(
@@ -122,7 +132,8 @@ def _irregular_attributes() -> dict[str, Any]:
     )
     gaussian, laplace = table.GAUSSIAN.attempt, table.ASYMMETRIC_LAPLACE.attempt
     repar, as_unit = table.REPARAMETERIZE.attempt, (1, "logvar", "unit")
-    classes = table.CATEGORICAL.attempt
+    classes, kl = table.CATEGORICAL.attempt, table.CATEGORICAL_KL.attempt
+    sample, relaxed = table.SAMPLE_CATEGORICAL.attempt, table.GUMBEL_SOFTMAX.attempt
     return {
         "another scale": lambda: table.STANDARD_KL.attempt(t, t, None, 1, "variance"),
         "no scale": lambda: table.STANDARD_KL.attempt(t, t, None, 1, None),
@@ -148,6 +159,21 @@ def _irregular_attributes() -> dict[str, Any]:
         "colours with a gradient": lambda: table.LOGISTIC_MIXTURE.attempt(
             torch.randn(2, 20, 4, 4), image.clone().requires_grad_(), 1
         ),
+        "a mask of variables": lambda: kl(t, None, X[:, 0] > 0.5, 1, 0.0),
+        "a prior of fewer rows": lambda: kl(t, t[:2], None, 1, 0.0),
+        "a prior of other classes": lambda: kl(t, t[0, :3], None, 1, 0.0),
+        "a prior in steps": lambda: kl(t, torch.randn(4, 3).t(), None, 1, 0.0),
+        "a prior of neither shape": lambda: kl(image, image[0], None, 2, 0.0),
+        "logits in steps": lambda: kl(torch.randn(4, 3).t(), None, None, 1, 0.0),
+        "no dimension of classes": lambda: kl(t, None, None, 2, 0.0),
+        "all of a uniform distribution": lambda: kl(t, None, None, 1, 1.0),
+        "a uniform share that is no float": lambda: sample(t, None, 1, 0),
+        "a uniform share below 0": lambda: sample(t, None, 1, -0.1),
+        "noise for a class": lambda: sample(t, t, 1, 0.0),
+        "a temperature of 0": lambda: relaxed(t, 0.0, None, 1, False),
+        "no temperature": lambda: relaxed(t, float("nan"), None, 1, False),
+        "temperatures": lambda: relaxed(t, t[:, :1], None, 1, False),
+        "hard that is no bool": lambda: relaxed(t, 1.0, None, 1, 1),
         "no share": lambda: laplace(t, 0.0, X, None, 1, 1.0, "unit"),
         "a share that is no float": lambda: laplace(t, 0.0, X, None, 1, torch.tensor(0.5), "unit"),
         "a seed as noise": lambda: repar(t, t, torch.tensor([1, 2]), 1, "logvar"),

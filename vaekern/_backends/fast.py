@@ -151,6 +151,18 @@ def plan_of_mixture(op: Any, apply: Callable[..., Any], planes: int) -> Plan:
     return Plan(attempt, value, vjp, backward, _nothing)
 
 
+def plan_of_softmax(
+    op: Any, apply: Callable[..., Any], draw: Callable[..., Tensor], kind: str
+) -> Plan:
+    """Of an operation over rows of logits (``_ops/softmax.py``): a "divergence", "sample" or
+    "relaxed" one."""
+    if not usable:
+        return NO_PLAN
+    assert core is not None
+    attempt, value, vjp, backward = core.functions_of_softmax(op, apply, draw, kind, "cpu")
+    return Plan(attempt, value, vjp, backward, _nothing)
+
+
 def loss_of(
     likelihood: Plan, divergence: Plan, owner: Any, apply: Callable[..., Any]
 ) -> Callable[..., Any]:

@@ -12,16 +12,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vaekern._backends import plain
+from vaekern._backends import fast, plain
 from vaekern._backends.choice import backend_named
 from vaekern._backends.launch import Softmax, SoftmaxKernel, accumulation_dtype
+from vaekern._ops.autograd import apply_regular
 from vaekern._ops.elementwise import Empty, Op
 from vaekern._ops.rows import RowOp
+from vaekern._ops.seed import refilled
 
 
 class CategoricalKLOp(RowOp):
     """Of logits and those of a prior, which broadcast to their shape. A mask says which rows
     count."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fast = fast.plan_of_softmax(self, apply_regular, refilled, "divergence")
 
     def _kernel(self, *args: Any) -> Tensor:
         (logits, prior), mask, (batch_dims, unimix, name) = self.split(args)
@@ -75,6 +81,11 @@ class SamplerOp(Op):
     """Of logits, to which a sample has one number for each."""
 
     mixes_elements = True
+    kind: str  # for the fast path
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fast = fast.plan_of_softmax(self, apply_regular, refilled, self.kind)
 
     def noise(self, seed: Tensor, shape: torch.Size, dtype: torch.dtype, backend: str) -> Tensor:
         return plain.gumbel(seed, shape, dtype)
@@ -86,6 +97,8 @@ class SamplerOp(Op):
 
 
 class SampleCategoricalOp(SamplerOp):
+    kind = "sample"
+
     def _kernel(self, *args: Any) -> Tensor:
         (logits, noise), _, (_, unimix, name) = self.split(args)
         backend = backend_named(name)
@@ -124,6 +137,8 @@ class SampleCategoricalOp(SamplerOp):
 
 class GumbelSoftmaxOp(SamplerOp):
     """The temperature is one number or, mapped over, one for each of the leading indices."""
+
+    kind = "relaxed"
 
     def _kernel(self, *args: Any) -> Tensor:
         (logits, temperature, noise), _, (_, hard, name) = self.split(args)

@@ -20,7 +20,7 @@ from vaekern._ops import table
 from vaekern._ops.call import Call, run
 from vaekern._torch import shape_to_compare
 from vaekern.functional.classes import CallOfRows, check_classes
-from vaekern.functional.noise import resolve_noise
+from vaekern.functional.noise import resolve_noise, unresolved
 
 __all__ = [
     "categorical_kl",
@@ -74,6 +74,11 @@ def categorical_kl(
         ValueError: shapes or devices do not fit, or ``unimix`` is not in [0, 1).
         TypeError: a dtype is not supported, or ``unimix`` is no number.
     """
+    found: Tensor | None = table.CATEGORICAL_KL.attempt(
+        logits, prior_logits, mask, batch_dims, unimix
+    )
+    if found is not None:
+        return found
     call = categorical_kl_call(logits, prior_logits, unimix, batch_dims)
     return run(call.masked(mask))
 
@@ -115,6 +120,10 @@ def sample_categorical(
             of noise.
         TypeError: a dtype is not supported, or ``unimix`` is no number.
     """
+    source = unresolved(None, seed, generator)
+    found: Tensor | None = table.SAMPLE_CATEGORICAL.attempt(logits, source, batch_dims, unimix)
+    if found is not None:
+        return found
     check_float("logits", logits)
     check_classes(logits, batch_dims)
     unimix = check_unimix(unimix)
@@ -156,6 +165,12 @@ def gumbel_softmax(
             or there are two sources of noise.
         TypeError: a dtype is not supported, or ``hard`` is no bool.
     """
+    source = unresolved(None, seed, generator)
+    found: Tensor | None = table.GUMBEL_SOFTMAX.attempt(
+        logits, temperature, source, batch_dims, hard
+    )
+    if found is not None:
+        return found
     check_float("logits", logits)
     check_classes(logits, batch_dims)
     if not isinstance(hard, bool):

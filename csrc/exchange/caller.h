@@ -1,0 +1,44 @@
+// What a caller gives in place of tensors: numbers, and where noise comes from.
+#pragma once
+
+#include "tensors.h"
+
+namespace vk::exchange {
+
+inline bool is_number(PyObject* object) {
+  return PyFloat_CheckExact(object) || PyLong_CheckExact(object);
+}
+
+// A tensor without dimensions; nothing where the number has no such dtype.
+inline py::object number_from(const Torch& torch, PyObject* object, DType dtype) {
+  const double value = PyFloat_AsDouble(object);
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    return {};
+  }
+  return new_number(torch, value, dtype).object;
+}
+
+// None or a generator, to draw a seed from, or a seed in a tuple.
+inline bool stands_for_noise(const Torch& torch, PyObject* object) {
+  return object == Py_None || PyTuple_CheckExact(object) || torch.is_generator(object);
+}
+
+// The seed, which `draw` draws; nothing where it is none.
+inline py::object seed_from(const Torch& torch, const py::object& draw, PyObject* object) {
+  if (!PyTuple_CheckExact(object)) {
+    constexpr uint64_t kNothing[2] = {};
+    const NewTensor words = new_seed(torch, kNothing);
+    return words.object ? draw(words.object, py::handle(object)) : py::object();
+  }
+  PyObject* seed = PyTuple_GET_SIZE(object) == 1 ? PyTuple_GET_ITEM(object, 0) : Py_None;
+  if (!PyLong_CheckExact(seed)) return py::reinterpret_borrow<py::object>(seed);
+  const uint64_t words[] = {PyLong_AsUnsignedLongLong(seed), 0};
+  if (PyErr_Occurred()) {
+    PyErr_Clear();
+    return {};
+  }
+  return new_seed(torch, words).object;
+}
+
+}  // namespace vk::exchange
