@@ -193,7 +193,7 @@ def plan_for(
     strides = [next(of_views) if _kind(layout) == "strided" else () for layout in inputs]
 
     down = any(kind == COLUMN_SUM for kind, _ in sums)
-    of_noise = "noise" in inputs and len(inputs) <= FEW_OPERANDS and not sums
+    of_noise = "noise" in inputs and len(inputs) <= FEW_OPERANDS and not down
     tile = NOISE_TILE if of_noise else TILE
     widest = COLUMN_TILE if down else tile
     of_all = not sums and row_dims == 0  # each element by itself: the columns hold the batch, too
