@@ -52,9 +52,8 @@ def _share_processors() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("exhaustive"):
-        items[:], others = sampling.select(items)
-        config.hook.pytest_deselected(items=others)
+    items[:], others = sampling.select(items, config.getoption("exhaustive"))
+    config.hook.pytest_deselected(items=others)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

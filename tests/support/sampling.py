@@ -1,7 +1,8 @@
 """What of its tables the suite runs by default.
 
 A test marked ``table`` is repeated over cases, shapes, layouts, dtypes and backends, more often
-than minutes allow. ``--exhaustive`` runs all of it; without, each table is sampled so that
+than minutes allow. ``--exhaustive`` runs all of it, but for Triton's interpreter; without, and there
+always, each table is sampled so that
 
 - every kernel runs on every backend in every dtype, with every kind of target,
 - every two of an item's features come together: a kernel and a shape, a shape and a backend, what
@@ -13,7 +14,7 @@ each kernel once and each backend once.
 Items are looked at in the order of a hash of their names, and one that adds nothing to this is left
 out. So the same tests run everywhere, and a new row of a table changes little of the rest. Those on
 CUDA's emulation take ten times as long as those on the CPU, and come after them; those in Triton's
-interpreter a hundred times, and come last, those of ``_SLOWEST`` behind all. They are there for
+interpreter a hundred times, and come last, those of ``_SLOWEST`` behind all. By default they are there for
 what they alone add: the tests of dtypes interpret each operation in each dtype and each kernel
 once, those of other things any kernel for each shape, layout or mask.
 
@@ -61,22 +62,28 @@ def one_row_in(step: int, rows: Iterable[Iterable[object]]) -> list[Any]:
     return [pytest.param(*row, marks=others if k % step else ()) for k, row in enumerate(rows)]
 
 
-def select(items: Iterable[pytest.Item]) -> tuple[list[pytest.Item], list[pytest.Item]]:
-    """Those that run by default, in their order, and the others."""
+def select(
+    items: Iterable[pytest.Item], exhaustive: bool
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Those that run, by default or with the option, in their order, and the others."""
     items = list(items)
-    short = [item for item in items if not item.get_closest_marker("exhaustive")]
-    tables = [item for item in short if item.get_closest_marker("table")]
-    taken = {item.nodeid for item in short} - {item.nodeid for item in tables} | _sampled(tables)
+    wanted = [item for item in items if exhaustive or not item.get_closest_marker("exhaustive")]
+    tables = [item for item in wanted if item.get_closest_marker("table")]
+    if exhaustive:
+        tables = [item for item in tables if _cost(item) == _INTERPRETED]
+    whole = {item.nodeid for item in wanted} - {item.nodeid for item in tables}
+    taken = whole | _sampled(tables, exhaustive)
     return [i for i in items if i.nodeid in taken], [i for i in items if i.nodeid not in taken]
 
 
-def _sampled(items: Iterable[pytest.Item]) -> set[str]:
+def _sampled(items: Iterable[pytest.Item], exhaustive: bool) -> set[str]:
     covered: set[tuple[object, ...]] = set()
     chosen = set()
     for item in sorted(items, key=_order):
         test = item.nodeid.partition("[")[0]
         mark = item.get_closest_marker("table")
-        covers = {(test, *what) for what in _covered_by(item, mark.args if mark else ())}
+        alone = mark.args if mark and not exhaustive else ()
+        covers = {(test, *what) for what in _covered_by(item, alone, exhaustive)}
         if covers - covered:
             covered |= covers
             chosen.add(item.nodeid)
@@ -104,12 +111,14 @@ def _params(item: pytest.Item) -> dict[str, Any]:
     return dict(call.params)
 
 
-def _covered_by(item: pytest.Item, alone: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
+def _covered_by(
+    item: pytest.Item, alone: tuple[str, ...], exhaustive: bool
+) -> Iterator[tuple[object, ...]]:
     features = list(_features(item))
     if alone:
         yield from ((feature,) for feature in features if feature[0] in alone)
         return
-    if _cost(item) == _INTERPRETED:
+    if _cost(item) == _INTERPRETED and not exhaustive:
         yield from _covered_by_interpreted(item, features)
         return
     yield tuple(f for f in features if f[0] in ("kernel", "target", *_BACKENDS, *_DTYPES))
