@@ -1,8 +1,8 @@
 """What of its tables the suite runs by default.
 
 A test marked ``table`` is repeated over cases, shapes, layouts, dtypes and backends, more often
-than minutes allow. ``--exhaustive`` runs all of it, but for Triton's interpreter; without, and there
-always, each table is sampled so that
+than minutes allow. ``--exhaustive`` runs all of it, but for Triton's interpreter; without, and
+there always, each table is sampled so that
 
 - every kernel runs on every backend in every dtype, with every kind of target,
 - every two of an item's features come together: a kernel and a shape, a shape and a backend, what
@@ -14,9 +14,9 @@ each kernel once and each backend once.
 Items are looked at in the order of a hash of their names, and one that adds nothing to this is left
 out. So the same tests run everywhere, and a new row of a table changes little of the rest. Those on
 CUDA's emulation take ten times as long as those on the CPU, and come after them; those in Triton's
-interpreter a hundred times, and come last, those of ``_SLOWEST`` behind all. By default they are there for
-what they alone add: the tests of dtypes interpret each operation in each dtype and each kernel
-once, those of other things any kernel for each shape, layout or mask.
+interpreter a hundred times, and come last, those of ``_SLOWEST`` behind all. By default they are
+there for what they alone add: the tests of dtypes interpret each operation in each dtype and each
+kernel once, those of other things any kernel for each shape, layout or mask.
 
 A test marked ``exhaustive`` has no table, but takes long: it runs with that option alone.
 So do most of the values of ``one_in``.
