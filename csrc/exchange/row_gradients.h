@@ -8,7 +8,8 @@ namespace vk::exchange {
 // What the vjp reads of each row.
 struct RowNumbers {
   Operand lse, total, upstream;
-  std::vector<float> high, low;  // log sum exp as a sum of two of the arithmetic's precision
+  // In float32: totals, and log sum exp as a sum of two.
+  std::vector<float> totals, high, low;
 
   bool read(const RowCall& call, PyObject* gradient, PyObject* const* kept) {
     const auto numbers = [&](PyObject* object, Operand& operand) {
@@ -32,6 +33,9 @@ struct RowNumbers {
       const double lost = of[row] - static_cast<double>(high[row]);
       low[row] = std::isnan(lost) ? 0.0f : static_cast<float>(lost);
     }
+    if (total.object == nullptr) return;
+    const auto* of_all = static_cast<const double*>(total.data());
+    totals.assign(of_all, of_all + rows);
   }
 };
 
@@ -84,29 +88,26 @@ inline bool gradients_of(const RowCall& call, PyObject* gradient, PyObject* cons
   if (!numbers.read(call, gradient, kept)) return false;
   const int n_outputs = plan.of_counts ? 2 : 1;
   Launch launch = over_rows(call, plan.vjp, plan.of_counts ? 6 : 4, n_outputs);
-  const bool in_double = call.wide() == DType::f64;
-  // Totals are float64.
-  const bool computes_in_double =
-      in_double || plan.of_counts || numbers.upstream.dtype == DType::f64;
-  launch.compute = computes_in_double ? DType::f64 : DType::f32;
+  const DType wide = call.wide();
+  const bool in_double = wide == DType::f64;
+  if (!in_double) numbers.split(call.rows);
+  launch.compute = numbers.upstream.dtype == DType::f64 ? DType::f64 : wide;
   int at = 0;
+  const auto describe_numbers = [&](const Operand& exact, const std::vector<float>& rounded) {
+    const void* data = in_double ? exact.data() : rounded.data();
+    return describe_rows(call, data, wide, launch.inputs[at++]);
+  };
   if (!describe_by_datapoint(numbers.upstream, call.logits, launch.inputs[at++])) return false;
-  if (plan.of_counts &&
-      !describe_rows(call, numbers.total.data(), DType::f64, launch.inputs[at++])) {
-    return false;
-  }
+  if (plan.of_counts && !describe_numbers(numbers.total, numbers.totals)) return false;
   if (!describe(call.logits, call.logits, DType::u8, launch.inputs[at++])) return false;
   if (plan.of_counts && !describe(call.x, call.logits, DType::u8, launch.inputs[at++])) {
     return false;
   }
-  if (in_double) {
-    if (!describe_rows(call, numbers.lse.data(), DType::f64, launch.inputs[at++])) return false;
+  if (!describe_numbers(numbers.lse, numbers.high)) return false;
+  if (in_double)
     describe_number(0.0, launch.inputs[at++]);
-  } else {
-    numbers.split(call.rows);
-    if (!describe_rows(call, numbers.high.data(), DType::f32, launch.inputs[at++])) return false;
-    if (!describe_rows(call, numbers.low.data(), DType::f32, launch.inputs[at++])) return false;
-  }
+  else if (!describe_rows(call, numbers.low.data(), wide, launch.inputs[at++]))
+    return false;
   void* first = nullptr;
   for (int k = 0; k < n_outputs; ++k) {
     Output& output = launch.outputs[k];

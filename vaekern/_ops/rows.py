@@ -109,6 +109,8 @@ class MultinomialOp(LogSumExpOp):
             for t, want in zip((logits, counts), wanted, strict=True)
         ]
         assert g is not None
+        # Of the arithmetic's precision: in float64 all of a launch would be.
+        total = total.to(accumulation_dtype((logits, counts)))
         sources = [PerDatapoint(g), total, logits, counts, *high_and_low(lse, logits, counts)]
         _launch_rows(self, "vjp", attributes, logits, _with_mask(sources, mask), found)
         return [gradient for gradient in found if gradient is not None]
