@@ -198,7 +198,9 @@ def _kept_first(
     dims = {_index(dim, ndim) for dim in ((summed,) if isinstance(summed, int) else summed)}
     kept = [dim for dim in range(ndim) if dim not in dims]
     front = list(range(len(kept)))
-    return len(kept), tuple([tensor.movedim(kept, front) for tensor in aligned])
+    if kept != front:
+        aligned = tuple([tensor.movedim(kept, front) for tensor in aligned])
+    return len(kept), aligned
 
 
 def _is_as_made(other: Any) -> bool:

@@ -82,7 +82,7 @@ class OobleckDiagonalGaussianDistribution:
             arguments = "posterior.mean, posterior.std"
             warn_once(_TWICE.format(what="kl()", more="", arguments=arguments))
             tensors = broadcast(self.mean, self._wide_std)
-            total = 2.0 * gaussian_kl(*tensors, scale="std", batch_dims=0)
+            total = gaussian_kl(*tensors, scale="std", batch_dims=0)
             dtype = formula_dtype(self.mean)
         else:
             arguments = "posterior.mean, posterior.std, other.mean, other.std"
@@ -90,10 +90,10 @@ class OobleckDiagonalGaussianDistribution:
             warn_once(_TWICE.format(what="kl(other)", more=more, arguments=arguments))
             tensors = broadcast(self.mean, self._wide_std, parameters=(other.mean, other.std))
             kl = gaussian_kl(*tensors, scale="std", batch_dims=0)
-            total = 2.0 * kl + 4.0 * torch.log(self._wide_std / other.std).sum()
+            total = kl + 2.0 * torch.log(self._wide_std / other.std).sum()
             dtype = formula_dtype(self.mean, other.mean)
         positions = tensors[0].numel() / tensors[0].shape[1]
-        return (total / positions).to(dtype)
+        return (total / (0.5 * positions)).to(dtype)
 
     def _kl_of_any_variance(self, other: Any) -> Tensor:
         """The formula as it is, where somebody set a variance or a log-variance alone."""
