@@ -22,6 +22,20 @@ VK_FN double fold(T* lanes) {
   }
 }
 
+// The largest of lanes, none of which is NaN.
+template <int width, class T>
+VK_FN T largest(T* lanes) {
+  if constexpr (width == 0) {
+    return lanes[0];
+  } else {
+#pragma omp simd
+    for (int k = 0; k < width; ++k) {
+      lanes[k] = lanes[k + width] > lanes[k] ? lanes[k + width] : lanes[k];
+    }
+    return largest<width / 2>(lanes);
+  }
+}
+
 constexpr int kUnrolled = 4 * kLanes;  // four sums under way hide an add's latency
 
 VK_END

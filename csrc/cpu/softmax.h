@@ -2,6 +2,7 @@
 // vectors, while it lies in the cache.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -20,7 +21,8 @@ class SoftmaxRow {
   explicit SoftmaxRow(const SoftmaxLaunch& launch)
       : launch_(launch),
         pitch_(whole_lanes(launch.classes)),
-        memory_(new T[3 * pitch_ + 2 * kLanes]()),
+        noise_pitch_(pitch_ > kAhead ? pitch_ : kAhead),
+        memory_(new T[2 * pitch_ + noise_pitch_ + 2 * kLanes]()),
         kept_(new T[kKept * pitch_]) {}
 
   void open(int64_t row) {
@@ -77,9 +79,7 @@ class SoftmaxRow {
       const T x = f(j);
       tops[0] = x > tops[0] ? x : tops[0];
     }
-    T top = tops[0];
-    for (int k = 1; k < kLanes; ++k) top = tops[k] > top ? tops[k] : top;
-    return top;
+    return largest<kLanes / 2>(tops);
   }
 
   // The first class of which the function is `value`.
@@ -173,22 +173,30 @@ class SoftmaxRow {
     return scratch;
   }
 
-  const T* load_noise(T* scratch) const {
+  // Noise is numbered through all rows, and made for several short ones at a time: four numbers are
+  // of one counter, and many counters go through a loop at once.
+  const T* load_noise(T* scratch) {
     if (launch_.seed == nullptr) return load(launch_.noise, scratch);
-    const auto* key = static_cast<const int64_t*>(launch_.seed);
-    const int64_t first = row_ * launch_.classes, skip = first % 4;
-    fill_gumbels(scratch, first / 4, (skip + launch_.classes + 3) / 4,
-                 {static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1])});
-    return scratch + skip;
+    const int64_t first = row_ * launch_.classes, last = first + launch_.classes;
+    if (first < noise_first_ || last > noise_last_) {
+      const auto* key = static_cast<const int64_t*>(launch_.seed);
+      const int64_t all = launch_.rows * launch_.classes;
+      noise_first_ = first / 4 * 4;
+      noise_last_ = std::max(last, std::min(first + noise_pitch_, all));
+      fill_gumbels(scratch, noise_first_ / 4, (noise_last_ - noise_first_ + 3) / 4,
+                   {static_cast<uint64_t>(key[0]), static_cast<uint64_t>(key[1])});
+    }
+    return scratch + (first - noise_first_);
   }
 
   static constexpr int kKept = 7;
+  static constexpr int64_t kAhead = 1024;  // numbers of noise
 
   const SoftmaxLaunch& launch_;
-  const int64_t pitch_;
+  const int64_t pitch_, noise_pitch_;
   const std::unique_ptr<T[]> memory_, kept_;
   const T *logits_, *other_, *noise_;
-  int64_t row_;
+  int64_t row_, noise_first_ = 0, noise_last_ = 0;  // what noise the scratch holds
 };
 
 // A row's results; its number, of which sums are made.
