@@ -36,9 +36,10 @@ struct SoftmaxLaunch {
   int64_t rows = 0, classes = 0;
   int64_t rows_per_sum = 1;  // of which a sum is made; they share an upstream gradient
   Numbers logits;
-  Numbers other;     // rows: a prior's logits, or upstream gradients of rows
-  Numbers upstream;  // gradients of sums
-  Numbers mask;      // which rows count, one byte each: the others give 0
+  Numbers other;           // rows: a prior's logits, or upstream gradients of rows
+  Numbers upstream;        // gradients of sums, as they reach the logits
+  Numbers other_upstream;  // and the other rows
+  Numbers mask;            // which rows count, one byte each: the others give 0
   // Noise of Gumbel's distribution: of the rows, or int64[2], seed and stream to generate it from.
   Numbers noise;
   const void* seed = nullptr;

@@ -18,15 +18,15 @@ inline SoftmaxLaunch::Result read_result(py::handle spec) {
   return {const_cast<void*>(numbers.data), numbers.dtype};
 }
 
-// Shape: (rows, classes, rows of a sum). Inputs: logits, other rows, upstream gradients,
-// mask, noise, its seed, temperatures.
+// Shape: (rows, classes, rows of a sum). Inputs: logits, other rows, upstream gradients, those of
+// other rows, mask, noise, its seed, temperatures.
 // Outputs: rows, further rows, sums.
 inline SoftmaxLaunch read_softmax(int kernel, bool in_double, const std::vector<int64_t>& shape,
                                   double unimix, const py::tuple& inputs,
                                   const py::tuple& outputs) {
   if (kernel < 0 || kernel >= kSoftmaxKernels) bad_launch("no such kernel of rows");
-  if (shape.size() != 3 || inputs.size() != 7 || outputs.size() != 3) {
-    bad_launch("a kernel of rows takes 3 sizes, 7 inputs and 3 outputs");
+  if (shape.size() != 3 || inputs.size() != 8 || outputs.size() != 3) {
+    bad_launch("a kernel of rows takes 3 sizes, 8 inputs and 3 outputs");
   }
   SoftmaxLaunch launch;
   launch.kernel = static_cast<SoftmaxKernel>(kernel);
@@ -37,10 +37,11 @@ inline SoftmaxLaunch read_softmax(int kernel, bool in_double, const std::vector<
   launch.logits = read_numbers(inputs[0]);
   launch.other = read_numbers(inputs[1]);
   launch.upstream = read_numbers(inputs[2]);
-  launch.mask = read_numbers(inputs[3]);
-  launch.noise = read_numbers(inputs[4]);
-  launch.seed = read_numbers(inputs[5]).data;
-  launch.temperature = read_numbers(inputs[6]);
+  launch.other_upstream = read_numbers(inputs[3]);
+  launch.mask = read_numbers(inputs[4]);
+  launch.noise = read_numbers(inputs[5]);
+  launch.seed = read_numbers(inputs[6]).data;
+  launch.temperature = read_numbers(inputs[7]);
   launch.rows_out[0] = read_result(outputs[0]);
   launch.rows_out[1] = read_result(outputs[1]);
   launch.sums = read_result(outputs[2]);

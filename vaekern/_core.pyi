@@ -82,7 +82,8 @@ def run_softmax(
 ) -> None:
     """A kernel over whole rows of logits: see ``csrc/softmax.h``. ``shape`` is (rows, classes, rows
     of a sum). Contiguous tensors, each ``(address, dtype, rows)``, or None: ``inputs`` are logits,
-    other rows, upstream gradients and a mask, ``outputs`` two with rows and one with sums."""
+    other rows, upstream gradients, those for other rows, a mask, noise, its seed and temperatures,
+    ``outputs`` two with rows and one with sums."""
 
 def run_softmax_cuda(
     kernel: int,

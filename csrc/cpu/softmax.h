@@ -36,21 +36,13 @@ class SoftmaxRow {
     return launch_.mask.data == nullptr || static_cast<const uint8_t*>(launch_.mask.data)[row_];
   }
 
-  T upstream() const {
-    T g;
-    read(launch_.upstream, &g, row_ / launch_.rows_per_sum, 1);
-    return g;
-  }
+  T upstream() const { return of_sum(launch_.upstream); }
+  T other_upstream() const { return of_sum(launch_.other_upstream); }
+  T temperature() const { return of_sum(launch_.temperature); }
 
   VK_FN T logit(int64_t j) const { return logits_[j]; }
   VK_FN T other(int64_t j) const { return other_[j]; }
   VK_FN T noise(int64_t j) const { return noise_[j]; }
-
-  T temperature() const {
-    T number;
-    read(launch_.temperature, &number, row_ / launch_.rows_per_sum, 1);
-    return number;
-  }
 
   template <int place, int n, class Function>
   VK_PASS auto keep(const Function& f) const {
@@ -162,6 +154,12 @@ class SoftmaxRow {
     });
   }
 
+  T of_sum(const SoftmaxLaunch::Numbers& numbers) const {
+    T number;
+    read(numbers, &number, row_ / launch_.rows_per_sum, 1);
+    return number;
+  }
+
   // In place where possible, else through scratch, which holds whole lanes.
   const T* load(const SoftmaxLaunch::Numbers& numbers, T* scratch) const {
     if (numbers.data == nullptr) return scratch;
@@ -205,7 +203,9 @@ double visit_softmax_row(const SoftmaxRow<T>& row, SoftmaxKernel kernel, Mixing<
   T number = T(0);
   switch (kernel) {
     case SoftmaxKernel::kl: number = CategoricalKL::value(row, mixing); break;
-    case SoftmaxKernel::kl_vjp: CategoricalKL::vjp(row, row.upstream(), mixing); break;
+    case SoftmaxKernel::kl_vjp:
+      CategoricalKL::vjp(row, row.upstream(), row.other_upstream(), mixing);
+      break;
     case SoftmaxKernel::sample: SampleCategorical::value(row, mixing); break;
     case SoftmaxKernel::sample_vjp: SampleCategorical::vjp(row, mixing); break;
     case SoftmaxKernel::relaxed:

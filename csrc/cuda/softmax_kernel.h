@@ -38,12 +38,13 @@ class SoftmaxRow {
   VK_PASS bool counts() const {
     return launch_.mask.data == nullptr || static_cast<const uint8_t*>(launch_.mask.data)[row_];
   }
-  VK_PASS T upstream() const { return load(launch_.upstream, row_ / launch_.rows_per_sum); }
+  VK_PASS T upstream() const { return load_of_sum(launch_.upstream); }
+  VK_PASS T other_upstream() const { return load_of_sum(launch_.other_upstream); }
   VK_PASS Mixing<T> mixing() const { return mixing_of<T>(launch_.unimix, launch_.classes); }
 
   VK_PASS T logit(int64_t j) const { return load_of_row(launch_.logits, j); }
   VK_PASS T other(int64_t j) const { return load_of_row(launch_.other, j); }
-  VK_PASS T temperature() const { return load(launch_.temperature, row_ / launch_.rows_per_sum); }
+  VK_PASS T temperature() const { return load_of_sum(launch_.temperature); }
 
   VK_PASS T noise(int64_t j) const {
     if (launch_.seed == nullptr) return load_of_row(launch_.noise, j);
@@ -148,6 +149,9 @@ class SoftmaxRow {
       return load_as<T>(static_cast<const Storage*>(numbers.data)[offset]);
     });
   }
+  VK_PASS T load_of_sum(const SoftmaxLaunch::Numbers& numbers) const {
+    return load(numbers, row_ / launch_.rows_per_sum);
+  }
   VK_PASS T load_of_row(const SoftmaxLaunch::Numbers& numbers, int64_t j) const {
     return load(numbers, row_ % numbers.rows * launch_.classes + j);
   }
@@ -176,7 +180,7 @@ __global__ void __launch_bounds__(kSoftmaxThreads, 1)
   const SoftmaxRow<T> row(arguments);
   if (!row.exists()) return;
   if (row.counts()) {
-    CategoricalKL::vjp(row, row.upstream(), row.mixing());
+    CategoricalKL::vjp(row, row.upstream(), row.other_upstream(), row.mixing());
   } else {
     row.template write<2>([](int64_t) { return Values<T, 2>{{T(0), T(0)}}; });
   }

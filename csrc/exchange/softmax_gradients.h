@@ -23,7 +23,10 @@ struct SoftmaxGradients {
     SoftmaxLaunch launch = call.over_rows(kernel(), sums ? upstream.numel() : 1);
     if (upstream.dtype == DType::f64) launch.compute = DType::f64;
     const SoftmaxLaunch::Numbers numbers = {upstream.data(), upstream.dtype, call.rows()};
-    (sums ? launch.upstream : launch.other) = numbers;
+    if (sums)
+      launch.upstream = launch.other_upstream = numbers;
+    else
+      launch.other = numbers;
     if (wanted[0] && !make(0, launch.rows_out[0])) return false;
     if (wanted[1] && !make_second(launch)) return false;
     call.run(launch);

@@ -8,7 +8,8 @@
 // E and F the sums of exponentials, and E - F a sum of differences:
 //   q - p = (1 - u) t (e^y - 1).
 // With r = log(q / p) and w = q / p - 1,
-//   dl = (1 - u) s (r - sum of s r),   dm = (1 - u) t (sum of t w - w).
+//   dl = (1 - u) s (r - sum of s r),   dm = (1 - u) t (sum of t w - w),
+// each times an upstream gradient of its own: there are losses that weigh the two otherwise.
 #pragma once
 
 #include "softmax_row.h"
@@ -103,9 +104,9 @@ struct CategoricalKL {
   }
 
   template <class T, class Row>
-  VK_PASS static void vjp(const Row& rows, T g, Mixing<T> mixing) {
-    if (mixing.is_none()) vjp_of<false>(rows, g, mixing);
-    else vjp_of<true>(rows, g, mixing);
+  VK_PASS static void vjp(const Row& rows, T g, T prior_g, Mixing<T> mixing) {
+    if (mixing.is_none()) vjp_of<false>(rows, g, prior_g, mixing);
+    else vjp_of<true>(rows, g, prior_g, mixing);
   }
 
  private:
@@ -140,7 +141,7 @@ struct CategoricalKL {
   }
 
   template <bool mixed, class T, class Row>
-  VK_PASS static void vjp_of(const Row& rows, T g, Mixing<T> mixing) {
+  VK_PASS static void vjp_of(const Row& rows, T g, T prior_g, Mixing<T> mixing) {
     const KLTops<T> tops = tops_of<T>(rows);
     const auto beside = rows.template keep<0, 3>([&rows, tops](int64_t j) VK_EACH {
       return kl_beside_tops(tops, rows.logit(j), rows.other(j));
@@ -154,11 +155,11 @@ struct CategoricalKL {
     });
     // Without a mixture those of the prior are q - p, whose sum is 0.
     const T mean = sums.v[0], prior_mean = mixed ? sums.v[1] : T(0);
-    const T scale = g * mixing.kept;
-    rows.template write<2>([slopes, scale, mean, prior_mean](int64_t j) VK_EACH {
+    const T scale = g * mixing.kept, prior_scale = prior_g * mixing.kept;
+    rows.template write<2>([slopes, scale, prior_scale, mean, prior_mean](int64_t j) VK_EACH {
       const Values<T, 4> c = slopes(j);
       return Values<T, 2>{
-          {scale * fma(-mean, c.v[0], c.v[1]), scale * fma(prior_mean, c.v[2], -c.v[3])}};
+          {scale * fma(-mean, c.v[0], c.v[1]), prior_scale * fma(prior_mean, c.v[2], -c.v[3])}};
     });
   }
 };

@@ -111,9 +111,8 @@ def _divergence(prior_rows: int, unimix: float = 0.0) -> Run:
 
 def _gradients_of_a_divergence(both: bool) -> Run:
     upstream, gradients = torch.zeros(ROWS // 4), (logits(), logits() if both else None)
-    call = Softmax(
-        SoftmaxKernel.KL_VJP, (ROWS, CLASSES, 4), 0.01, logits(), logits(), upstream, rows=gradients
-    )
+    rows, sizes = (logits(), logits()), (ROWS, CLASSES, 4)
+    call = Softmax(SoftmaxKernel.KL_VJP, sizes, 0.01, *rows, upstream, upstream, rows=gradients)
     return partial(BACKEND.softmax, call)
 
 

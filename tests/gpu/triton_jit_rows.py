@@ -127,7 +127,8 @@ def _kl(kernel: SoftmaxKernel, options: frozenset[str], memory: _Memory) -> Soft
         None if detached else memory.logits(),
         memory.others_of_rows() if detached or "prior" in options else None,
     )
-    return call._replace(upstream=memory.sums(), rows=gradients)
+    upstream = memory.sums()
+    return call._replace(upstream=upstream, other_upstream=upstream, rows=gradients)
 
 
 def _samples(kernel: SoftmaxKernel, options: frozenset[str], memory: _Memory) -> Softmax:

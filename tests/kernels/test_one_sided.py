@@ -14,6 +14,7 @@ from vaekern._backends import native
 from vaekern._ops import registration
 from vaekern._ops.call import Call
 from vaekern._ops.one_sided import one_sided, stopping_gradients
+from vaekern._ops.softmax import CategoricalKLOp
 from vaekern.functional.categoricals import categorical_kl_call
 from vaekern.functional.gaussian import kl_call
 
@@ -52,14 +53,18 @@ def loss(two: tuple[Tensor, Tensor]) -> Tensor:
 def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is executed, in order."""
     found: list[str] = []
-    for name in ("execute", "execute_vjp"):
-        of_library = getattr(registration.RegisteredOp, name)
+    for owner, name in (
+        (registration.RegisteredOp, "execute"),
+        (registration.RegisteredOp, "execute_vjp"),
+        (CategoricalKLOp, "gradients_of_sides"),
+    ):
+        of_library = getattr(owner, name)
 
         def counted(op: object, *args: object, _of: object = of_library, _name: str = name):  # type: ignore[no-untyped-def]
             found.append(_name)
             return _of(op, *args)  # type: ignore[operator]
 
-        monkeypatch.setattr(registration.RegisteredOp, name, counted)
+        monkeypatch.setattr(owner, name, counted)
     return found
 
 
@@ -108,11 +113,33 @@ def test_under_transforms_and_compile(case: Case) -> None:
 
 
 @pytest.mark.skipif(native.core is None, reason="needs the CPU's kernels")
-@pytest.mark.parametrize("name", ["classes", "Gaussians"])
-def test_one_evaluation_each_way(name: str, evaluations: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "dtype", "backwards"),
+    [
+        ("classes", torch.float32, "gradients_of_sides"),
+        ("classes", torch.bfloat16, "gradients_of_sides"),
+        ("classes, shared prior", torch.bfloat16, "gradients_of_sides"),
+        ("Gaussians", torch.float32, "execute_vjp"),
+    ],
+)
+def test_one_evaluation_each_way(
+    name: str, dtype: torch.dtype, backwards: str, evaluations: list[str]
+) -> None:
     make, of_posterior = CASES[name][0], len(CASES[name][1]) // 2
-    leaves = leaves_of(CASES[name], torch.float32)
+    leaves = leaves_of(CASES[name], dtype)
     value = loss(one_sided(make(*leaves), of_posterior))
     assert evaluations == ["execute"]
     torch.autograd.grad(value, leaves)
-    assert evaluations == ["execute", "execute_vjp"]
+    assert evaluations == ["execute", backwards]
+
+
+@pytest.mark.parametrize("dtype", [F64, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_many_gradients_at_once(case: Case, dtype: torch.dtype) -> None:
+    leaves = leaves_of(case, dtype)
+    two = torch.stack(one_sided(case[0](*leaves), len(case[1]) // 2))
+    upstream = torch.linspace(-1.0, 2.0, 3 * two.numel()).to(two.dtype).reshape(3, *two.shape)
+    found = torch.autograd.grad(two, leaves, upstream, is_grads_batched=True, retain_graph=True)
+    each = [torch.autograd.grad(two, leaves, g, retain_graph=True) for g in upstream]
+    for got, want in zip(found, zip(*each, strict=True), strict=True):
+        torch.testing.assert_close(got, torch.stack(want))

@@ -97,10 +97,11 @@ class SoftmaxKernel(IntEnum):
 class Softmax(NamedTuple):
     """A call of a kernel over whole rows of logits: ``sizes`` are the numbers of rows, of their
     classes and of the rows that make a sum. The tensors are contiguous: of ``logits`` there is a
-    row each, ``other`` rows repeat in order, ``upstream`` has a gradient for each sum, ``mask`` a
-    bool for each row. ``noise`` are numbers of Gumbel's distribution, a row each, or an int64 seed
-    of them; of ``temperature`` there is one for each sum. Of ``rows`` and ``sums``, which are
-    results, None is not computed."""
+    row each, ``other`` rows repeat in order, ``upstream`` has a gradient for each sum, as it
+    reaches the logits, ``other_upstream`` one for the other rows, ``mask`` a bool for each row.
+    ``noise`` are numbers of Gumbel's distribution, a row each, or an int64 seed of them; of
+    ``temperature`` there is one for each sum. Of ``rows`` and ``sums``, which are results, None is
+    not computed."""
 
     kernel: SoftmaxKernel
     sizes: tuple[int, int, int]
@@ -108,6 +109,7 @@ class Softmax(NamedTuple):
     logits: Tensor
     other: Tensor | None = None
     upstream: Tensor | None = None
+    other_upstream: Tensor | None = None
     mask: Tensor | None = None
     noise: Tensor | None = None
     temperature: Tensor | None = None
@@ -116,7 +118,7 @@ class Softmax(NamedTuple):
 
     @property
     def in_double(self) -> bool:
-        return accumulation_dtype(self[3:9]) is torch.float64
+        return accumulation_dtype(self[3:10]) is torch.float64
 
 
 class Backend(NamedTuple):

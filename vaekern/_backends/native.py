@@ -144,7 +144,8 @@ def describe_softmax(call: Softmax) -> tuple[Any, ...]:
 
     is_seed = call.noise is not None and call.noise.dtype is torch.int64
     noise = (None, call.noise) if is_seed else (call.noise, None)
-    inputs = call.logits, call.other, call.upstream, call.mask, *noise, call.temperature
+    upstream = call.upstream, call.other_upstream
+    inputs = call.logits, call.other, *upstream, call.mask, *noise, call.temperature
     return (
         call.kernel,
         call.in_double,

@@ -11,9 +11,11 @@ from torch.autograd import Function
 from torch.overrides import has_torch_function
 
 from vaekern._backends.choice import backend_for
+from vaekern._backends.launch import is_plain
 from vaekern._ops.call import Call, run
 from vaekern._ops.derivatives import gradients_of_inputs
-from vaekern._torch import forward_mode_active, watchers
+from vaekern._ops.softmax import CategoricalKLOp
+from vaekern._torch import forward_mode_active, stands_for_many, watchers
 
 
 def one_sided(call: Call, of_posterior: int) -> tuple[Tensor, Tensor]:
@@ -33,15 +35,20 @@ def stopping_gradients(call: Call, of_posterior: int) -> tuple[Tensor, Tensor]:
 
 def _is_regular(call: Call) -> bool:
     """Whether nobody watches or transforms what happens (see ``_torch.py``), and gradients are not
-    rounded to fewer digits before they meet their factors."""
+    rounded to fewer digits before they meet their factors: where a kernel knows those, or digits
+    are those of the arithmetic."""
     return not (
         torch.compiler.is_dynamo_compiling()
         or any([watches() for watches in watchers])
         or forward_mode_active()
         or has_torch_function(call.inputs)
         or backend_for(call.inputs[0].device) == "reference"
-        or any([torch.finfo(each.dtype).bits < 32 for each in call.inputs])
+        or not (isinstance(call.op, CategoricalKLOp) or _keeps_digits(call))
     )
+
+
+def _keeps_digits(call: Call) -> bool:
+    return all([torch.finfo(each.dtype).bits >= 32 for each in call.inputs])
 
 
 class _EvaluatedOnce(Function):
@@ -78,20 +85,34 @@ def _pulled_back_anew(
 def _pulled_back(
     call: Call, of_posterior: int, gradients: tuple[Tensor | None, ...], wanted: list[bool]
 ) -> list[Tensor | None]:
-    """By one evaluation where no gradient is a sum over datapoints, whose factors come first."""
+    """By one evaluation where a kernel knows both factors, or none meets a sum over datapoints."""
     of_q, of_p = gradients
-    whole = all([each.shape == call.inputs[0].shape for each in call.inputs])
-    if of_q is None or of_p is None or not whole:
-        others = len(wanted) - of_posterior
-        found = _of_kernel(call, of_q, wanted[:of_posterior] + [False] * others)
-        other = _of_kernel(call, of_p, [False] * of_posterior + wanted[of_posterior:])
-        return found[:of_posterior] + other[of_posterior:]
+    if of_q is None or of_p is None:
+        return _pulled_back_apart(call, of_posterior, gradients, wanted)
+    if isinstance(call.op, CategoricalKLOp) and _may_be_read(of_q, of_p, *call.inputs):
+        attributes = (*call.attributes, backend_for(of_q.device))
+        return call.op.gradients_of_sides((of_q, of_p), call.inputs, call.mask, wanted, attributes)
+    if not (_keeps_digits(call) and all([t.shape == call.inputs[0].shape for t in call.inputs])):
+        return _pulled_back_apart(call, of_posterior, gradients, wanted)
     found = _of_kernel(call, torch.ones_like(of_q), wanted)
     for k, each in enumerate(found):
         if each is not None:
             g = of_q if k < of_posterior else of_p
             each.mul_(g.reshape(*g.shape, *(1,) * (each.dim() - g.dim())))
     return found
+
+
+def _may_be_read(*tensors: Tensor) -> bool:
+    return is_plain(tensors) and not any([stands_for_many(tensor) for tensor in tensors])
+
+
+def _pulled_back_apart(
+    call: Call, of_posterior: int, gradients: tuple[Tensor | None, ...], wanted: list[bool]
+) -> list[Tensor | None]:
+    others = len(wanted) - of_posterior
+    found = _of_kernel(call, gradients[0], wanted[:of_posterior] + [False] * others)
+    other = _of_kernel(call, gradients[1], [False] * of_posterior + wanted[of_posterior:])
+    return found[:of_posterior] + other[of_posterior:]
 
 
 def _of_kernel(call: Call, gradient: Tensor | None, wanted: Sequence[bool]) -> list[Tensor | None]:

@@ -50,8 +50,23 @@ class CategoricalKLOp(RowOp):
         return value
 
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
-        (g,), (logits, prior), mask, wanted, (_, unimix, name) = self.split_vjp(args)
+        (g,), inputs, mask, wanted, attributes = self.split_vjp(args)
         assert g is not None  # the only result's
+        found = self.gradients_of_sides((g, g), inputs, mask, wanted, attributes)
+        return [gradient for gradient in found if gradient is not None]
+
+    def gradients_of_sides(
+        self,
+        upstream: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        mask: Tensor | None,
+        wanted: Sequence[bool],
+        attributes: Sequence[Any],
+    ) -> list[Tensor | None]:
+        """The wanted gradients, of plain tensors, where one upstream gradient reaches the logits
+        and another those of the prior."""
+        (logits, prior), (_, unimix, name) = inputs, attributes
+        g, prior_g = (each.contiguous() for each in upstream)
         backend = backend_named(name)
         wide = accumulation_dtype((logits, prior))
         shared = prior.shape != logits.shape
@@ -67,14 +82,15 @@ class CategoricalKLOp(RowOp):
                     unimix,
                     logits.contiguous(),
                     _repeated_in_order(prior, logits.shape),
-                    g.contiguous(),
-                    _of_rows(mask, logits.shape),
+                    upstream=g,
+                    other_upstream=prior_g,
+                    mask=_of_rows(mask, logits.shape),
                     rows=(found[0], found[1]),
                 )
             )
         if shared and found[1] is not None:
             found[1] = found[1].sum_to_size(prior.shape).to(prior.dtype)
-        return [gradient for gradient in found if gradient is not None]
+        return found
 
 
 class SamplerOp(Op):

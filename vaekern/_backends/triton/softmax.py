@@ -56,7 +56,7 @@ def _is_kl(call: Softmax) -> bool:
 
 
 def _tensors_of_kl(call: Softmax) -> tuple[Tensor | None, ...]:
-    return call.logits, call.other, call.upstream, call.mask, *call.rows
+    return call.logits, call.other, call.upstream, call.other_upstream, call.mask, *call.rows
 
 
 def _tensors_of_samples(call: Softmax) -> tuple[Tensor | None, ...]:

@@ -23,7 +23,7 @@ from vaekern._backends.triton.softmax_rows import add_rows, block_of, pair
 
 @triton.jit(do_not_specialize=["rows", "other_rows", "rows_per_sum"])
 def visit_categorical_kl(
-    logits, other, upstream, mask, out, other_out, numbers, kept, floor,
+    logits, other, upstream, other_upstream, mask, out, other_out, numbers, kept, floor,
     rows, other_rows, classes, rows_per_sum,
     WANTS_GRADIENTS: tl.constexpr, MIXED: tl.constexpr, TINY: tl.constexpr,
     R: tl.constexpr, C: tl.constexpr, INDEX: tl.constexpr, COMPUTE: tl.constexpr,
@@ -67,6 +67,8 @@ def visit_categorical_kl(
         if not MIXED:
             b = b * 0.0
         g = tl.load(upstream + row // rows_per_sum, mask=counts, other=0).to(COMPUTE) * mixing[0]
+        other_g = tl.load(other_upstream + row // rows_per_sum, mask=counts, other=0)
+        other_g = other_g.to(COMPUTE) * mixing[0]
         for start in range(0, classes, C):
             col, within = block_of(row, classes, start, C, INDEX)
             inside = within & counts
@@ -76,7 +78,7 @@ def visit_categorical_kl(
             if out is not None:
                 store_as(out + at, tl.where(counts, g * fma(-a, s, sr), 0.0), stored)
             if other_out is not None:
-                store_as(other_out + at, tl.where(counts, g * fma(b, t, -tw), 0.0), stored)
+                store_as(other_out + at, tl.where(counts, other_g * fma(b, t, -tw), 0.0), stored)
     else:
         total = nothing
         for start in range(0, classes, C):
