@@ -3,7 +3,8 @@
     PYTHONPATH=tests/dropins pytest -p dropin_suites --drop-in=patch_scvi .../scvi-tools/tests
     PYTHONPATH=tests/dropins pytest -p dropin_suites --drop-in=distributions --pyargs pyroapi.tests
 
-Without ``--drop-in`` it changes nothing.
+Without ``--drop-in`` it changes nothing but torch's seed: some suites draw parameters where they
+are collected, and those are to be the same with and without.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import importlib
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 #: What is imported first, so that names that modules took from each other are replaced, too.
 DROP_INS = {
@@ -34,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
             importlib.import_module(module)
         patches.enter_context(getattr(importlib.import_module("vaekern.compat"), name)())
     config.add_cleanup(patches.close)
+    torch.manual_seed(0)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

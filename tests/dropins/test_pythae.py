@@ -76,6 +76,21 @@ def test_iwae(reconstruction_loss: str, dtype: torch.dtype) -> None:
     )
 
 
+def test_shapes_with_as_many_numbers() -> None:
+    """Of a datapoint, whatever a decoder makes of it; of the data, whatever they come as."""
+    recon_x, mu, log_var, _ = batch()
+    theirs = original("VAE", "VAEConfig", "mse")
+    rows = recon_x.reshape(20, 6)
+    torch.testing.assert_close(
+        loss_function(rows, X, mu, log_var), theirs(rows, X, mu, log_var, None)
+    )
+    tensors, data = batch(4), X.reshape(20, 6)
+    theirs = original("IWAE", "IWAEConfig", "mse", number_samples=4)
+    torch.testing.assert_close(
+        iwae_loss_function(tensors[0], data, *tensors[1:]), theirs(tensors[0], data, *tensors[1:])
+    )
+
+
 def test_a_perfect_reconstruction_costs_nothing() -> None:
     x = X.float()
     zeros = torch.zeros(5, 3)

@@ -41,7 +41,7 @@ def loss_function(
         ValueError: shapes differ, or ``reconstruction_loss`` is neither.
         RuntimeError: something in ``recon_x`` is no probability, as torch says of CPU tensors.
     """
-    recon_loss = _reconstruction_loss(recon_x.flatten(1), x.flatten(1), reconstruction_loss)
+    recon_loss = _of_each_datapoint(recon_x, x, reconstruction_loss)
     posterior = broadcast(mu, log_var)
     kld = gaussian_kl(*posterior, batch_dims=posterior[0].dim() - 1)
     kld = kld.to(formula_dtype(mu, log_var))
@@ -153,7 +153,7 @@ def _vamp_loss(
     self: Any, recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor, epoch: int
 ) -> Losses:
     kind = self.model_config.reconstruction_loss
-    recon_loss = _reconstruction_loss(recon_x.flatten(1), x.flatten(1), kind)
+    recon_loss = _of_each_datapoint(recon_x, x, kind)
     log_q = _unnormalised(_log_density(mu, z, log_var), z)
     kld = (log_q - self._log_p_z(z)).to(formula_dtype(mu, log_var, z))
     warming_up = self.linear_scheduling > 0 and self.training
@@ -172,13 +172,24 @@ def _log_vamp_prior(self: Any, z: Tensor) -> Tensor:
     return _unnormalised(log_p, z).to(formula_dtype(z, mean, logvar))
 
 
+def _of_each_datapoint(recon_x: Tensor, x: Tensor, kind: str) -> Tensor:
+    """Reconstruction losses [B]. The data alone say what a datapoint is: decoders may give another
+    shape, with as many numbers."""
+    n = x.shape[0]
+    if recon_x.numel() != x.numel():
+        raise ValueError(
+            f"recon_x: expected as many numbers as x {tuple(x.shape)}, got {tuple(recon_x.shape)}"
+        )
+    return _reconstruction_loss(recon_x.reshape(n, -1), x.reshape(n, -1), kind)
+
+
 def _of_each_sample(
     recon_x: Tensor, x: Tensor, mu: Tensor, log_var: Tensor, z: Tensor, kind: str
 ) -> tuple[Tensor, Tensor]:
     """Reconstruction losses and estimates of the divergence, [B, ...], of ``recon_x`` [B, ..., D]
     and ``z`` [B, ..., L]."""
     samples = recon_x.dim() - 2
-    target = x.reshape(x.shape[0], *(1,) * samples, -1).expand(recon_x.shape)
+    target = x.reshape(recon_x.shape[0], *(1,) * samples, -1).expand(recon_x.shape)
     recon_loss = _reconstruction_loss(recon_x, target, kind)
     log_p = gaussian_log_likelihood(torch.zeros_like(z), z, batch_dims=z.dim() - 1)
     kld = (_log_density(mu, z, log_var) - log_p).to(formula_dtype(mu, log_var, z))
