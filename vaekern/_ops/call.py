@@ -48,11 +48,16 @@ class Call:
         mask = present.reshape(*present.shape, *(1,) * events)
         if self.mask is not None:
             mask = mask & self.mask
-        return type(self)(self.op, *self.inputs, *self.attributes, mask=mask)
+        return self.again(*self.inputs, *self.attributes, mask=mask)
 
     def of(self, *inputs: Tensor) -> Call:
         """The same, of other inputs."""
-        return Call(self.op, *inputs, *self.attributes, mask=self.mask)
+        return self.again(*inputs, *self.attributes, mask=self.mask)
+
+    def again(self, *args: Any, mask: Tensor | None) -> Call:
+        """One of the same kind. (Not ``type(self)(...)``, which dynamo of torch 2.6 does not
+        trace.)"""
+        return Call(self.op, *args, mask=mask)
 
 
 def run(call: Call) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -131,7 +133,10 @@ class CallOfRows(Call):
         if mask is None:
             return self
         check_mask("mask", mask, "the rows of logits", self.inputs[0][..., 0])
-        return CallOfRows(self.op, *self.inputs, *self.attributes, mask=mask.unsqueeze(-1))
+        return self.again(*self.inputs, *self.attributes, mask=mask.unsqueeze(-1))
+
+    def again(self, *args: Any, mask: Tensor | None) -> Call:
+        return CallOfRows(self.op, *args, mask=mask)
 
 
 def categorical_call(logits: Tensor, x: Tensor, batch_dims: int) -> Call:

@@ -175,7 +175,7 @@ def check_one_of_them(free_bits: object, capacity: object) -> None:
 
 def with_batch_dims(call: Call, batch_dims: int) -> Call:
     """The same operation, summed over fewer or more dimensions."""
-    return type(call)(call.op, *call.inputs, batch_dims, *call.attributes[1:], mask=call.mask)
+    return call.again(*call.inputs, batch_dims, *call.attributes[1:], mask=call.mask)
 
 
 def check_weights(weights: Tensor | None, name: str, tensor: Tensor, batch_dims: int) -> None:
