@@ -99,7 +99,8 @@ def importance_weighted(
     Returns:
         The bound [B].
     """
-    options |= {"condition": condition, "estimator": estimator}
+    # (In place of |=, which dynamo of torch 2.6 does not trace.)
+    options.update(condition=condition, estimator=estimator)
     weights = model_log_weights(model, x, num_samples, **options)
     return importance_weighted_bound(weights)
 
@@ -132,7 +133,7 @@ def monte_carlo_elbo(
     Returns:
         The estimate [B].
     """
-    options |= {"condition": condition, "estimator": "stl" if stick_the_landing else "iwae"}
+    options.update(condition=condition, estimator="stl" if stick_the_landing else "iwae")
     return model_log_weights(model, x, num_samples, **options).mean(0)
 
 
