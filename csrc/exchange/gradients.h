@@ -123,9 +123,7 @@ inline py::object vjp(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
 // gradient, attributes): None for what the node knows, then each input's gradient.
 inline py::object backward(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
   VjpCall call(plan);
-  for (int k = 0; k < n; ++k) {
-    if (!PyTuple_CheckExact(args[k])) return py::none();
-  }
+  if (!are_tuples(args, n)) return py::none();
   PyObject *gradients = args[0], *saved = args[1], *needs = args[2], *attributes = args[3];
   const int n_inputs = plan.n_inputs(), n_read = call.n_read();
   if (n != 4 || PyTuple_GET_SIZE(gradients) != plan.n_results() ||

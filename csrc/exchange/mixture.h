@@ -31,14 +31,12 @@ struct MixtureCall {
   bool quiet() const { return torch.enabled && nobody_watches(torch); }
 
   bool read(PyObject* params_, PyObject* x_, PyObject* batch_dims_) {
-    if (!PyLong_CheckExact(batch_dims_)) return false;
     if (!exchange::read(torch, params_, params) || !exchange::read(torch, x_, x)) return false;
     if (params.is_seed || x.is_seed || !is_float(params.dtype)) return false;
     if (!is_float(x.dtype) && x.dtype != DType::u8) return false;
     if (wants_gradient(torch, x_)) return false;
-    const int64_t dims = PyLong_AsLongLong(batch_dims_);
-    if (PyErr_Occurred()) PyErr_Clear();
-    if (dims < 0 || dims >= params.ndim() || params.numel() == 0) return false;
+    int64_t dims = 0;
+    if (!read_dims(batch_dims_, params.ndim() - 1, dims) || params.numel() == 0) return false;
     batch_dims = static_cast<int>(dims);
     return has_colours() && params.is_contiguous() && x.is_contiguous();
   }
@@ -124,9 +122,7 @@ inline py::object attempt(const MixturePlan& plan, PyObject* const* args, Py_ssi
 // What a node of the autograd graph returns, as in gradients.h.
 inline py::object backward(const MixturePlan& plan, PyObject* const* args, Py_ssize_t n) {
   MixtureCall call(plan);
-  for (int k = 0; k < n; ++k) {
-    if (!PyTuple_CheckExact(args[k])) return py::none();
-  }
+  if (!are_tuples(args, n)) return py::none();
   if (n != 4 || PyTuple_GET_SIZE(args[0]) != 1 || PyTuple_GET_SIZE(args[1]) != 3 ||
       PyTuple_GET_SIZE(args[2]) != 3 || PyTuple_GET_SIZE(args[3]) != 2) {
     return py::none();

@@ -128,9 +128,7 @@ inline bool gradients_of(const RowCall& call, PyObject* gradient, PyObject* cons
 // What a node of the autograd graph returns, as in gradients.h.
 inline py::object backward(const RowPlan& plan, PyObject* const* args, Py_ssize_t n) {
   RowCall call(plan);
-  for (int k = 0; k < n; ++k) {
-    if (!PyTuple_CheckExact(args[k])) return py::none();
-  }
+  if (!are_tuples(args, n)) return py::none();
   if (n != 4 || PyTuple_GET_SIZE(args[0]) != 1 || PyTuple_GET_SIZE(args[2]) != 3 ||
       PyTuple_GET_SIZE(args[1]) != 3 + plan.n_kept() || PyTuple_GET_SIZE(args[3]) != 2) {
     return py::none();

@@ -48,14 +48,12 @@ struct RowCall {
   bool read(PyObject* logits_, PyObject* x_, PyObject* mask, PyObject* batch_dims_,
             bool unchecked) {
     constexpr int64_t kMostRows = 1 << 16;  // for more, torch has threads
-    if (mask != Py_None || !PyLong_CheckExact(batch_dims_)) return false;
+    if (mask != Py_None) return false;
     if (!exchange::read(torch, logits_, logits) || !is_float(logits.dtype) || logits.is_seed) {
       return false;
     }
-    batch_dims = PyLong_AsLongLong(batch_dims_);
-    if (PyErr_Occurred()) PyErr_Clear();
     if (logits.ndim() == 0 || logits.ndim() > kMaxTensorDims) return false;
-    if (batch_dims < 0 || batch_dims > row_dims() || logits.numel() == 0) return false;
+    if (!read_dims(batch_dims_, row_dims(), batch_dims) || logits.numel() == 0) return false;
     rows = logits.numel(0, row_dims()), classes = logits.size(row_dims());
     if (rows > kMostRows) return false;
     if (plan.of_counts) {

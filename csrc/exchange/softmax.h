@@ -69,10 +69,8 @@ struct SoftmaxCall {
 
   // batch_dims, the number.
   bool read_attributes(PyObject* const* args, bool unchecked) {
-    if (!PyLong_CheckExact(args[0])) return false;
-    const int64_t dims = PyLong_AsLongLong(args[0]);
-    if (PyErr_Occurred()) PyErr_Clear();
-    if (dims < 0 || dims > row_dims()) return false;
+    int64_t dims = 0;
+    if (!read_dims(args[0], row_dims(), dims)) return false;
     batch_dims = static_cast<int>(dims);
     if (unchecked && plan.kind == Kind::relaxed) {
       number = args[1] == Py_True;

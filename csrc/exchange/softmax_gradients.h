@@ -64,9 +64,7 @@ struct SoftmaxGradients {
 // What a node of the autograd graph returns, as in gradients.h.
 inline py::object backward(const SoftmaxPlan& plan, PyObject* const* args, Py_ssize_t n) {
   SoftmaxCall call(plan);
-  for (int k = 0; k < n; ++k) {
-    if (!PyTuple_CheckExact(args[k])) return py::none();
-  }
+  if (!are_tuples(args, n)) return py::none();
   const int n_inputs = plan.n_inputs(), n_read = plan.n_read();
   if (n != 4 || PyTuple_GET_SIZE(args[0]) != 1 || PyTuple_GET_SIZE(args[1]) != n_read + 1 ||
       PyTuple_GET_SIZE(args[2]) != n_inputs + 1 || PyTuple_GET_SIZE(args[3]) != 3) {

@@ -10,6 +10,19 @@ namespace vk::exchange {
 constexpr int32_t kCpuDevice = 1;
 constexpr int kMaxTensorDims = 16;
 
+// Whether all arguments are tuples.
+inline bool are_tuples(PyObject* const* args, Py_ssize_t n) {
+  return std::all_of(args, args + n, [](PyObject* each) { return PyTuple_CheckExact(each); });
+}
+
+// How many of at most `most` dimensions. False, without an exception, where it is no such number.
+inline bool read_dims(PyObject* object, int64_t most, int64_t& dims) {
+  if (!PyLong_CheckExact(object)) return false;
+  dims = PyLong_AsLongLong(object);
+  if (PyErr_Occurred()) PyErr_Clear();
+  return dims >= 0 && dims <= most;
+}
+
 struct Operand {
   PyObject* object = nullptr;  // borrowed
   cpu::DlTensor view;
