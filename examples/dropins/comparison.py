@@ -1,5 +1,5 @@
-"""Trains models of another project with a drop-in and without, step by step in turn, and says how
-equal they are and how long steps take. The scripts beside this one say which models."""
+"""Trains models of another project with a drop-in and without, some steps of each in turn, and says
+how equal they are and how long steps take. The scripts beside this one say which models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from torch import Tensor, nn
 
 import vaekern as vk
 
-WARM_UP = 3  # steps that are not timed
+#: Steps that one side takes before it is the other's turn. The first is not timed: to put a drop-in
+#: in place is to look through all modules, which leaves the caches full of them.
+TURN = 4
+
+NAN = float("nan")
 
 
 @dataclass
@@ -33,48 +37,57 @@ class Model:
 
 @dataclass
 class Side:
-    """One of two that start alike, trained within a context."""
+    """One of those that start alike, trained within a context."""
 
     model: Model
     context: Callable[[], contextlib.AbstractContextManager[object]]
-    seconds: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)  # the median of each turn
     losses: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.optimizer = torch.optim.Adam(self.model.module.parameters(), lr=1e-4)
 
-    def step(self, seed: int) -> None:
-        with self.context():  # looks through all modules: not timed
-            torch.manual_seed(seed)
-            start = time.perf_counter()
-            self.optimizer.zero_grad()
-            loss = self.model.loss(self.model.module)
-            loss.backward()
-            self.optimizer.step()
-            self.seconds.append(time.perf_counter() - start)
+    def turn(self, seeds: range) -> None:
+        with self.context():
+            seconds = [self.step(seed) for seed in seeds]
+        if len(seeds) == TURN:
+            self.seconds.append(statistics.median(seconds[1:]))
+
+    def step(self, seed: int) -> float:
+        torch.manual_seed(seed)
+        start = time.perf_counter()
+        self.optimizer.zero_grad()
+        loss = self.model.loss(self.model.module)
+        loss.backward()
+        self.optimizer.step()
+        seconds = time.perf_counter() - start
         self.losses.append(loss.item())
+        return seconds
 
     def gradients(self) -> list[Tensor]:
         found = [p.grad for p in self.model.module.parameters()]
         return [gradient.clone() for gradient in found if gradient is not None]
 
     def milliseconds(self) -> float:
-        return 1e3 * statistics.median(self.seconds[WARM_UP:] or self.seconds)
+        return 1e3 * statistics.median(self.seconds or [NAN])
 
 
 def compare(make: Callable[[], Model], patch: Callable[[], Any], steps: int) -> dict[str, float]:
-    """Both sides' steps, in turn, each first every other time."""
+    """A step of each side, then turns. Ratios are medians of those of neighbouring turns, for a
+    machine has better and worse minutes. ``same_ratio`` is that of the models without a drop-in and
+    without one again: what is not 1 in it is what such a comparison cannot tell."""
     sides = []
-    for context in (contextlib.nullcontext, patch):
+    for context in (contextlib.nullcontext, patch, contextlib.nullcontext):
         torch.manual_seed(0)
         sides.append(Side(make(), context))
-    without, with_it = sides
-    gradients: list[list[Tensor]] = []
-    for k in range(steps):
-        for side in (without, with_it) if k % 2 else (with_it, without):
-            side.step(seed=k)
-        if k == 0:
-            gradients = [without.gradients(), with_it.gradients()]
+        sides[-1].turn(range(1))
+    without, with_it, again = sides
+    gradients = [side.gradients() for side in (without, with_it)]
+    order = list(sides)
+    for first in range(1, steps, TURN):
+        for side in order:
+            side.turn(range(first, min(first + TURN, steps)))
+        order.append(order.pop(0))
     return {
         "loss": without.losses[0],
         "loss_difference": relative(with_it.losses[0], without.losses[0]),
@@ -82,7 +95,13 @@ def compare(make: Callable[[], Model], patch: Callable[[], Any], steps: int) -> 
         "last_loss_difference": relative(with_it.losses[-1], without.losses[-1]),
         "without_ms": without.milliseconds(),
         "with_ms": with_it.milliseconds(),
+        "ratio": ratio(without, with_it),
+        "same_ratio": ratio(without, again),
     }
+
+
+def ratio(a: Side, b: Side) -> float:
+    return statistics.median([x / y for x, y in zip(a.seconds, b.seconds, strict=True)] or [NAN])
 
 
 def distance(a: Sequence[Tensor], b: Sequence[Tensor] | None = None) -> float:
@@ -114,8 +133,10 @@ def main(package: str, patch: Callable[[], Any], models: Mapping[str, Callable[[
             f"of losses after {arguments.steps} steps {found['last_loss_difference']:.1e}"
         )
         if not arguments.no_times:
-            without, with_it = found["without_ms"], found["with_ms"]
-            print(f"    {without:.2f} ms, {with_it:.2f} ms with vaekern: x{without / with_it:.2f}")
+            print(
+                f"    {found['without_ms']:.2f} ms, {found['with_ms']:.2f} ms with vaekern: "
+                f"x{found['ratio']:.2f} (without it again: x{found['same_ratio']:.2f})"
+            )
         if arguments.csv:
             append(arguments, {"project": package, "version": version, "model": name}, found)
 
@@ -131,9 +152,8 @@ def append(arguments: argparse.Namespace, row: dict[str, str], found: dict[str, 
         "threads": str(arguments.threads),
     }
     row |= {name: f"{value:.3g}" for name, value in found.items()}
-    row["ratio"] = f"{found['without_ms'] / found['with_ms']:.3g}"
     if arguments.no_times:
-        row |= dict.fromkeys(("without_ms", "with_ms", "ratio"), "")
+        row |= dict.fromkeys(("without_ms", "with_ms", "ratio", "same_ratio"), "")
     new = not arguments.csv.exists()
     with arguments.csv.open("a", newline="") as file:
         writer = csv.DictWriter(file, list(row), lineterminator="\n")

@@ -22,7 +22,7 @@ from torch.distributions import (
     StudentT,
 )
 
-from vaekern.compat._tensors import broadcast, formula_dtype, fusable
+from vaekern.compat._tensors import as_dtype, broadcast, formula_dtype, fusable
 from vaekern.functional import (
     bernoulli_log_likelihood,
     continuous_bernoulli_log_likelihood,
@@ -59,7 +59,7 @@ def normal_log_prob(normal: Normal, value: Any, summed: int = 0) -> Tensor | Non
     validate(normal, value)
     loc, x, scale = broadcast(normal.loc, value, parameters=(normal.scale,))
     result = gaussian_log_likelihood(loc, x, scale, scale="std", batch_dims=loc.dim() - summed)
-    return result.to(formula_dtype(normal.loc, normal.scale, value))
+    return as_dtype(result, formula_dtype(normal.loc, normal.scale, value))
 
 
 def bernoulli_log_prob(bernoulli: Bernoulli, value: Any, summed: int = 0) -> Tensor | None:
@@ -92,7 +92,7 @@ def _of_logits(
     validate(distribution, value)
     logits, x = broadcast(distribution.logits, value)
     result = log_likelihood(logits, x, batch_dims=logits.dim() - summed)
-    return result.to(formula_dtype(distribution.logits, value))
+    return as_dtype(result, formula_dtype(distribution.logits, value))
 
 
 def laplace_log_prob(laplace: Laplace, value: Any, summed: int = 0) -> Tensor | None:
@@ -101,7 +101,7 @@ def laplace_log_prob(laplace: Laplace, value: Any, summed: int = 0) -> Tensor | 
     validate(laplace, value)
     loc, x, log_scale = broadcast(laplace.loc, value, parameters=(_log(laplace.scale),))
     result = laplace_log_likelihood(loc, x, log_scale, batch_dims=loc.dim() - summed)
-    return result.to(formula_dtype(laplace.loc, laplace.scale, value))
+    return as_dtype(result, formula_dtype(laplace.loc, laplace.scale, value))
 
 
 def student_t_log_prob(student_t: StudentT, value: Any, summed: int = 0) -> Tensor | None:
@@ -112,14 +112,16 @@ def student_t_log_prob(student_t: StudentT, value: Any, summed: int = 0) -> Tens
     parameters = _log(student_t.scale), student_t.df
     loc, x, log_scale, df = broadcast(student_t.loc, value, parameters=parameters)
     result = student_t_log_likelihood(loc, x, log_scale, df, batch_dims=loc.dim() - summed)
-    return result.to(formula_dtype(*tensors))
+    return as_dtype(result, formula_dtype(*tensors))
 
 
 def poisson_log_prob(poisson: Poisson, value: Any, summed: int = 0) -> Tensor | None:
     if not fusable(poisson.rate, value):
         return None
     validate(poisson, value)
-    return poisson_of_rates(summed, poisson.rate, value).to(formula_dtype(poisson.rate, value))
+    return as_dtype(
+        poisson_of_rates(summed, poisson.rate, value), formula_dtype(poisson.rate, value)
+    )
 
 
 def poisson_of_rates(summed: int, rate: Tensor, value: Tensor) -> Tensor:
@@ -142,7 +144,7 @@ def negative_binomial_log_prob(
     result = negative_binomial_log_likelihood(
         log_mean, x, log_dispersion, batch_dims=log_mean.dim() - summed
     )
-    return result.to(formula_dtype(total_count, logits, value))
+    return as_dtype(result, formula_dtype(total_count, logits, value))
 
 
 def multinomial_log_prob(multinomial: Multinomial, value: Any, summed: int = 0) -> Tensor | None:
@@ -152,7 +154,7 @@ def multinomial_log_prob(multinomial: Multinomial, value: Any, summed: int = 0) 
     validate(multinomial, value)
     logits, counts = broadcast(multinomial.logits, value)
     result = multinomial_log_likelihood(logits, counts, batch_dims=logits.dim() - 1 - summed)
-    return result.to(formula_dtype(multinomial.logits, value))
+    return as_dtype(result, formula_dtype(multinomial.logits, value))
 
 
 FAMILIES: dict[type[Distribution], Callable[..., Tensor | None]] = {

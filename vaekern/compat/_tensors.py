@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TypeGuard
 
 import torch
@@ -16,20 +15,28 @@ _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 def formula_dtype(*tensors: Tensor) -> torch.dtype:
     """The dtype that the formula in torch operations has: that of its arguments. CUDA's autocast
     runs exponentials, powers and sums in float32, and so ends there."""
-    dtype = functools.reduce(torch.promote_types, [tensor.dtype for tensor in tensors])
+    dtype = tensors[0].dtype
+    for tensor in tensors[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
     if tensors[0].is_cuda and torch.is_autocast_enabled("cuda"):
         return torch.promote_types(dtype, torch.float32)
     return dtype
+
+
+def as_dtype(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """``tensor.to(dtype)``, without a call of torch where there is nothing to do."""
+    return tensor if tensor.dtype is dtype else tensor.to(dtype)
 
 
 def broadcast(*tensors: Tensor, parameters: tuple[Tensor, ...] = ()) -> tuple[Tensor, ...]:
     """Tensors of one shape, as elementwise operations make them, then the ``parameters``, which
     only get as many dimensions: kernels broadcast those, and round their gradients after the sum.
     """
-    shapes = [shape_to_compare(tensor) for tensor in (*tensors, *parameters)]
-    if all([shape == shapes[0] for shape in shapes]):
-        return (*tensors, *parameters)
-    expanded = torch.broadcast_tensors(*tensors, *parameters)[: len(tensors)]
+    every = (*tensors, *parameters)
+    shapes = [shape_to_compare(tensor) for tensor in every]
+    if shapes.count(shapes[0]) == len(shapes):
+        return every
+    expanded = torch.broadcast_tensors(*every)[: len(tensors)]
     ndim = expanded[0].dim()
     return (*expanded, *[p.reshape((1,) * (ndim - p.dim()) + p.shape) for p in parameters])
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from vaekern.compat._attributes import Computed, was_set
 from vaekern.compat._noise import Generators, NoiseSource, check_source, fused_sample, randn
 from vaekern.compat._patch import Patch
-from vaekern.compat._tensors import broadcast, formula_dtype
+from vaekern.compat._tensors import as_dtype, broadcast, formula_dtype
 from vaekern.compat._warnings import warn_once
 from vaekern.compat.minimax_h3 import MiniMaxH3AudioDiagonalGaussianDistribution
 from vaekern.compat.oobleck import OobleckDiagonalGaussianDistribution
@@ -70,7 +70,7 @@ class DiagonalGaussianDistribution:
 
     def sample(self, generator: Generators = None) -> Tensor:
         """A sample; of a list of generators, one draws each datapoint's noise."""
-        mean = self.mean.to(formula_dtype(self.mean))
+        mean = as_dtype(self.mean, formula_dtype(self.mean))
         as_made = not self.deterministic and not was_set(self, "std")
         if self.noise == "fused" and as_made:
             mean, logvar = broadcast(mean, self._made_logvar)
@@ -92,7 +92,7 @@ class DiagonalGaussianDistribution:
         if other is None:
             kept, (mean, logvar) = _kept_first(_IMAGE_DIMS, self.mean, self.logvar)
             kl = gaussian_kl(mean, logvar, batch_dims=kept)
-            return kl.to(formula_dtype(self.mean))
+            return as_dtype(kl, formula_dtype(self.mean))
         # A deterministic one has variance 0, but log-variances as if it had not.
         prior_logvar = torch.log(other.var) if other.deterministic else other.logvar
         prior = (other.mean, prior_logvar)
@@ -100,7 +100,7 @@ class DiagonalGaussianDistribution:
             _IMAGE_DIMS, self.mean, self.logvar, parameters=prior
         )
         kl = gaussian_kl(*posterior_and_prior, batch_dims=kept)
-        return kl.to(formula_dtype(self.mean, other.mean))
+        return as_dtype(kl, formula_dtype(self.mean, other.mean))
 
     def _kl_of_any_variance(self, other: Any) -> Tensor:
         """The formula as it is, where somebody set a variance or a log-variance alone."""
@@ -121,9 +121,9 @@ class DiagonalGaussianDistribution:
             return 0.5 * torch.sum(_LOG_TWO_PI + self.logvar + deviation, dim=summed)
         dtype = formula_dtype(self.mean, sample)
         kept, (mean, x, logvar) = _kept_first(
-            dims, self.mean, sample.to(dtype), parameters=(self.logvar,)
+            dims, self.mean, as_dtype(sample, dtype), parameters=(self.logvar,)
         )
-        return -gaussian_log_likelihood(mean, x, logvar, batch_dims=kept).to(dtype)
+        return -as_dtype(gaussian_log_likelihood(mean, x, logvar, batch_dims=kept), dtype)
 
     def mode(self) -> Tensor:
         return self.mean

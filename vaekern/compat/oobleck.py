@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vaekern.compat._attributes import Computed, was_set
 from vaekern.compat._noise import Generators, NoiseSource, fused_sample, randn
-from vaekern.compat._tensors import broadcast, formula_dtype
+from vaekern.compat._tensors import as_dtype, broadcast, formula_dtype
 from vaekern.compat._warnings import warn_once
 from vaekern.functional import gaussian_kl, reparameterize
 
@@ -21,6 +21,12 @@ _TWICE = (
     "{what} of diffusers' Oobleck posterior is twice the KL divergence in nats{more}, and averaged "
     "over positions too. It is done here as there; for one divergence per datapoint, call "
     "vaekern.gaussian_kl({arguments}, scale='std')"
+)
+_KL_IS_TWICE = _TWICE.format(what="kl()", more="", arguments="posterior.mean, posterior.std")
+_KL_OF_OTHER_IS_TWICE = _TWICE.format(
+    what="kl(other)",
+    more=" plus 2 log(posterior.var / other.var), for a wrong sign",
+    arguments="posterior.mean, posterior.std, other.mean, other.std",
 )
 
 
@@ -38,7 +44,7 @@ class OobleckDiagonalGaussianDistribution:
         self.parameters = parameters
         self.mean, self.scale = parameters.chunk(2, dim=1)
         wide = torch.promote_types(self.scale.dtype, torch.float32)
-        self._wide_std = F.softplus(self.scale.to(wide)) + _SMALLEST_STD
+        self._wide_std = F.softplus(as_dtype(self.scale, wide)) + _SMALLEST_STD
         self.deterministic = deterministic
 
     @Computed
@@ -56,15 +62,15 @@ class OobleckDiagonalGaussianDistribution:
     def sample(self, generator: Generators = None) -> Tensor:
         """A sample; of a list of generators, one draws each datapoint's noise."""
         dtype = formula_dtype(self.mean)
-        mean = self.mean.to(dtype)
+        mean = as_dtype(self.mean, dtype)
         if self.noise == "fused" and not was_set(self, "std"):
             mean, std = broadcast(mean, self._wide_std)
-            return fused_sample(mean, std, generator, scale="std").to(dtype)
+            return as_dtype(fused_sample(mean, std, generator, scale="std"), dtype)
         eps = randn(mean.shape, generator, mean.device, self.parameters.dtype)
         if was_set(self, "std"):
             return mean + self.std * eps
         mean, std, eps = broadcast(mean, self._wide_std, eps)
-        return reparameterize(mean, std, eps, scale="std").to(dtype)
+        return as_dtype(reparameterize(mean, std, eps, scale="std"), dtype)
 
     def kl(self, other: Any = None) -> Tensor:
         r"""What diffusers calls the KL divergence to N(0, 1), or to ``other``: summed over
@@ -79,21 +85,18 @@ class OobleckDiagonalGaussianDistribution:
         if not (_is_as_made(self) and _is_as_made(other)):
             return self._kl_of_any_variance(other)
         if other is None:
-            arguments = "posterior.mean, posterior.std"
-            warn_once(_TWICE.format(what="kl()", more="", arguments=arguments))
+            warn_once(_KL_IS_TWICE)
             tensors = broadcast(self.mean, self._wide_std)
             total = gaussian_kl(*tensors, scale="std", batch_dims=0)
             dtype = formula_dtype(self.mean)
         else:
-            arguments = "posterior.mean, posterior.std, other.mean, other.std"
-            more = " plus 2 log(posterior.var / other.var), for a wrong sign"
-            warn_once(_TWICE.format(what="kl(other)", more=more, arguments=arguments))
+            warn_once(_KL_OF_OTHER_IS_TWICE)
             tensors = broadcast(self.mean, self._wide_std, parameters=(other.mean, other.std))
             kl = gaussian_kl(*tensors, scale="std", batch_dims=0)
             total = kl + 2.0 * torch.log(self._wide_std / other.std).sum()
             dtype = formula_dtype(self.mean, other.mean)
         positions = tensors[0].numel() / tensors[0].shape[1]
-        return (total / (0.5 * positions)).to(dtype)
+        return as_dtype(total / (0.5 * positions), dtype)
 
     def _kl_of_any_variance(self, other: Any) -> Tensor:
         """The formula as it is, where somebody set a variance or a log-variance alone."""
