@@ -70,6 +70,11 @@ std::vector<uint32_t> philox_words(int64_t first, int64_t counters, int64_t seed
   return words;
 }
 
+const exchange::Runners cpu_runners = {
+    [](Launch& launch, const exchange::Queue&) { active_backend->run(launch); },
+    [](MixtureLaunch& launch, const exchange::Queue&) { active_backend->run_mixture(launch); },
+    [](SoftmaxLaunch& launch, const exchange::Queue&) { active_backend->run_softmax(launch); }};
+
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
@@ -98,10 +103,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("pooled", [](std::vector<int64_t> shape, int dtype) {
     return cpu::pooled_capsule(std::move(shape), static_cast<DType>(dtype));
   });
-  exchange::bind(
-      m, [](Launch& launch) { active_backend->run(launch); },
-      [](MixtureLaunch& launch) { active_backend->run_mixture(launch); },
-      [](SoftmaxLaunch& launch) { active_backend->run_softmax(launch); });
+  exchange::bind(m, cpu_runners, cuda_runners());
   m.def("keep_at_most", [](size_t bytes) { cpu::BufferPool::instance().set_limit(bytes); });
   m.def("kept", [] { return cpu::BufferPool::instance().kept(); });
 #if defined(_OPENMP)

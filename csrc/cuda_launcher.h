@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cuda/backend.h"
+#include "exchange/machine.h"
 #include "launch_reader.h"
 #include "mixture_reader.h"
 #include "softmax_reader.h"
@@ -64,6 +65,22 @@ inline void scale_cuda(py::tuple tensors, py::tuple factor, int device, uintptr_
 inline std::string why_unusable_cuda(int device, bool in_earnest) {
   py::gil_scoped_release release;
   return cuda::backend().why_unusable(device, in_earnest);
+}
+
+// For the fast path.
+inline const exchange::Runners* cuda_runners() {
+  using exchange::Queue;
+  static const exchange::Runners runners = {
+      [](Launch& launch, const Queue& queue) {
+        cuda::backend().run(launch, queue.device, queue.stream, queue.allocate);
+      },
+      [](MixtureLaunch& launch, const Queue& queue) {
+        cuda::backend().run_mixture(launch, queue.device, queue.stream, queue.allocate);
+      },
+      [](SoftmaxLaunch& launch, const Queue& queue) {
+        cuda::backend().run_softmax(launch, queue.device, queue.stream, queue.allocate);
+      }};
+  return &runners;
 }
 
 // What was compiled.

@@ -1,6 +1,7 @@
 // Takes the place of cuda_launcher.h in builds without CUDA kernels.
 #pragma once
 
+#include "exchange/machine.h"
 #include "launch_reader.h"
 
 namespace vk {
@@ -27,6 +28,8 @@ inline void run_softmax_cuda(int, bool, const std::vector<int64_t>&, double, py:
 inline void scale_cuda(py::tuple, py::tuple, int, uintptr_t) { no_kernels(); }
 
 inline std::string why_unusable_cuda(int, bool) { no_kernels(); }
+
+inline const exchange::Runners* cuda_runners() { return nullptr; }
 
 inline py::object cuda_build() { return py::none(); }
 

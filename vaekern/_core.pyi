@@ -162,8 +162,15 @@ def use_torch(
     """Hands over what the fast path asks torch for, once. Whether there is one: whether the capsule
     holds a table of functions that is known here. It is then allowed."""
 
-def allow_fast_path(allowed: bool, /) -> bool:
-    """Whether it was before."""
+def allow_fast_path(
+    on_cpu: bool, on_gpu: bool, emulation: object, /
+) -> tuple[bool, bool, object]:
+    """Whether calls on the CPU and on GPUs may take it, and what runs those on the CPU in its
+    kernels' place, as if it were a GPU: None, or the ``cuda_runners`` of the tests' emulation. What
+    it was before."""
+
+def use_gpu(device: int, /) -> None:
+    """Opens the fast path to a GPU, on which the kernels are known to run."""
 
 def stored_gradients(
     upstream: tuple[object, ...], saved: tuple[object, ...], needs: tuple[bool, ...], /
@@ -182,7 +189,6 @@ def functions_of_plan(
     maskable: bool,
     uint8_range: str | None,
     kernels: dict[str, tuple[int, int, int, float]],
-    backend: str,
     /,
 ) -> tuple[Callable[..., Any], ...]:
     """``attempt``, ``value``, ``vjp``, ``backward`` and ``both`` of an operation: see
@@ -196,14 +202,13 @@ def functions_of_rows(
     value: int,
     vjp: int,
     sum: int,
-    backend: str,
     /,
 ) -> tuple[Callable[..., Any], ...]:
     """``attempt``, ``value``, ``vjp`` and ``backward`` of an operation of rows, whose kernels have
     these numbers: see ``csrc/exchange/rows.h``."""
 
 def functions_of_mixture(
-    op: object, apply: Callable[..., object], planes: int, backend: str, /
+    op: object, apply: Callable[..., object], planes: int, /
 ) -> tuple[Callable[..., Any], ...]:
     """The same of mixtures, with so many planes for a component: see
     ``csrc/exchange/mixture.h``."""
@@ -213,7 +218,6 @@ def functions_of_softmax(
     apply: Callable[..., object],
     draw: Callable[..., object],
     kind: str,
-    backend: str,
     /,
 ) -> tuple[Callable[..., Any], ...]:
     """The same of operations over rows of logits: see ``csrc/exchange/softmax.h``."""

@@ -12,11 +12,13 @@
 
 namespace vk::cpu {
 
+struct DlDevice {
+  int32_t type, id;
+};
+
 struct DlTensor {
   void* data;
-  struct {
-    int32_t type, id;
-  } device;
+  DlDevice device;
   int32_t ndim;
   struct {
     uint8_t code, bits;

@@ -92,8 +92,7 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::object d
                                    py::object told, const std::vector<std::string>& takes,
                                    size_t n_inputs, std::vector<bool> by_datapoint,
                                    std::vector<int> vjp_inputs, bool maskable,
-                                   py::object uint8_range, const py::dict& kernels,
-                                   py::str backend) {
+                                   py::object uint8_range, const py::dict& kernels) {
   auto plan = std::make_unique<Plan>();
   plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
   plan->told = std::move(told);
@@ -110,7 +109,6 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::object d
     const auto [value, vjp, both, factor] = numbers.cast<std::tuple<int, int, int, float>>();
     plan->scales.emplace_back(py::str(scale), Kernels{value, vjp, both, factor});
   }
-  plan->backend = std::move(backend);
   static PyMethodDef definitions[] = {
       definition<Plan, attempt>("attempt"), definition<Plan, value>("value"),
       definition<Plan, vjp>("vjp"), definition<Plan, backward>("backward"),
@@ -120,11 +118,10 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::object d
 
 // (attempt, value, vjp, backward) of one of rows; `sum` is the kernel that adds rows up.
 inline py::tuple functions_of_rows(py::object op, py::object apply, bool of_counts, int value_,
-                                   int vjp_, int sum, py::str backend) {
+                                   int vjp_, int sum) {
   auto plan = std::make_unique<RowPlan>();
   plan->op = std::move(op), plan->apply = std::move(apply), plan->of_counts = of_counts;
   plan->value = value_, plan->vjp = vjp_, plan->sum = sum;
-  plan->backend = std::move(backend);
   static PyMethodDef definitions[] = {
       definition<RowPlan, attempt>("attempt"), definition<RowPlan, value>("value"),
       definition<RowPlan, vjp>("vjp"), definition<RowPlan, backward>("backward")};
@@ -132,11 +129,10 @@ inline py::tuple functions_of_rows(py::object op, py::object apply, bool of_coun
 }
 
 // The same of one of mixtures.
-inline py::tuple functions_of_mixture(py::object op, py::object apply, int planes,
-                                      py::str backend) {
+inline py::tuple functions_of_mixture(py::object op, py::object apply, int planes) {
   auto plan = std::make_unique<MixturePlan>();
   plan->op = std::move(op), plan->apply = std::move(apply);
-  plan->planes = planes, plan->backend = std::move(backend);
+  plan->planes = planes;
   static PyMethodDef definitions[] = {
       definition<MixturePlan, attempt>("attempt"), definition<MixturePlan, value>("value"),
       definition<MixturePlan, vjp>("vjp"), definition<MixturePlan, backward>("backward")};
@@ -145,10 +141,10 @@ inline py::tuple functions_of_mixture(py::object op, py::object apply, int plane
 
 // The same of one over rows of logits, of a kind that softmax.h names.
 inline py::tuple functions_of_softmax(py::object op, py::object apply, py::object draw,
-                                      const std::string& kind, py::str backend) {
+                                      const std::string& kind) {
   auto plan = std::make_unique<SoftmaxPlan>();
   plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
-  plan->kind = softmax_kind_named(kind), plan->backend = std::move(backend);
+  plan->kind = softmax_kind_named(kind);
   static PyMethodDef definitions[] = {
       definition<SoftmaxPlan, attempt>("attempt"), definition<SoftmaxPlan, value>("value"),
       definition<SoftmaxPlan, vjp>("vjp"), definition<SoftmaxPlan, backward>("backward")};
@@ -189,15 +185,37 @@ inline bool use_torch(py::object capsule, py::object tensor, py::object paramete
   torch.is_neg = std::move(is_neg);
   torch.threads_for = std::move(threads_for);
   torch.bytes = std::move(bytes), torch.keeps_graph = std::move(keeps_graph);
-  torch.enabled = torch.api != nullptr;
-  return torch.enabled;
+  torch.cpu.enabled = torch.api != nullptr;
+  torch.gpu.enabled = torch.api != nullptr && torch.gpu.runners.run != nullptr;
+  return torch.cpu.enabled;
 }
 
-inline void bind(py::module_& m, RunLaunch run, RunMixture run_of_mixtures,
-                 RunSoftmax run_of_softmax) {
-  run_launch() = run;
-  run_mixture() = run_of_mixtures;
-  run_softmax() = run_of_softmax;
+// Whether calls on the CPU and on GPUs may take the fast path, and what runs those on the CPU in
+// its kernels' place, as if it were a GPU: None, or another module's `cuda_runners`. What it was
+// before, as such arguments.
+inline py::tuple allow_fast_path(bool on_cpu, bool on_gpu, py::object emulation) {
+  Torch& torch = Torch::instance();
+  const py::tuple before = py::make_tuple(torch.cpu.enabled, torch.gpu.enabled, torch.emulated);
+  const bool known = torch.api != nullptr;
+  torch.cpu.enabled = on_cpu && known;
+  torch.gpu.enabled = on_gpu && known && torch.gpu.runners.run != nullptr;
+  torch.emulation.enabled = !emulation.is_none() && known;
+  if (!emulation.is_none()) {
+    const void* runners = PyCapsule_GetPointer(emulation.ptr(), kRunners);
+    if (runners == nullptr) throw py::error_already_set();
+    torch.emulation.runners = *static_cast<const Runners*>(runners);
+  }
+  torch.emulated = std::move(emulation);
+  return before;
+}
+
+inline void bind(py::module_& m, const Runners& on_cpu, const Runners* on_gpu) {
+  constexpr uint64_t kAll = ~uint64_t{0};
+  Torch& torch = Torch::instance();
+  torch.cpu = {on_cpu, py::str("cpu"), kCpuDevice, true, false, kAll};
+  torch.emulation = {{}, py::str("cuda"), kCpuDevice, false, false, kAll};
+  torch.gpu = {{}, py::str("cuda"), kCudaDevice, false, false, 0};
+  if (on_gpu != nullptr) torch.gpu.runners = *on_gpu;
   m.def("use_torch", &use_torch);
   m.def("functions_of_plan", &functions_of_plan);
   m.def("functions_of_rows", &functions_of_rows);
@@ -207,11 +225,9 @@ inline void bind(py::module_& m, RunLaunch run, RunMixture run_of_mixtures,
   static PyMethodDef stored = definition_of("stored_gradients", &call_stored_gradients);
   stored.ml_doc = "stored_gradients(upstream: object, saved: object, needs: object) -> object";
   m.attr("stored_gradients") = py::reinterpret_steal<py::object>(PyCFunction_New(&stored, nullptr));
-  m.def("allow_fast_path", [](bool allowed) {
-    Torch& torch = Torch::instance();
-    const bool before = torch.enabled;
-    torch.enabled = allowed && torch.api != nullptr;
-    return before;
+  m.def("allow_fast_path", &allow_fast_path);
+  m.def("use_gpu", [](int device) {
+    if (device >= 0 && device < 64) Torch::instance().gpu.devices |= uint64_t{1} << device;
   });
 }
 

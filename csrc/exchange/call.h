@@ -10,6 +10,7 @@ namespace vk::exchange {
 struct Call {
   const Plan& plan;
   const Torch& torch;
+  Place place;
   Operand inputs[kMaxOperands], mask;
   Attributes attributes;
   py::object made[kMaxOperands];  // what stands for inputs that are no tensors
@@ -19,18 +20,19 @@ struct Call {
   const Operand& first() const { return inputs[0]; }
   int64_t numel() const { return first().numel(); }
   int batch_dims() const { return static_cast<int>(attributes.batch_dims); }
-  bool quiet() const { return torch.enabled && nobody_watches(torch); }
+  bool quiet() const { return torch.enabled() && nobody_watches(torch); }
 
   // Inputs, a mask or None, attributes. From a caller nothing has been checked yet (`unchecked`).
   bool read(PyObject* const* args, Py_ssize_t n, bool unchecked) {
     const int n_inputs = plan.n_inputs(), before = n_inputs + plan.maskable;
     if (n < before || !attributes.read(plan, args + before, n - before, !unchecked)) return false;
-    if (!exchange::read(torch, args[0], inputs[0])) return false;
+    if (!exchange::read(torch, place, args[0], inputs[0]) || !attributes.is_for(place))
+      return false;
     if (attributes.batch_dims > first().ndim() || numel() == 0) return false;
     if (first().ndim() > kMaxTensorDims) return false;
     for (int k = 0; k < n_inputs; ++k) {
       if (unchecked && stands_for_a_tensor(args[k], plan.inputs[k])) continue;
-      if (k > 0 && !exchange::read(torch, args[k], inputs[k])) return false;
+      if (k > 0 && !exchange::read(torch, place, args[k], inputs[k])) return false;
       if (!fits(inputs[k], plan.inputs[k], unchecked)) return false;
     }
     if (plan.maskable && args[n_inputs] != Py_None && !read_mask(args[n_inputs])) return false;
@@ -108,8 +110,9 @@ struct Call {
   }
 
   bool read_mask(PyObject* object) {
-    return exchange::read(torch, object, mask) && !mask.is_seed && mask.dtype == DType::boolean &&
-           mask.ndim() == first().ndim() && spreads_to(mask, first());
+    return exchange::read(torch, place, object, mask) && !mask.is_seed &&
+           mask.dtype == DType::boolean && mask.ndim() == first().ndim() &&
+           spreads_to(mask, first());
   }
 
   // Makes tensors of numbers and of seeds, and draws the seed.
@@ -121,13 +124,13 @@ struct Call {
         if (!is_per_channel(inputs[k], rule)) continue;
         made[k] = as_channels(inputs[k].object);
       } else if (rule.noise) {
-        made[k] = seed_from(torch, plan.draw, args[k]);
+        made[k] = seed_from(torch, place, plan.draw, args[k]);
       } else {
         // Which of the others say what a number's dtype is, differs.
         if (dtype != first().dtype && dtype == DType::f64) return false;
-        made[k] = number_from(torch, args[k], dtype);
+        made[k] = number_from(torch, place, args[k], dtype);
       }
-      if (!made[k] || !exchange::read(torch, made[k].ptr(), inputs[k])) return false;
+      if (!made[k] || !exchange::read(torch, place, made[k].ptr(), inputs[k])) return false;
       if (rule.noise && !inputs[k].is_seed) return false;
     }
     return true;
@@ -163,13 +166,14 @@ inline py::object value_of(const Call& call) {
     const bool by_datapoint = plan.by_datapoint[k];
     const DType dtype = by_datapoint ? call.wide() : call.promoted();
     const int ndim = by_datapoint ? call.batch_dims() : first.ndim();
-    NewTensor made = new_tensor(call.torch, first.view.shape, ndim, dtype, !by_datapoint);
+    NewTensor made =
+        new_tensor(call.torch, call.place, first.view.shape, ndim, dtype, !by_datapoint);
     if (!made.object) return py::none();
     results[k] = {made.data, dtype, first, first.view.shape, ndim, 0};
     found[k] = std::move(made.object);
   }
-  if (!place(launch, first, call.batch_dims(), results, plan.n_results())) return py::none();
-  run(call.torch, launch);
+  if (!arrange(launch, first, call.batch_dims(), results, plan.n_results())) return py::none();
+  run(call.torch, call.place, launch);
   return one_or_more(found, plan.n_results());
 }
 
@@ -188,11 +192,12 @@ inline py::object object_or_none(const Operand& operand) {
 }
 
 // The attributes that follow the tensors of a call, with the backend.
-inline py::tuple attributes_of(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
+inline py::tuple attributes_of(const Call& call, PyObject* const* args, Py_ssize_t n) {
+  const Plan& plan = call.plan;
   const int before = plan.n_inputs() + plan.maskable;
   py::tuple all(n - before + 1);
   for (Py_ssize_t k = before; k < n; ++k) all[k - before] = py::handle(args[k]);
-  all[n - before] = plan.backend;
+  all[n - before] = call.place.machine->backend;
   return all;
 }
 
@@ -219,7 +224,7 @@ inline py::object attempt(const Plan& plan, PyObject* const* args, Py_ssize_t n)
   const bool differentiable = grad_enabled(call.torch) && call.wants_gradient();
   py::object results = value_of(call);
   if (!differentiable || results.is_none()) return results;
-  return node_of(call, std::move(results), attributes_of(plan, args, n));
+  return node_of(call, std::move(results), attributes_of(call, args, n));
 }
 
 }  // namespace vk::exchange

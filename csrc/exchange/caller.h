@@ -10,13 +10,14 @@ inline bool is_number(PyObject* object) {
 }
 
 // A tensor without dimensions; nothing where the number has no such dtype.
-inline py::object number_from(const Torch& torch, PyObject* object, DType dtype) {
+inline py::object number_from(const Torch& torch, const Place& place, PyObject* object,
+                              DType dtype) {
   const double value = PyFloat_AsDouble(object);
   if (PyErr_Occurred()) {
     PyErr_Clear();
     return {};
   }
-  return new_number(torch, value, dtype).object;
+  return new_number(torch, place, value, dtype).object;
 }
 
 // None or a generator, to draw a seed from, or a seed in a tuple.
@@ -24,11 +25,11 @@ inline bool stands_for_noise(const Torch& torch, PyObject* object) {
   return object == Py_None || PyTuple_CheckExact(object) || torch.is_generator(object);
 }
 
-// The seed, which `draw` draws; nothing where it is none.
-inline py::object seed_from(const Torch& torch, const py::object& draw, PyObject* object) {
+// The seed, which `draw` draws; nothing where it is none, or would have to be sent to a device.
+inline py::object seed_from(const Torch& torch, const Place& place, const py::object& draw,
+                            PyObject* object) {
   if (!PyTuple_CheckExact(object)) {
-    constexpr uint64_t kNothing[2] = {};
-    const NewTensor words = new_seed(torch, kNothing);
+    const NewTensor words = new_seed(torch, place);
     return words.object ? draw(words.object, py::handle(object)) : py::object();
   }
   PyObject* seed = PyTuple_GET_SIZE(object) == 1 ? PyTuple_GET_ITEM(object, 0) : Py_None;
@@ -38,7 +39,10 @@ inline py::object seed_from(const Torch& torch, const py::object& draw, PyObject
     PyErr_Clear();
     return {};
   }
-  return new_seed(torch, words).object;
+  if (!place.on_host()) return {};
+  const NewTensor made = new_seed(torch, place);
+  if (made.object) std::copy(words, words + 2, static_cast<uint64_t*>(made.data));
+  return made.object;
 }
 
 }  // namespace vk::exchange

@@ -5,26 +5,9 @@
 #include <algorithm>
 
 #include "plan.h"
+#include "running.h"
 
 namespace vk::exchange {
-
-using RunLaunch = void (*)(Launch&);
-
-inline RunLaunch& run_launch() {
-  static RunLaunch run = nullptr;
-  return run;
-}
-
-// Small launches are over before another thread would have got the lock.
-inline void run(const Torch& torch, Launch& launch) {
-  constexpr int64_t kSmall = 16384;
-  const int64_t numel = launch.rows * launch.cols;
-  launch.threads = threads_for(torch, numel);
-  launch.simplify();
-  if (numel < kSmall) return run_launch()(launch);
-  py::gil_scoped_release release;
-  run_launch()(launch);
-}
 
 // --- inputs -------------------------------------------------------------------------------------
 
@@ -152,8 +135,8 @@ inline Result of_all(void* data, DType dtype, const Operand& full) {
 }
 
 // Says which dimensions make rows, and what is summed over them. False where no split will do.
-inline bool place(Launch& launch, const Operand& full, int batch_dims, const Result* results,
-                  int n_results) {
+inline bool arrange(Launch& launch, const Operand& full, int batch_dims, const Result* results,
+                    int n_results) {
   const int last = std::max(full.ndim(), batch_dims + 1);
   for (int split = batch_dims; split < last; ++split) {
     const bool fits = std::all_of(results, results + n_results, [&](const Result& result) {

@@ -11,6 +11,7 @@ namespace vk::exchange {
 struct VjpCall {
   const Plan& plan;
   const Torch& torch;
+  Place place;
   Operand upstream[kMaxOperands], read_[kMaxOperands], mask;
   bool wanted[kMaxOperands] = {};
   Attributes attributes;
@@ -21,29 +22,30 @@ struct VjpCall {
   const Operand& first() const { return read_[0]; }
   int batch_dims() const { return static_cast<int>(attributes.batch_dims); }
 
-  bool quiet() const { return torch.enabled && nobody_watches(torch); }
+  bool quiet() const { return torch.enabled() && nobody_watches(torch); }
 
   bool read(PyObject* const* gradients, PyObject* const* tensors, PyObject* mask_or_none) {
     for (int k = 0; k < n_read(); ++k) {
-      if (!exchange::read(torch, tensors[k], read_[k])) return false;
+      if (!exchange::read(torch, place, tensors[k], read_[k])) return false;
       const Rule& rule = plan.inputs[plan.vjp_inputs[k]];
       const bool fits = read_[k].is_seed ? k > 0 && rule.noise
                         : rule.spreads   ? spreads_to(read_[k], first())
                                          : read_[k].has_shape_of(first());
       if (!fits) return false;
     }
+    if (!attributes.is_for(place)) return false;
     if (batch_dims() > first().ndim() || first().numel() == 0) return false;
     if (first().ndim() > kMaxTensorDims) return false;
     if (mask_or_none != Py_None) {
-      if (!exchange::read(torch, mask_or_none, mask) || mask.is_seed) return false;
+      if (!exchange::read(torch, place, mask_or_none, mask) || mask.is_seed) return false;
       if (mask.dtype != DType::boolean || !spreads_to(mask, first())) return false;
     }
     bool any = false;
     for (int k = 0; k < plan.n_results(); ++k) {
       if (gradients[k] == Py_None) continue;
       any = true;
-      if (!exchange::read(torch, gradients[k], upstream[k]) || !is_float(upstream[k].dtype) ||
-          upstream[k].is_seed) {
+      if (!exchange::read(torch, place, gradients[k], upstream[k]) ||
+          !is_float(upstream[k].dtype) || upstream[k].is_seed) {
         return false;
       }
       const int dims = plan.by_datapoint[k] ? batch_dims() : first().ndim();
@@ -62,13 +64,15 @@ struct VjpCall {
       if (!wanted[k]) continue;
       const Operand& operand = read_[k];
       if (operand.is_seed || !is_float(operand.dtype)) return false;
-      NewTensor made = new_tensor(torch, operand.view.shape, operand.ndim(), operand.dtype, true);
+      NewTensor made =
+          new_tensor(torch, place, operand.view.shape, operand.ndim(), operand.dtype, true);
       if (!made.object) return false;
       results[k] = like(operand, made.data, operand.dtype, first());
       found[k] = std::move(made.object);
     }
-    if (!describe(launch) || !place(launch, first(), batch_dims(), results, n_read())) return false;
-    exchange::run(torch, launch);
+    if (!describe(launch) || !arrange(launch, first(), batch_dims(), results, n_read()))
+      return false;
+    exchange::run(torch, place, launch);
     return true;
   }
 

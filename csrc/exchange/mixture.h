@@ -7,31 +7,27 @@
 
 namespace vk::exchange {
 
-using RunMixture = void (*)(MixtureLaunch&);
-
-inline RunMixture& run_mixture() {
-  static RunMixture run = nullptr;
-  return run;
-}
-
 struct MixturePlan {
   py::object op, apply;  // as in plan.h
   int planes = 0;        // of a component
-  py::str backend;
 };
 
 struct MixtureCall {
   const MixturePlan& plan;
   const Torch& torch;
+  Place place;
   Operand params, x;
   int batch_dims = 0;
 
   explicit MixtureCall(const MixturePlan& plan) : plan(plan), torch(Torch::instance()) {}
 
-  bool quiet() const { return torch.enabled && nobody_watches(torch); }
+  bool quiet() const { return torch.enabled() && nobody_watches(torch); }
+
+  bool is_of(PyObject* backend) const { return same(backend, place.machine->backend.ptr()); }
 
   bool read(PyObject* params_, PyObject* x_, PyObject* batch_dims_) {
-    if (!exchange::read(torch, params_, params) || !exchange::read(torch, x_, x)) return false;
+    if (!exchange::read(torch, place, params_, params)) return false;
+    if (!exchange::read(torch, place, x_, x)) return false;
     if (params.is_seed || x.is_seed || !is_float(params.dtype)) return false;
     if (!is_float(x.dtype) && x.dtype != DType::u8) return false;
     if (wants_gradient(torch, x_)) return false;
@@ -57,9 +53,7 @@ struct MixtureCall {
     launch.upstream = {nullptr, DType::f32};
     if (upstream != nullptr) launch.upstream = {upstream->data(), upstream->dtype};
     launch.out = out, launch.out_dtype = dtype;
-    launch.threads = threads_for(torch, params.numel());
-    py::gil_scoped_release release;
-    run_mixture()(launch);
+    run_at(torch, place, place.machine->runners.run_mixture, launch, params.numel());
   }
 
  private:
@@ -75,8 +69,8 @@ struct MixtureCall {
 };
 
 inline py::object value_of(const MixtureCall& call) {
-  NewTensor made =
-      new_tensor(call.torch, call.params.view.shape, call.batch_dims, call.wide(), false);
+  NewTensor made = new_tensor(call.torch, call.place, call.params.view.shape, call.batch_dims,
+                              call.wide(), false);
   if (!made.object) return py::none();
   call.run(nullptr, made.data, call.wide());
   return std::move(made.object);
@@ -84,12 +78,15 @@ inline py::object value_of(const MixtureCall& call) {
 
 inline py::object gradient_of(const MixtureCall& call, PyObject* gradient) {
   Operand upstream;
+  Place place = call.place;
   const Operand& params = call.params;
-  if (!read(call.torch, gradient, upstream) || upstream.is_seed || !is_float(upstream.dtype) ||
-      !upstream.has_sizes(params, call.batch_dims) || !upstream.is_contiguous()) {
+  if (!read(call.torch, place, gradient, upstream) || upstream.is_seed ||
+      !is_float(upstream.dtype) || !upstream.has_sizes(params, call.batch_dims) ||
+      !upstream.is_contiguous()) {
     return py::none();
   }
-  NewTensor made = new_tensor(call.torch, params.view.shape, params.ndim(), params.dtype, true);
+  NewTensor made =
+      new_tensor(call.torch, place, params.view.shape, params.ndim(), params.dtype, true);
   if (!made.object) return py::none();
   call.run(&upstream, made.data, params.dtype);
   return std::move(made.object);
@@ -98,8 +95,7 @@ inline py::object gradient_of(const MixtureCall& call, PyObject* gradient) {
 // params, x, batch_dims, the backend.
 inline py::object value(const MixturePlan& plan, PyObject* const* args, Py_ssize_t n) {
   MixtureCall call(plan);
-  if (n != 4 || !call.quiet() || PyUnicode_Compare(args[3], plan.backend.ptr()) != 0 ||
-      !call.read(args[0], args[1], args[2])) {
+  if (n != 4 || !call.quiet() || !call.read(args[0], args[1], args[2]) || !call.is_of(args[3])) {
     return py::none();
   }
   return value_of(call);
@@ -113,7 +109,7 @@ inline py::object attempt(const MixturePlan& plan, PyObject* const* args, Py_ssi
   py::object found = value_of(call);
   if (!differentiable || found.is_none()) return found;
   const py::tuple saved = py::make_tuple(py::handle(args[0]), py::handle(args[1]), py::none());
-  const py::tuple attributes = py::make_tuple(py::handle(args[2]), plan.backend);
+  const py::tuple attributes = py::make_tuple(py::handle(args[2]), call.place.machine->backend);
   const py::tuple made = py::make_tuple(plan.op, std::move(found), saved, attributes);
   PyObject* of_node[] = {nullptr, made.ptr(), args[0], args[1]};
   return called(plan.apply, of_node + 1, 3);
@@ -130,7 +126,8 @@ inline py::object backward(const MixturePlan& plan, PyObject* const* args, Py_ss
   if (!call.quiet() || grad_enabled(call.torch)) return py::none();
   PyObject* const* saved = &PyTuple_GET_ITEM(args[1], 0);
   if (PyTuple_GET_ITEM(args[2], 1) != Py_True ||
-      !call.read(saved[0], saved[1], PyTuple_GET_ITEM(args[3], 0))) {
+      !call.read(saved[0], saved[1], PyTuple_GET_ITEM(args[3], 0)) ||
+      !call.is_of(PyTuple_GET_ITEM(args[3], 1))) {
     return py::none();
   }
   py::object found = gradient_of(call, PyTuple_GET_ITEM(args[0], 0));
@@ -146,8 +143,7 @@ inline py::object vjp(const MixturePlan& plan, PyObject* const* args, Py_ssize_t
   if (PyList_GET_ITEM(args[3], 0) != Py_True || PyList_GET_ITEM(args[3], 1) == Py_True) {
     return py::none();
   }
-  if (PyUnicode_Compare(args[5], plan.backend.ptr()) != 0) return py::none();
-  if (!call.read(args[1], args[2], args[4])) return py::none();
+  if (!call.read(args[1], args[2], args[4]) || !call.is_of(args[5])) return py::none();
   py::object found = gradient_of(call, args[0]);
   if (found.is_none()) return found;
   py::list gradients;

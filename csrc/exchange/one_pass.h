@@ -35,14 +35,15 @@ inline bool value_and_gradients(const Call& call, double weight, const Result& v
     const Operand& input = call.inputs[k];
     found[at + k] = py::none();
     if (!wants_gradient(call.torch, input.object)) continue;
-    NewTensor made = new_tensor(call.torch, input.view.shape, input.ndim(), input.dtype, true);
+    NewTensor made =
+        new_tensor(call.torch, call.place, input.view.shape, input.ndim(), input.dtype, true);
     if (!made.object) return false;
     results[1 + k] = like(input, made.data, input.dtype, first);
     found[at + k] = std::move(made.object);
   }
   if (!call.describe(launch, 1)) return false;
-  if (!place(launch, first, call.batch_dims(), results, 1 + n_inputs)) return false;
-  run(call.torch, launch);
+  if (!arrange(launch, first, call.batch_dims(), results, 1 + n_inputs)) return false;
+  run(call.torch, call.place, launch);
   return true;
 }
 
@@ -54,7 +55,8 @@ inline py::object both(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
   if (!call.read(args + 1, n - 1, false)) return py::none();
   if (call.attributes.kernels->value_and_vjp < 0) return py::none();
   const Operand& first = call.first();
-  NewTensor value = new_tensor(call.torch, first.view.shape, call.batch_dims(), call.wide(), false);
+  NewTensor value =
+      new_tensor(call.torch, call.place, first.view.shape, call.batch_dims(), call.wide(), false);
   if (!value.object) return py::none();
   py::tuple found(1 + plan.n_inputs());
   const Result per_datapoint = of_datapoints(value.data, call.wide(), first, call.batch_dims());
@@ -90,7 +92,7 @@ struct LossCall {
       if (has_half(calls[c]) || calls[c].attributes.kernels->value_and_vjp < 0) return false;
       wanted |= calls[c].wants_gradient();
     }
-    if (!wanted || !have_the_same_datapoints()) return false;
+    if (!wanted || !are_together() || !have_the_same_datapoints()) return false;
     const double beta = PyFloat_AsDouble(args[2]);
     if (PyErr_Occurred()) {
       PyErr_Clear();
@@ -101,6 +103,9 @@ struct LossCall {
     weights[0] = -share, weights[1] = share * beta;
     return true;
   }
+
+  // Whether the host may read what launches have found.
+  bool on_host() const { return calls[0].place.on_host(); }
 
   // The sum of everything, then each tensor's gradient.
   py::object total_and_gradients() const {
@@ -114,7 +119,8 @@ struct LossCall {
       total += weighted;
     }
     const bool in_double = calls[0].wide() == DType::f64 || calls[1].wide() == DType::f64;
-    NewTensor result = new_number(calls[0].torch, total, in_double ? DType::f64 : DType::f32);
+    NewTensor result =
+        new_number(calls[0].torch, calls[0].place, total, in_double ? DType::f64 : DType::f32);
     if (!result.object) return {};
     found[0] = std::move(result.object);
     return found;
@@ -126,8 +132,8 @@ struct LossCall {
     for (int c = 0; c < 2; ++c) {
       const Call& call = calls[c];
       const int batch_dims = call.batch_dims();
-      NewTensor made =
-          new_tensor(call.torch, call.first().view.shape, batch_dims, call.wide(), false);
+      NewTensor made = new_tensor(call.torch, call.place, call.first().view.shape, batch_dims,
+                                  call.wide(), false);
       if (!made.object) return {};
       const Result value = of_datapoints(made.data, call.wide(), call.first(), batch_dims);
       if (!value_and_gradients(call, weights[c], value, found, 2 + at(c))) return {};
@@ -141,7 +147,7 @@ struct LossCall {
     py::object masks = py::make_tuple(object_or_none(calls[0].mask), object_or_none(calls[1].mask));
     const py::tuple made =
         py::make_tuple(loss.owner, std::move(found), std::move(masks), attributes(0), attributes(1),
-                       py::handle(args[2]), py::handle(args[3]));
+                       py::handle(args[2]), py::handle(args[3]), py::handle(args[4]));
     PyObject* of_node[2 + 2 * kMaxOperands] = {nullptr, made.ptr()};
     size_t n = 2;
     for (const Call& call : calls) {
@@ -153,6 +159,11 @@ struct LossCall {
  private:
   size_t at(int c) const { return c == 0 ? 0 : calls[0].plan.n_inputs(); }
 
+  bool are_together() const {
+    const cpu::DlDevice &a = calls[0].place.device, &b = calls[1].place.device;
+    return a.type == b.type && a.id == b.id;
+  }
+
   bool have_the_same_datapoints() const {
     const int batch_dims = calls[0].batch_dims();
     if (batch_dims != calls[1].batch_dims()) return false;
@@ -163,7 +174,7 @@ struct LossCall {
   }
 
   py::tuple attributes(int c) const {
-    return attributes_of(calls[c].plan, &PyTuple_GET_ITEM(arguments[c], 0),
+    return attributes_of(calls[c], &PyTuple_GET_ITEM(arguments[c], 0),
                          PyTuple_GET_SIZE(arguments[c]));
   }
 };
@@ -174,7 +185,8 @@ struct LossCall {
 inline py::object attempt_loss(const Loss& loss, PyObject* const* args, Py_ssize_t n) {
   LossCall call(loss);
   if (n != 5 || !call.read(args)) return py::none();
-  py::object found = args[4] == Py_True ? call.values_and_gradients() : call.total_and_gradients();
+  const bool in_total = call.on_host() && args[4] != Py_True;
+  py::object found = in_total ? call.total_and_gradients() : call.values_and_gradients();
   return found ? call.node(std::move(found), args) : py::none();
 }
 
@@ -183,15 +195,16 @@ inline py::object attempt_loss(const Loss& loss, PyObject* const* args, Py_ssize
 // as they are: an upstream gradient of 1 for the loss alone, and a backward that runs once.
 inline py::object stored_gradients(PyObject* const* args, Py_ssize_t n) {
   const Torch& torch = Torch::instance();
-  if (n != 3 || !torch.enabled) return py::none();
+  if (n != 3 || !torch.enabled()) return py::none();
   PyObject *upstream = args[0], *saved = args[1];
   const Py_ssize_t n_upstream = PyTuple_GET_SIZE(upstream);
   for (Py_ssize_t k = 1; k < n_upstream; ++k) {
     if (PyTuple_GET_ITEM(upstream, k) != Py_None) return py::none();
   }
+  Place place;
   Operand g;
-  if (grad_enabled(torch) || !read(torch, PyTuple_GET_ITEM(upstream, 0), g) || g.is_seed ||
-      g.ndim() != 0 || !nobody_watches(torch)) {
+  if (grad_enabled(torch) || !read(torch, place, PyTuple_GET_ITEM(upstream, 0), g) || g.is_seed ||
+      g.ndim() != 0 || !place.on_host() || !nobody_watches(torch)) {
     return py::none();
   }
   const bool is_one = g.dtype == DType::f32   ? *static_cast<const float*>(g.data()) == 1.0f

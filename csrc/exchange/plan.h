@@ -63,7 +63,6 @@ struct Plan {
   DType bytes_as = DType::u8;
   std::vector<std::pair<py::str, Kernels>>
       scales;  // a single one, "", where there is no such attribute
-  py::str backend;
 
   int n_inputs() const { return static_cast<int>(inputs.size()); }
   int n_numbers() const { return static_cast<int>(numbers.size()); }
@@ -76,6 +75,10 @@ struct Plan {
 
 inline bool equal(PyObject* object, const char* text) {
   return PyUnicode_Check(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
+}
+
+inline bool same(PyObject* a, PyObject* b) {
+  return a == b || (PyUnicode_Check(a) && PyUnicode_Compare(a, b) == 0);
 }
 
 inline bool bytes_range(PyObject* name, DType& bytes_as) {
@@ -95,6 +98,7 @@ struct Attributes {
   int64_t batch_dims = 0;
   const Kernels* kernels = nullptr;
   DType bytes_as = DType::u8;
+  PyObject* backend = nullptr;  // borrowed; of which the caller said nothing: null
   int n_told = 0;
   double told[kMaxOperands];
 
@@ -120,14 +124,16 @@ struct Attributes {
       if (!given_backend && equal(*args, "count")) return false;  // no name of the public functions
       if (!bytes_range(*args++, bytes_as)) return false;
     }
-    return !given_backend || same(*args, plan.backend.ptr());
+    if (given_backend) backend = *args;
+    return true;
+  }
+
+  // Whether that is what runs there.
+  bool is_for(const Place& place) const {
+    return backend == nullptr || same(backend, place.machine->backend.ptr());
   }
 
  private:
-  static bool same(PyObject* a, PyObject* b) {
-    return a == b || (PyUnicode_Check(a) && PyUnicode_Compare(a, b) == 0);
-  }
-
   static const Kernels* kernels_of(const Plan& plan, PyObject* scale) {
     for (const auto& [name, kernels] : plan.scales) {
       if (same(scale, name.ptr())) return &kernels;

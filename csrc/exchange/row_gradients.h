@@ -12,15 +12,16 @@ struct RowNumbers {
   std::vector<float> totals, high, low;
 
   bool read(const RowCall& call, PyObject* gradient, PyObject* const* kept) {
+    Place place = call.place;
     const auto numbers = [&](PyObject* object, Operand& operand) {
-      return exchange::read(call.torch, object, operand) && !operand.is_seed &&
+      return exchange::read(call.torch, place, object, operand) && !operand.is_seed &&
              operand.dtype == DType::f64 && operand.ndim() == call.logits.ndim() &&
              operand.numel() == call.rows && operand.size(call.row_dims()) == 1 &&
              operand.is_contiguous();
     };
     if (!numbers(kept[0], lse)) return false;
     if (call.plan.of_counts && !numbers(kept[1], total)) return false;
-    return exchange::read(call.torch, gradient, upstream) && !upstream.is_seed &&
+    return exchange::read(call.torch, place, gradient, upstream) && !upstream.is_seed &&
            is_float(upstream.dtype) &&
            upstream.has_sizes(call.logits, static_cast<int>(call.batch_dims));
   }
@@ -61,7 +62,7 @@ inline double upstream_of(const RowCall& call, const Operand& upstream, int64_t 
 // The selected logits' own gradients, g (1 - p), take the places of what the kernel wrote there.
 inline bool write_selected(const RowCall& call, const RowNumbers& numbers, void* gradient) {
   const int64_t rows = call.rows;
-  NewTensor log_p = new_tensor(call.torch, &rows, 1, DType::f64, false);
+  NewTensor log_p = new_tensor(call.torch, call.place, &rows, 1, DType::f64, false);
   if (!log_p.object) return false;
   auto* of = static_cast<double*>(log_p.data);
   if (!log_p_of_rows(call, static_cast<const double*>(numbers.lse.data()), of)) return false;
@@ -114,14 +115,15 @@ inline bool gradients_of(const RowCall& call, PyObject* gradient, PyObject* cons
     output.kind = Output::Kind::discard;
     if (!wanted[k]) continue;
     const Operand& like = k == 0 ? call.logits : call.x;
-    NewTensor made = new_tensor(call.torch, like.view.shape, like.ndim(), like.dtype, true);
+    NewTensor made =
+        new_tensor(call.torch, call.place, like.view.shape, like.ndim(), like.dtype, true);
     if (!made.object) return false;
     if (k == 0) first = made.data;
     output.kind = Output::Kind::elements;
     output.data = made.data, output.dtype = like.dtype, output.numel = like.numel();
     found[k] = std::move(made.object);
   }
-  run(call.torch, launch);
+  run(call.torch, call.place, launch);
   return plan.of_counts || write_selected(call, numbers, first);
 }
 
@@ -157,8 +159,8 @@ inline py::object vjp(const RowPlan& plan, PyObject* const* args, Py_ssize_t n) 
   const bool wanted[] = {PyList_GET_ITEM(wanted_, 0) == Py_True,
                          PyList_GET_ITEM(wanted_, 1) == Py_True};
   if (!wanted[0] && !(plan.of_counts && wanted[1])) return py::none();
-  if (PyUnicode_Compare(args[behind + 3], plan.backend.ptr()) != 0) return py::none();
   if (!call.read(args[1], args[2], args[behind], args[behind + 2], false)) return py::none();
+  if (!call.is_of(args[behind + 3])) return py::none();
   py::object found[2];
   if (!gradients_of(call, args[0], args + 3, wanted, found)) return py::none();
   py::list gradients;

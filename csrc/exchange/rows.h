@@ -14,7 +14,6 @@ struct RowPlan {
   bool of_counts = false;
   int value = -1, vjp = -1;  // kernels
   int sum = -1;              // the kernel that adds up rows
-  py::str backend;
 
   int n_kept() const { return of_counts ? 2 : 1; }
 };
@@ -27,21 +26,23 @@ inline double element(const Operand& operand, int64_t offset) {
 }
 
 // Indices of classes: int64.
-inline bool read_indices(const Torch& torch, PyObject* object, Operand& operand) {
-  return read_view(torch, object, operand) && operand.view.dtype.code == 0 &&
+inline bool read_indices(const Torch& torch, Place& place, PyObject* object, Operand& operand) {
+  return read_view(torch, place, object, operand) && operand.view.dtype.code == 0 &&
          operand.view.dtype.bits == 64;
 }
 
 struct RowCall {
   const RowPlan& plan;
   const Torch& torch;
+  Place place;        // the host's: it reads what kernels have found
   Operand logits, x;  // x: indices, or counts
   int64_t batch_dims = 0;
   int64_t rows = 0, classes = 0;
 
   explicit RowCall(const RowPlan& plan) : plan(plan), torch(Torch::instance()) {}
 
-  bool quiet() const { return torch.enabled && nobody_watches(torch); }
+  bool quiet() const { return torch.enabled() && nobody_watches(torch); }
+  bool is_of(PyObject* backend) const { return same(backend, place.machine->backend.ptr()); }
   int row_dims() const { return logits.ndim() - 1; }
 
   // Indices have no dimension of classes where a caller gives them, and one of 1 elsewhere.
@@ -49,18 +50,17 @@ struct RowCall {
             bool unchecked) {
     constexpr int64_t kMostRows = 1 << 16;  // for more, torch has threads
     if (mask != Py_None) return false;
-    if (!exchange::read(torch, logits_, logits) || !is_float(logits.dtype) || logits.is_seed) {
-      return false;
-    }
+    if (!exchange::read(torch, place, logits_, logits) || !place.on_host()) return false;
+    if (!is_float(logits.dtype) || logits.is_seed) return false;
     if (logits.ndim() == 0 || logits.ndim() > kMaxTensorDims) return false;
     if (!read_dims(batch_dims_, row_dims(), batch_dims) || logits.numel() == 0) return false;
     rows = logits.numel(0, row_dims()), classes = logits.size(row_dims());
     if (rows > kMostRows) return false;
     if (plan.of_counts) {
-      return exchange::read(torch, x_, x) && !x.is_seed && is_float(x.dtype) &&
+      return exchange::read(torch, place, x_, x) && !x.is_seed && is_float(x.dtype) &&
              x.has_shape_of(logits);
     }
-    if (!read_indices(torch, x_, x)) return false;
+    if (!read_indices(torch, place, x_, x)) return false;
     const bool fits = unchecked ? x.has_sizes(logits, row_dims())
                                 : x.ndim() == logits.ndim() && x.size(row_dims()) == 1;
     for (int d = 0; fits && d < row_dims(); ++d) {
@@ -106,7 +106,7 @@ inline NewTensor numbers_of_rows(const RowCall& call) {
   std::vector<int64_t> shape(call.logits.view.shape, call.logits.view.shape + call.row_dims());
   shape.push_back(1);
   const int ndim = static_cast<int>(shape.size());
-  return new_tensor(call.torch, shape.data(), ndim, DType::f64, false);
+  return new_tensor(call.torch, call.place, shape.data(), ndim, DType::f64, false);
 }
 
 inline Output of_rows(const RowCall& call, void* data, Output::Kind kind) {
@@ -162,7 +162,7 @@ inline bool sum_rows(const RowCall& call, double* rows, const NewTensor& value) 
   output.kind = Output::Kind::row_sum;
   output.data = value.data, output.dtype = dtype, output.numel = launch.rows;
   output.rows.append(launch.rows, 1);
-  run(call.torch, launch);
+  run(call.torch, call.place, launch);
   return true;
 }
 
@@ -170,7 +170,8 @@ inline bool sum_rows(const RowCall& call, double* rows, const NewTensor& value) 
 inline bool value_of(const RowCall& call, py::object* found) {
   const RowPlan& plan = call.plan;
   const int batch_dims = static_cast<int>(call.batch_dims);
-  NewTensor value = new_tensor(call.torch, call.logits.view.shape, batch_dims, call.wide(), false);
+  NewTensor value =
+      new_tensor(call.torch, call.place, call.logits.view.shape, batch_dims, call.wide(), false);
   NewTensor lse = numbers_of_rows(call), total = plan.of_counts ? numbers_of_rows(call) : lse;
   if (!value.object || !lse.object || !total.object) return false;
   std::vector<double> rows(call.rows);
@@ -183,7 +184,7 @@ inline bool value_of(const RowCall& call, py::object* found) {
     launch.outputs[0] = of_rows(call, rows.data(), Output::Kind::row_sum);
     launch.outputs[1] = of_rows(call, total.data, Output::Kind::row_sum);
   }
-  run(call.torch, launch);
+  run(call.torch, call.place, launch);
   const auto* lse_of = static_cast<const double*>(lse.data);
   if (plan.of_counts) {
     const auto* total_of = static_cast<const double*>(total.data);
@@ -206,7 +207,7 @@ inline py::object value(const RowPlan& plan, PyObject* const* args, Py_ssize_t n
   RowCall call(plan);
   py::object found[3];
   if (n != 5 || !call.quiet() || !call.read(args[0], args[1], args[2], args[3], false) ||
-      PyUnicode_Compare(args[4], plan.backend.ptr()) != 0 || !value_of(call, found)) {
+      !call.is_of(args[4]) || !value_of(call, found)) {
     return py::none();
   }
   py::tuple all(1 + plan.n_kept());
@@ -232,7 +233,7 @@ inline py::object attempt(const RowPlan& plan, PyObject* const* args, Py_ssize_t
   saved[0] = py::handle(args[0]), saved[1] = x;
   for (int k = 0; k < plan.n_kept(); ++k) saved[2 + k] = std::move(found[1 + k]);
   saved[2 + plan.n_kept()] = py::none();
-  const py::tuple attributes = py::make_tuple(py::handle(args[3]), plan.backend);
+  const py::tuple attributes = py::make_tuple(py::handle(args[3]), call.place.machine->backend);
   const py::tuple made = py::make_tuple(plan.op, std::move(found[0]), std::move(saved), attributes);
   PyObject* of_node[] = {nullptr, made.ptr(), args[0], x.ptr()};
   return called(plan.apply, of_node + 1, 3);

@@ -7,21 +7,15 @@
 
 #include "../softmax.h"
 #include "caller.h"
+#include "plan.h"
+#include "running.h"
 
 namespace vk::exchange {
-
-using RunSoftmax = void (*)(SoftmaxLaunch&);
-
-inline RunSoftmax& run_softmax() {
-  static RunSoftmax run = nullptr;
-  return run;
-}
 
 struct SoftmaxPlan {
   enum class Kind { divergence, sample, relaxed };
   py::object op, apply, draw;  // as in plan.h
   Kind kind = Kind::divergence;
-  py::str backend;
 
   bool has_noise() const { return kind != Kind::divergence; }
   bool maskable() const { return kind == Kind::divergence; }
@@ -40,6 +34,7 @@ struct SoftmaxCall {
   using Kind = SoftmaxPlan::Kind;
   const SoftmaxPlan& plan;
   const Torch& torch;
+  Place place;
   Operand inputs[3];   // logits, then a prior's or the seed, or temperature and seed
   py::object made[3];  // what stands for inputs that are no tensors
   int batch_dims = 0;
@@ -47,7 +42,8 @@ struct SoftmaxCall {
 
   explicit SoftmaxCall(const SoftmaxPlan& plan) : plan(plan), torch(Torch::instance()) {}
 
-  bool quiet() const { return torch.enabled && nobody_watches(torch); }
+  bool quiet() const { return torch.enabled() && nobody_watches(torch); }
+  bool is_of(PyObject* backend) const { return same(backend, place.machine->backend.ptr()); }
   const Operand& logits() const { return inputs[0]; }
   int row_dims() const { return logits().ndim() - 1; }
   int64_t classes() const { return logits().size(row_dims()); }
@@ -85,8 +81,8 @@ struct SoftmaxCall {
   // changed a generator.
   bool draw(PyObject* from) {
     const int last = plan.n_inputs() - 1;
-    made[last] = seed_from(torch, plan.draw, from);
-    return made[last] && exchange::read(torch, made[last].ptr(), inputs[last]) &&
+    made[last] = seed_from(torch, place, plan.draw, from);
+    return made[last] && exchange::read(torch, place, made[last].ptr(), inputs[last]) &&
            inputs[last].is_seed;
   }
 
@@ -124,15 +120,13 @@ struct SoftmaxCall {
   }
 
   void run(SoftmaxLaunch& launch) const {
-    launch.threads = threads_for(torch, logits().numel());
-    py::gil_scoped_release release;
-    run_softmax()(launch);
+    run_at(torch, place, place.machine->runners.run_softmax, launch, logits().numel());
   }
 
  private:
-  bool read_numbers(PyObject* object, Operand& operand) const {
-    return exchange::read(torch, object, operand) && !operand.is_seed && is_float(operand.dtype) &&
-           operand.is_contiguous();
+  bool read_numbers(PyObject* object, Operand& operand) {
+    return exchange::read(torch, place, object, operand) && !operand.is_seed &&
+           is_float(operand.dtype) && operand.is_contiguous();
   }
 
   // Rows that make those of the logits when they are repeated; None: all 0.
@@ -140,11 +134,14 @@ struct SoftmaxCall {
     Operand& prior = inputs[1];
     if (unchecked && object == Py_None) {
       const int64_t one_row = classes();
-      NewTensor zeros = new_tensor(torch, &one_row, 1, logits().dtype, false);
+      NewTensor zeros = new_tensor(torch, place, &one_row, 1, logits().dtype, false);
       if (!zeros.object) return false;
-      std::memset(zeros.data, 0, one_row * cpu::bits_of(logits().dtype) / 8);
+      if (place.on_host())
+        std::memset(zeros.data, 0, one_row * cpu::bits_of(logits().dtype) / 8);
+      else
+        zeros.object.attr("zero_")();
       made[1] = std::move(zeros.object);
-      return exchange::read(torch, made[1].ptr(), prior);
+      return exchange::read(torch, place, made[1].ptr(), prior);
     }
     if (!read_numbers(object, prior) || prior.ndim() == 0) return false;
     const int missing = logits().ndim() - prior.ndim();
@@ -163,8 +160,8 @@ struct SoftmaxCall {
       const double tau = PyFloat_AsDouble(object);
       if (PyErr_Occurred()) PyErr_Clear();
       if (!(tau > 0.0 && std::isfinite(tau))) return false;
-      made[1] = number_from(torch, object, wide());
-      return made[1] && exchange::read(torch, made[1].ptr(), inputs[1]);
+      made[1] = number_from(torch, place, object, wide());
+      return made[1] && exchange::read(torch, place, made[1].ptr(), inputs[1]);
     }
     return read_numbers(object, inputs[1]) && inputs[1].ndim() == 0;
   }
@@ -173,7 +170,7 @@ struct SoftmaxCall {
   bool read_noise(PyObject* object, bool unchecked) {
     if (unchecked) return stands_for_noise(torch, object);
     Operand& seed = inputs[plan.n_inputs() - 1];
-    return exchange::read(torch, object, seed) && seed.is_seed;
+    return exchange::read(torch, place, object, seed) && seed.is_seed;
   }
 };
 
@@ -193,7 +190,7 @@ inline py::object value_of(const SoftmaxCall& call) {
   const bool sums = call.plan.kind == SoftmaxPlan::Kind::divergence;
   const int ndim = sums ? call.batch_dims : logits.ndim();
   const DType dtype = sums ? call.wide() : logits.dtype;
-  NewTensor made = new_tensor(call.torch, logits.view.shape, ndim, dtype, !sums);
+  NewTensor made = new_tensor(call.torch, call.place, logits.view.shape, ndim, dtype, !sums);
   if (!made.object) return py::none();
   SoftmaxLaunch launch =
       call.over_rows(value_kernel(call), sums ? logits.numel(0, call.batch_dims) : 1);
@@ -207,8 +204,8 @@ inline py::object value(const SoftmaxPlan& plan, PyObject* const* args, Py_ssize
   SoftmaxCall call(plan);
   const int at = plan.n_inputs() + plan.maskable();
   if (n != at + 3 || !call.quiet() || (plan.maskable() && args[at - 1] != Py_None) ||
-      PyUnicode_Compare(args[at + 2], plan.backend.ptr()) != 0 ||
-      !call.read_inputs(args, plan.n_inputs(), false) || !call.read_attributes(args + at, false)) {
+      !call.read_inputs(args, plan.n_inputs(), false) || !call.is_of(args[at + 2]) ||
+      !call.read_attributes(args + at, false)) {
     return py::none();
   }
   return value_of(call);
@@ -235,7 +232,8 @@ inline py::object attempt(const SoftmaxPlan& plan, PyObject* const* args, Py_ssi
   py::tuple saved(plan.n_read() + 1);
   for (int k = 0; k < plan.n_read(); ++k) saved[k] = py::handle(call.inputs[k].object);
   saved[plan.n_read()] = py::none();
-  const py::tuple attributes = py::make_tuple(py::handle(args[at]), call.number, plan.backend);
+  const py::tuple attributes =
+      py::make_tuple(py::handle(args[at]), call.number, call.place.machine->backend);
   const py::tuple made = py::make_tuple(plan.op, std::move(found), std::move(saved), attributes);
   PyObject* of_node[] = {nullptr, made.ptr(), nullptr, nullptr, nullptr};
   for (int k = 0; k < n_inputs; ++k) of_node[2 + k] = call.inputs[k].object;

@@ -16,8 +16,10 @@ struct SoftmaxGradients {
   bool run(PyObject* gradient, const bool* wanted) {
     const bool sums = call.plan.kind == SoftmaxPlan::Kind::divergence;
     const int ndim = sums ? call.batch_dims : call.logits().ndim();
-    if (!read(call.torch, gradient, upstream) || upstream.is_seed || !is_float(upstream.dtype) ||
-        !upstream.has_sizes(call.logits(), ndim) || !upstream.is_contiguous()) {
+    Place place = call.place;
+    if (!read(call.torch, place, gradient, upstream) || upstream.is_seed ||
+        !is_float(upstream.dtype) || !upstream.has_sizes(call.logits(), ndim) ||
+        !upstream.is_contiguous()) {
       return false;
     }
     SoftmaxLaunch launch = call.over_rows(kernel(), sums ? upstream.numel() : 1);
@@ -52,8 +54,8 @@ struct SoftmaxGradients {
 
   bool make(int input, SoftmaxLaunch::Result& result) {
     const Operand& like = call.inputs[input];
-    NewTensor made =
-        new_tensor(call.torch, like.view.shape, like.ndim(), like.dtype, like.ndim() > 0);
+    NewTensor made = new_tensor(call.torch, call.place, like.view.shape, like.ndim(), like.dtype,
+                                like.ndim() > 0);
     if (!made.object) return false;
     result = {made.data, like.dtype};
     found[input] = std::move(made.object);
@@ -76,7 +78,7 @@ inline py::object backward(const SoftmaxPlan& plan, PyObject* const* args, Py_ss
   for (int k = 0; k < n_inputs; ++k) wanted[k] = PyTuple_GET_ITEM(args[2], 1 + k) == Py_True;
   const bool of_noise = plan.has_noise() && wanted[n_inputs - 1];
   if (saved[n_read] != Py_None || of_noise || !(wanted[0] || wanted[1]) ||
-      !call.read_inputs(saved, n_read, false) ||
+      !call.read_inputs(saved, n_read, false) || !call.is_of(PyTuple_GET_ITEM(args[3], 2)) ||
       !call.read_attributes(&PyTuple_GET_ITEM(args[3], 0), false)) {
     return py::none();
   }
@@ -101,9 +103,8 @@ inline py::object vjp(const SoftmaxPlan& plan, PyObject* const* args, Py_ssize_t
   if (!PyList_Check(args[at]) || PyList_GET_SIZE(args[at]) != n_read) return py::none();
   bool wanted[3] = {};
   for (int k = 0; k < n_read; ++k) wanted[k] = PyList_GET_ITEM(args[at], k) == Py_True;
-  if (wanted[2] || !(wanted[0] || wanted[1]) ||
-      PyUnicode_Compare(args[at + 3], plan.backend.ptr()) != 0 ||
-      !call.read_inputs(args + 1, n_read, false) || !call.read_attributes(args + at + 1, false)) {
+  if (wanted[2] || !(wanted[0] || wanted[1]) || !call.read_inputs(args + 1, n_read, false) ||
+      !call.is_of(args[at + 3]) || !call.read_attributes(args + at + 1, false)) {
     return py::none();
   }
   SoftmaxGradients gradients(call);

@@ -7,7 +7,6 @@
 
 namespace vk::exchange {
 
-constexpr int32_t kCpuDevice = 1;
 constexpr int kMaxTensorDims = 16;
 
 // Whether all arguments are tuples.
@@ -81,8 +80,25 @@ inline bool is_int64_pair(const cpu::DlTensor& view) {
          (view.strides == nullptr || view.strides[0] == 1);
 }
 
-// False, without an exception, for all but ordinary dense CPU tensors whose memory is what it says.
-inline bool read_view(const Torch& torch, PyObject* object, Operand& operand) {
+// Where a call's tensors are: where the first that is read is.
+struct Place {
+  const Machine* machine = nullptr;
+  cpu::DlDevice device{};
+
+  bool on_host() const { return machine->on_host; }
+
+  bool holds(const Torch& torch, const cpu::DlDevice& other) {
+    if (machine == nullptr) {
+      machine = torch.machine_of(other);
+      device = other;
+    }
+    return machine != nullptr && device.type == other.type && device.id == other.id;
+  }
+};
+
+// False, without an exception, for all but ordinary dense tensors there whose memory is what it
+// says.
+inline bool read_view(const Torch& torch, Place& place, PyObject* object, Operand& operand) {
   if (!torch.is_tensor(object)) return false;
   operand.object = object;
   if (torch.api->describe(object, &operand.view) != 0) {
@@ -90,13 +106,14 @@ inline bool read_view(const Torch& torch, PyObject* object, Operand& operand) {
     return false;
   }
   const cpu::DlTensor& view = operand.view;
-  if (view.device.type != kCpuDevice || view.data == nullptr || view.dtype.lanes != 1) return false;
+  if (view.data == nullptr || view.dtype.lanes != 1) return false;
+  if (!place.holds(torch, view.device)) return false;
   return !truth(PyObject_CallOneArg(torch.is_neg.ptr(), object), true);
 }
 
 // Likewise, and of a dtype that kernels read.
-inline bool read(const Torch& torch, PyObject* object, Operand& operand) {
-  if (!read_view(torch, object, operand)) return false;
+inline bool read(const Torch& torch, Place& place, PyObject* object, Operand& operand) {
+  if (!read_view(torch, place, object, operand)) return false;
   operand.is_seed = is_int64_pair(operand.view);
   return operand.is_seed || dtype_of(operand.view, operand.dtype);
 }
@@ -123,7 +140,8 @@ inline NewTensor as_tensor(const Torch& torch, ManagedTensor* managed) {
 }
 
 // By torch's allocator. Nothing where there is no memory.
-inline NewTensor new_tensor(const Torch& torch, cpu::DlTensor& prototype) {
+inline NewTensor new_tensor(const Torch& torch, const Place& place, cpu::DlTensor& prototype) {
+  prototype.device = place.device;
   ManagedTensor* managed = nullptr;
   if (torch.api->allocate(&prototype, &managed, nullptr, set_error) != 0) {
     PyErr_Clear();
@@ -132,45 +150,43 @@ inline NewTensor new_tensor(const Torch& torch, cpu::DlTensor& prototype) {
   return as_tensor(torch, managed);
 }
 
-// Contiguous, on the CPU. Large ones, if they may be `pooled`, come from the pool (cpu/buffers.h).
+// Contiguous. Large ones of the CPU, if they may be `pooled`, come from the pool (cpu/buffers.h).
 // Nothing where there is no memory.
-inline NewTensor new_tensor(const Torch& torch, const int64_t* shape, int ndim, DType dtype,
-                            bool pooled) {
+inline NewTensor new_tensor(const Torch& torch, const Place& place, const int64_t* shape, int ndim,
+                            DType dtype, bool pooled) {
   constexpr int64_t kPooled = 2 << 20;  // see _backends/cpu.py
   int64_t bytes = cpu::bits_of(dtype) / 8;
   for (int d = 0; d < ndim; ++d) bytes *= shape[d];
-  if (pooled && bytes >= kPooled) {
+  if (pooled && place.on_host() && bytes >= kPooled) {
     auto* managed = cpu::pooled_tensor<ManagedTensor>({shape, shape + ndim}, dtype);
     managed->version = {1, 0};
     managed->flags = 0;
     return as_tensor(torch, managed);
   }
   cpu::DlTensor prototype{};
-  prototype.device = {kCpuDevice, 0};
   prototype.ndim = ndim;
   prototype.dtype = {cpu::code_of(dtype), cpu::bits_of(dtype), 1};
   prototype.shape = const_cast<int64_t*>(shape);
-  return new_tensor(torch, prototype);
+  return new_tensor(torch, place, prototype);
 }
 
-// int64[2]: a seed and a stream.
-inline NewTensor new_seed(const Torch& torch, const uint64_t* words) {
+// int64[2]: for a seed and a stream.
+inline NewTensor new_seed(const Torch& torch, const Place& place) {
   int64_t two = 2;
   cpu::DlTensor prototype{};
-  prototype.device = {kCpuDevice, 0};
   prototype.ndim = 1;
   prototype.dtype = {0, 64, 1};
   prototype.shape = &two;
-  NewTensor made = new_tensor(torch, prototype);
-  if (made.object) std::copy(words, words + 2, static_cast<uint64_t*>(made.data));
-  return made;
+  return new_tensor(torch, place, prototype);
 }
 
 // Without dimensions.
-inline NewTensor new_number(const Torch& torch, double value, DType dtype) {
-  NewTensor made = new_tensor(torch, nullptr, 0, dtype, false);
+inline NewTensor new_number(const Torch& torch, const Place& place, double value, DType dtype) {
+  NewTensor made = new_tensor(torch, place, nullptr, 0, dtype, false);
   if (!made.object) return made;
-  if (dtype == DType::f64)
+  if (!place.on_host())
+    made.object.attr("fill_")(value);
+  else if (dtype == DType::f64)
     *static_cast<double*>(made.data) = value;
   else
     *static_cast<float*>(made.data) = static_cast<float>(value);

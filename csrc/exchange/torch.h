@@ -1,14 +1,11 @@
 // What the fast path needs of torch: handed over once by Python, asked at every call.
 #pragma once
 
-#include <pybind11/pybind11.h>
-
 #include "../launch.h"
 #include "api.h"
+#include "machine.h"
 
 namespace vk::exchange {
-
-namespace py = pybind11;
 
 struct Torch {
   const Api* api = nullptr;
@@ -18,12 +15,21 @@ struct Torch {
   py::object keeps_graph;  // whether a backward that is running may run again
   py::object bytes;        // whether bytes read as intensities still deserve a look: its `unclear`
   py::str level{"_current_level"}, requires_grad{"requires_grad"}, unclear{"unclear"};
-  bool enabled = false;
+  Machine cpu, gpu, emulation;       // the last takes the CPU's place, in tests
+  py::object emulated = py::none();  // where that has its runners from
 
   // Never destroyed: the interpreter may be gone by then.
   static Torch& instance() {
     static Torch* torch = new Torch;
     return *torch;
+  }
+
+  bool enabled() const { return cpu.enabled || gpu.enabled || emulation.enabled; }
+
+  // Null where there is none, or it may not be used.
+  const Machine* machine_of(const cpu::DlDevice& device) const {
+    const Machine& machine = device.type != kCpuDevice ? gpu : emulation.enabled ? emulation : cpu;
+    return machine.takes(device) ? &machine : nullptr;
   }
 
   bool is_tensor(PyObject* object) const {

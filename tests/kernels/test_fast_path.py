@@ -1,10 +1,12 @@
-"""The fast path and the one in Python give the same results bit for bit."""
+"""The fast path and the one in Python give the same results bit for bit: of the CPU's kernels, and
+of CUDA's, as on a GPU (``tests/support/backends.py``)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import backends
 import pytest
 import torch
 from operations.case import DTYPES, Case, label_of
@@ -20,10 +22,7 @@ SHAPES = (((3, 4, 5, 7), 1), ((4, 1, 1, 1), 1), ((2, 0, 3, 2), 1))
 
 
 def _leaves(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [
-        t.detach().clone().requires_grad_(t.is_floating_point() and t.dtype is not torch.bool)
-        for t in tensors
-    ]
+    return [backends.put(t).detach().clone().requires_grad_(t.is_floating_point()) for t in tensors]
 
 
 def _run(case: Case, tensors: Sequence[Tensor], batch_dims: int) -> list[Any]:
@@ -31,7 +30,10 @@ def _run(case: Case, tensors: Sequence[Tensor], batch_dims: int) -> list[Any]:
     leaves = _without_gradients_of_levels(case, _leaves(tensors))
     results = case(*leaves, batch_dims=batch_dims)
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
-    upstream = [torch.linspace(-1, 2, r.numel(), dtype=r.dtype).view(r.shape) for r in results]
+    upstream = [
+        torch.linspace(-1, 2, r.numel(), dtype=r.dtype, device=r.device).view(r.shape)
+        for r in results
+    ]
     gradients = torch.autograd.grad(results, wanted, upstream, allow_unused=True)
     return [*results, *gradients]
 
@@ -63,18 +65,19 @@ _BITS = {
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", CASES, ids=label_of)
-def test_bitwise_the_same_without_it(case: Case, dtype: torch.dtype) -> None:
+def test_bitwise_the_same_without_it(case: Case, dtype: torch.dtype, fast_backend: str) -> None:
     for shape, batch_dims in SHAPES:
-        tensors = case.make(shape, dtype, batch_dims)
-        ours = _run(case, tensors, batch_dims)
-        with fast.allowed(False):
-            theirs = _run(case, tensors, batch_dims)
-        _assert_same(ours, theirs)
-        with torch.no_grad():
-            ours = list(case(*tensors, batch_dims=batch_dims))
+        tensors = [backends.put(t) for t in case.make(shape, dtype, batch_dims)]
+        with vk.backend(fast_backend):
+            ours = _run(case, tensors, batch_dims)
             with fast.allowed(False):
-                theirs = list(case(*tensors, batch_dims=batch_dims))
-        _assert_same(ours, theirs)
+                theirs = _run(case, tensors, batch_dims)
+            _assert_same(ours, theirs)
+            with torch.no_grad():
+                ours = list(case(*tensors, batch_dims=batch_dims))
+                with fast.allowed(False):
+                    theirs = list(case(*tensors, batch_dims=batch_dims))
+            _assert_same(ours, theirs)
 
 
 LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -88,52 +91,58 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
-def test_bitwise_the_same_in_any_layout(case: Case, layout: str) -> None:
+def test_bitwise_the_same_in_any_layout(case: Case, layout: str, fast_backend: str) -> None:
     for dtypes in (
         (torch.float32,),
         (torch.bfloat16, torch.float32),
         (torch.float16, torch.float64),
     ):
-        tensors = case.make((3, 4, 5, 7), dtypes, layout=LAYOUTS[layout])
-        ours = list(case(*tensors))
-        with fast.allowed(False):
-            theirs = list(case(*tensors))
+        made = case.make((3, 4, 5, 7), dtypes, layout=LAYOUTS[layout])
+        tensors = [backends.put(t) for t in made]
+        with vk.backend(fast_backend):
+            ours = list(case(*tensors))
+            with fast.allowed(False):
+                theirs = list(case(*tensors))
         _assert_same(ours, theirs)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("levels", [torch.uint8, torch.float32, torch.float64], ids=str)
-def test_bitwise_the_same_of_mixtures(levels: torch.dtype, dtype: torch.dtype) -> None:
+def test_bitwise_the_same_of_mixtures(
+    levels: torch.dtype, dtype: torch.dtype, fast_backend: str
+) -> None:
     x = torch.randint(256, (3, 3, 2, 5), dtype=torch.uint8)
     x = x if levels is torch.uint8 else (x.to(levels) / 127.5 - 1.0)
-    params = torch.randn(3, 20, 2, 5).to(dtype).requires_grad_()
+    x, params = backends.put(x), backends.put(torch.randn(3, 20, 2, 5).to(dtype)).requires_grad_()
 
     def run() -> list[Tensor]:
         value = vk.logistic_mixture_log_likelihood(params, x)
-        upstream = torch.linspace(-1, 2, 3).to(value.dtype)
+        upstream = torch.linspace(-1, 2, 3).to(value)
         (gradient,) = torch.autograd.grad(value, [params], upstream)
         with torch.no_grad():
             return [value, gradient, vk.logistic_mixture_log_likelihood(params, x)]
 
-    ours = run()
-    with fast.allowed(False):
-        theirs = run()
+    with vk.backend(fast_backend):
+        ours = run()
+        with fast.allowed(False):
+            theirs = run()
     _assert_same(ours, theirs)
 
 
 @pytest.mark.parametrize("given", ["eps", "seed", "seed tensor", "stream", "generator", "nothing"])
 @pytest.mark.parametrize("function", [vk.reparameterize, vk.sample_with_kl])
 def test_bitwise_the_same_from_any_source_of_noise(
-    function: Callable[..., Any], given: str
+    function: Callable[..., Any], given: str, fast_backend: str
 ) -> None:
-    mu, logvar = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
-    eps = torch.randn(3, 4)
+    mu, logvar, eps = (backends.put(torch.randn(3, 4)) for _ in range(3))
+    mu.requires_grad_()
+    logvar.requires_grad_()
     sources: dict[str, Callable[[], dict[str, Any]]] = {
         "eps": lambda: {"eps": eps},
         "seed": lambda: {"seed": 2**64 - 3},
-        "seed tensor": lambda: {"seed": torch.tensor(5)},
-        "stream": lambda: {"seed": torch.tensor([5, 6])},
-        "generator": lambda: {"generator": torch.Generator().manual_seed(7)},
+        "seed tensor": lambda: {"seed": backends.put(torch.tensor(5))},
+        "stream": lambda: {"seed": backends.put(torch.tensor([5, 6]))},
+        "generator": lambda: {"generator": torch.Generator(mu.device).manual_seed(7)},
         "nothing": dict,
     }
 
@@ -144,9 +153,10 @@ def test_bitwise_the_same_from_any_source_of_noise(
         total = sum([result.sum() for result in results])
         return [*results, *torch.autograd.grad(total, [mu, logvar]), torch.get_rng_state()]
 
-    *ours, our_state = run()
-    with fast.allowed(False):
-        *theirs, their_state = run()
+    with vk.backend(fast_backend):
+        *ours, our_state = run()
+        with fast.allowed(False):
+            *theirs, their_state = run()
     _assert_same(ours, theirs)
     assert torch.equal(our_state, their_state)
 

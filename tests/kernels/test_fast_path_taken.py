@@ -3,11 +3,13 @@ the one in Python."""
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import backends
 import pytest
 import torch
 from operations.case import Case, label_of
@@ -83,9 +85,32 @@ def _regular() -> dict[str, Any]:
     }
 
 
+#: Of which the host reads what a kernel has found, or sends a device something.
+OF_THE_HOST = ("classes", "counts of classes", "a seed", "a hard sample")
+
+
 @pytest.mark.parametrize("what", _regular())
 def test_regular_arguments_take_it(what: str) -> None:
     assert _regular()[what]() is not None
+
+
+@pytest.mark.parametrize("what", _regular())
+def test_regular_arguments_take_it_on_a_gpu(what: str) -> None:
+    attempt = _regular()[what]
+    with backends.usable("cuda"), _on_a_gpu():
+        found, state = attempt(), torch.get_rng_state()
+        assert (found is None) == (what in OF_THE_HOST)
+        if found is None:
+            assert torch.equal(torch.get_rng_state(), state)
+
+
+@contextlib.contextmanager
+def _on_a_gpu() -> Iterator[None]:
+    """CUDA's kernels on the CPU's tensors."""
+    if backends.device.type != "cpu":
+        pytest.skip("the GPU's own tensors take it in test_fast_path.py")
+    with backend("cuda"):
+        yield
 
 
 class _Subclass(Tensor):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import backends
 import pytest
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ SHAPE, LATENT = (5, 3, 4, 2), (5, 6)
 
 
 def _leaf(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(shape, dtype=torch.float64).to(dtype).requires_grad_()
+    return backends.put(torch.randn(shape, dtype=torch.float64).to(dtype)).requires_grad_()
 
 
 def _decoded(kind: str, dtype: torch.dtype) -> tuple[Any, list[Tensor]]:
@@ -76,11 +77,20 @@ REGULAR = [
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize(("likelihood", "kind"), REGULAR)
 def test_bitwise_the_same_without_it(
-    likelihood: str, kind: str, reduction: str, dtype: torch.dtype, taken: list[bool]
+    likelihood: str,
+    kind: str,
+    reduction: str,
+    dtype: torch.dtype,
+    fast_backend: str,
+    taken: list[bool],
 ) -> None:
     decoded, leaves = _decoded(kind, dtype)
-    module: Any = _learned() if likelihood == "learned" else likelihood
-    x, mu, logvar = torch.rand(SHAPE).to(dtype), _leaf(*LATENT, dtype=dtype), _leaf(*LATENT)
+    module: Any = _learned().to(backends.device) if likelihood == "learned" else likelihood
+    x, mu, logvar = (
+        backends.put(torch.rand(SHAPE).to(dtype)),
+        _leaf(*LATENT, dtype=dtype),
+        _leaf(*LATENT),
+    )
     leaves = [*leaves, mu, logvar, *(module.parameters() if likelihood == "learned" else ())]
 
     def run(factor: float) -> list[Tensor]:
@@ -92,11 +102,12 @@ def test_bitwise_the_same_without_it(
         return [loss, *again, *differentiable, *second, *last]
 
     for factor in (1.0, 2.5):
-        ours = run(factor)
-        assert taken.pop()
-        with fast.allowed(False):
-            theirs = run(factor)
-        assert not taken.pop()
+        with vk.backend(fast_backend):
+            ours = run(factor)
+            assert taken.pop() == (fast_backend != "triton")
+            with fast.allowed(False):
+                theirs = run(factor)
+            assert not taken.pop()
         assert type(ours[0].grad_fn).__name__ == type(theirs[0].grad_fn).__name__
         for a, b in zip(ours, theirs, strict=True):
             assert a.dtype == b.dtype
@@ -121,14 +132,14 @@ EMITTED = {
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("likelihood", EMITTED)
 def test_bitwise_the_same_of_every_likelihood(
-    likelihood: str, masked: bool, taken: list[bool]
+    likelihood: str, masked: bool, fast_backend: str, taken: list[bool]
 ) -> None:
-    probs = torch.rand(SHAPE).requires_grad_()
+    probs = backends.put(torch.rand(SHAPE)).requires_grad_()
     first = probs if likelihood == "bernoulli_probs" else _leaf(*SHAPE)
     emitted = (first, _leaf(*SHAPE))[: EMITTED[likelihood]]
     decoded: Any = emitted if len(emitted) > 1 else first
-    x, mu, logvar = torch.rand(SHAPE).round(), _leaf(*LATENT), _leaf(*LATENT)
-    mask = torch.rand(SHAPE) > 0.3 if masked else None
+    x, mu, logvar = backends.put(torch.rand(SHAPE).round()), _leaf(*LATENT), _leaf(*LATENT)
+    mask = backends.put(torch.rand(SHAPE) > 0.3) if masked else None
 
     def run() -> list[Tensor]:
         loss = vk.elbo_loss(decoded, x, mu, logvar, likelihood, 0.7, mask=mask)
@@ -138,10 +149,11 @@ def test_bitwise_the_same_of_every_likelihood(
         )
         return [loss, *first, *again]
 
-    ours = run()
-    assert taken.pop()
-    with fast.allowed(False):
-        theirs = run()
+    with vk.backend(fast_backend):
+        ours = run()
+        assert taken.pop() == (fast_backend != "triton")
+        with fast.allowed(False):
+            theirs = run()
     assert all([torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)])
 
 
@@ -158,6 +170,29 @@ def test_irregular_losses_are_left_to_python(taken: list[bool]) -> None:
     vk.elbo_loss(logits, x, mu, logvar, reduction="none")
     vk.elbo_loss(logits, x, mu, logvar, free_bits=0.1)
     assert taken == []
+
+
+@pytest.mark.parametrize("per_datapoint", [False, True])
+def test_terms_of_each_datapoint(per_datapoint: bool, fast_backend: str) -> None:
+    logits, mu, logvar = _leaf(*SHAPE), _leaf(*LATENT), _leaf(*LATENT)
+    x = backends.put(torch.rand(SHAPE))
+
+    def run() -> list[Tensor]:
+        of_kl = mu, logvar, None, 1, "logvar"
+        found = elbo.quick_elbo(
+            "bernoulli", logits, x, of_kl, 0.7, "sum", per_datapoint=per_datapoint
+        )
+        assert found is not None
+        return [*found] if per_datapoint else [found]
+
+    with vk.backend(fast_backend):
+        found = run()
+        gradients = torch.autograd.grad(found[0], [logits, mu, logvar])
+        loss = vk.elbo_loss(logits, x, mu, logvar, beta=0.7, reduction="sum")
+        want = torch.autograd.grad(loss, [logits, mu, logvar])
+    assert [each.shape for each in found] == [(), (5,), (5,)][: len(found)]
+    assert torch.allclose(found[0], loss)
+    assert all([torch.equal(a, b) for a, b in zip(gradients, want, strict=True)])
 
 
 def test_what_a_subclass_overrides_counts(taken: list[bool]) -> None:

@@ -85,6 +85,8 @@ def _fault_in_use(index: int) -> str:
     if index not in _faults:
         assert native.core is not None
         _faults[index] = native.core.why_unusable_cuda(index, True)
+        if not _faults[index]:
+            native.core.use_gpu(index)
     return _faults[index]
 
 
@@ -155,7 +157,7 @@ def backend(name: str) -> Iterator[None]:
         raise RuntimeError(f"backend {name!r} is not available: {why}")
     before, _forced = _forced, name
     try:
-        with fast.allowed(name == "cpu"):
+        with fast.only_for(name, emulated[name].runners if name in emulated else None):
             yield
     finally:
         _forced = before

@@ -78,7 +78,8 @@ def backend_of(module: Any, stream_of: Callable[[int], int]) -> Backend:
             stream_of(index),
         )
 
-    return Backend(run, empty_contiguous, scale, mixture, softmax)
+    runners = getattr(module, "cuda_runners", None)
+    return Backend(run, empty_contiguous, scale, mixture, softmax, runners)
 
 
 class _Workspace:

@@ -1,5 +1,5 @@
-"""The fast path of the CPU kernels: one call into the extension, which reads and makes torch
-tensors through DLPack's C exchange API (torch 2.10 and later).
+"""The fast path of the compiled kernels: one call into the extension, which reads and makes torch
+tensors through DLPack's C exchange API (torch 2.10 and later), and asks it for a GPU's stream.
 
 It is optimistic and has no semantics of its own: where anything at all is irregular (a subclass, a
 mode, a shape that broadcasts, an argument that is wrong) it does nothing and returns None, and the
@@ -116,7 +116,6 @@ def plan_of(
             op.maskable,
             op.uint8_range,
             kernels,
-            "cpu",
         )
     )
 
@@ -137,7 +136,7 @@ def plan_of_rows(op: Any, apply: Callable[..., Any], sums: str) -> Plan:
     value, vjp, *_ = _kernels_of(op.name, "")
     of_counts = len(op.kept) > 1
     sum_, *_ = _kernels_of(sums, "")
-    functions = core.functions_of_rows(op, apply, of_counts, value, vjp, sum_, "cpu")
+    functions = core.functions_of_rows(op, apply, of_counts, value, vjp, sum_)
     attempt, value_, vjp_, backward = functions
     return Plan(attempt, value_, vjp_, backward, _nothing)
 
@@ -147,7 +146,7 @@ def plan_of_mixture(op: Any, apply: Callable[..., Any], planes: int) -> Plan:
     if not usable:
         return NO_PLAN
     assert core is not None
-    attempt, value, vjp, backward = core.functions_of_mixture(op, apply, planes, "cpu")
+    attempt, value, vjp, backward = core.functions_of_mixture(op, apply, planes)
     return Plan(attempt, value, vjp, backward, _nothing)
 
 
@@ -159,7 +158,7 @@ def plan_of_softmax(
     if not usable:
         return NO_PLAN
     assert core is not None
-    attempt, value, vjp, backward = core.functions_of_softmax(op, apply, draw, kind, "cpu")
+    attempt, value, vjp, backward = core.functions_of_softmax(op, apply, draw, kind)
     return Plan(attempt, value, vjp, backward, _nothing)
 
 
@@ -178,14 +177,21 @@ def loss_of(
 
 
 @contextlib.contextmanager
-def allowed(whether: bool) -> Iterator[None]:
-    """Turns the fast path off inside, process-wide, or leaves it as it is."""
-    if whether or not usable:
+def only_for(backend: str, runners: object = None) -> Iterator[None]:
+    """Keeps the fast path to calls of one backend inside, process-wide. ``runners`` take the CPU
+    kernels' place where that backend is an emulated GPU's."""
+    if not usable:
         yield
         return
     assert core is not None
-    before = core.allow_fast_path(False)
+    on_gpu = backend == "cuda" and runners is None
+    before = core.allow_fast_path(backend == "cpu", on_gpu, runners)
     try:
         yield
     finally:
-        core.allow_fast_path(before)
+        core.allow_fast_path(*before)
+
+
+def allowed(whether: bool) -> contextlib.AbstractContextManager[None]:
+    """Turns the fast path off inside, process-wide, or leaves it as it is."""
+    return contextlib.nullcontext() if whether else only_for("reference")

@@ -130,6 +130,7 @@ class Backend(NamedTuple):
     memory; it costs next to nothing where that is 1. ``mixture(call, upstream, out)`` fills ``out``
     with the log-likelihoods of a mixture or, where there are ``upstream`` gradients of those, with
     the gradients of its parameters. ``softmax(call)`` fills the results of a call over rows.
+    ``runners`` are what the fast path of an emulated GPU calls.
     """
 
     run: Callable[[Kernel, bool, torch.Size, int, Sequence[Source], Sequence[Output | None]], None]
@@ -137,6 +138,7 @@ class Backend(NamedTuple):
     scale: Callable[[Sequence[Tensor], Tensor], None]
     mixture: Callable[[Mixture, Tensor | None, Tensor], None]
     softmax: Callable[[Softmax], None]
+    runners: object = None
 
 
 def empty_contiguous(tensor: Tensor, dtype: torch.dtype) -> Tensor:

@@ -54,15 +54,16 @@ class QuickLoss:
 class _OnePass(one_pass.StoredGradients):
     @staticmethod
     def forward(ctx: Any, made: Any, *tensors: Tensor) -> Any:
-        loss, found, masks, of_likelihood, of_divergence, beta, mean = made
+        loss, found, masks, of_likelihood, of_divergence, beta, mean, per_datapoint = made
         n, reduction = len(tensors), "mean" if mean else "sum"
         values, gradients = found[:-n], found[-n:]
-        per_datapoint = len(values) > 1
         own = masks, of_likelihood, of_divergence, beta, reduction, per_datapoint
         ctx.composed = functools.partial(loss.composed, *own)
-        ctx.backend, ctx.n = "cpu", n
+        ctx.backend, ctx.n = of_likelihood[-1], n
         keep_for_backward(ctx, (*tensors, *gradients))
-        return (loss.reduce(*values, beta, reduction), *values) if per_datapoint else values[0]
+        # The host has added up what it may read.
+        total = values[0] if len(values) == 1 else loss.reduce(*values, beta, reduction)
+        return (total, *values) if per_datapoint else total
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> Any:

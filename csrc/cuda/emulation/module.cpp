@@ -62,6 +62,7 @@ PYBIND11_MODULE(_emulated, m) {
   m.def("scale_cuda", &vk::scale_cuda);
   m.def("run_mixture_cuda", &vk::run_mixture_cuda);
   m.def("run_softmax_cuda", &vk::run_softmax_cuda);
+  m.attr("cuda_runners") = vk::py::capsule(vk::cuda_runners(), vk::exchange::kRunners);
   m.def("philox_words", &philox_words);
   m.def("why_unusable_cuda", &vk::why_unusable_cuda);
   m.def("set_order", &vk_emulation::set_order);
