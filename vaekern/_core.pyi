@@ -162,9 +162,7 @@ def use_torch(
     """Hands over what the fast path asks torch for, once. Whether there is one: whether the capsule
     holds a table of functions that is known here. It is then allowed."""
 
-def allow_fast_path(
-    on_cpu: bool, on_gpu: bool, emulation: object, /
-) -> tuple[bool, bool, object]:
+def allow_fast_path(on_cpu: bool, on_gpu: bool, emulation: object, /) -> tuple[bool, bool, object]:
     """Whether calls on the CPU and on GPUs may take it, and what runs those on the CPU in its
     kernels' place, as if it were a GPU: None, or the ``cuda_runners`` of the tests' emulation. What
     it was before."""
