@@ -59,6 +59,7 @@ struct ScaleOf<Op<AnyScale>> {
 // What the functions below have in common. `scale` is a Scale<T> of the launch.
 template <class Op>
 struct FunctionOf {
+  static constexpr bool both = false;  // value and vjp
   template <class T>
   using Scale = typename ScaleOf<Op>::template type<T>;
   template <class T>
@@ -109,6 +110,7 @@ struct VjpOf : FunctionOf<Op> {
 template <class Op>
 struct ValueAndVjpOf : FunctionOf<Op> {
   static constexpr const char* variant = "value_and_vjp";
+  static constexpr bool both = true;
   static constexpr int n_inputs = VjpOf<Op>::n_inputs;
   static constexpr int n_outputs = 1 + VjpOf<Op>::n_outputs;
   static constexpr int uniform_input = VjpOf<Op>::uniform_input;

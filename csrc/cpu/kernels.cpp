@@ -13,11 +13,19 @@ static void tile_kernel(float factor, const T* const* inputs, T* const* outputs,
                                       std::make_index_sequence<wanted>());
 }
 
+// How many results a variant computes of which only the first so many are wanted. Both in one pass
+// are hardly wanted without a gradient.
+template <class Function>
+constexpr size_t computed(size_t wanted) {
+  constexpr size_t least = Function::both ? 2 : 1;
+  return wanted < least ? least : wanted;
+}
+
 template <class Function, size_t... K>
 static TileKernels<float> float_variants(std::index_sequence<K...>) {
   constexpr int uniform = Function::uniform_input;
-  return {{{tile_kernel<Function, float, K + 1, false>,
-            tile_kernel<Function, float, K + 1, (uniform >= 0)>}...},
+  return {{{tile_kernel<Function, float, computed<Function>(K + 1), false>,
+            tile_kernel<Function, float, computed<Function>(K + 1), (uniform >= 0)>}...},
           uniform};
 }
 
