@@ -101,13 +101,25 @@ struct RowCall {
   }
 };
 
-// A float64 number for each row, with a dimension of 1 for the classes.
-inline NewTensor numbers_of_rows(const RowCall& call) {
-  std::vector<int64_t> shape(call.logits.view.shape, call.logits.view.shape + call.row_dims());
-  shape.push_back(1);
-  const int ndim = static_cast<int>(shape.size());
-  return new_tensor(call.torch, call.place, shape.data(), ndim, DType::f64, false);
-}
+// A float64 number for each row, in a tensor with a dimension of 1 for the classes if it is kept.
+struct NumbersOfRows {
+  NewTensor kept;
+  std::vector<double> own;
+
+  bool make(const RowCall& call, bool keep) {
+    if (!keep) {
+      own.resize(call.rows);
+      return true;
+    }
+    std::vector<int64_t> shape(call.logits.view.shape, call.logits.view.shape + call.row_dims());
+    shape.push_back(1);
+    const int ndim = static_cast<int>(shape.size());
+    kept = new_tensor(call.torch, call.place, shape.data(), ndim, DType::f64, false);
+    return static_cast<bool>(kept.object);
+  }
+
+  double* data() { return kept.object ? static_cast<double*>(kept.data) : own.data(); }
+};
 
 inline Output of_rows(const RowCall& call, void* data, Output::Kind kind) {
   Output output;
@@ -166,28 +178,29 @@ inline bool sum_rows(const RowCall& call, double* rows, const NewTensor& value) 
   return true;
 }
 
-// The value of each datapoint, then what is kept of each row; nothing where that is irregular.
-inline bool value_of(const RowCall& call, py::object* found) {
+// The value of each datapoint and, if wanted, what is kept of each row; nothing where that is
+// irregular.
+inline bool value_of(const RowCall& call, bool keep, py::object* found) {
   const RowPlan& plan = call.plan;
   const int batch_dims = static_cast<int>(call.batch_dims);
   NewTensor value =
       new_tensor(call.torch, call.place, call.logits.view.shape, batch_dims, call.wide(), false);
-  NewTensor lse = numbers_of_rows(call), total = plan.of_counts ? numbers_of_rows(call) : lse;
-  if (!value.object || !lse.object || !total.object) return false;
+  NumbersOfRows lse, total;
+  if (!value.object || !lse.make(call, keep)) return false;
+  if (plan.of_counts && !total.make(call, keep)) return false;
   std::vector<double> rows(call.rows);
   Launch launch = over_rows(call, plan.value, plan.of_counts ? 2 : 1, plan.of_counts ? 3 : 1);
   launch.compute = call.wide();
   if (!describe(call.logits, call.logits, DType::u8, launch.inputs[0])) return false;
-  launch.outputs[launch.n_outputs - 1] = of_rows(call, lse.data, Output::Kind::row_log_sum_exp);
+  launch.outputs[launch.n_outputs - 1] = of_rows(call, lse.data(), Output::Kind::row_log_sum_exp);
   if (plan.of_counts) {
     if (!describe(call.x, call.logits, DType::u8, launch.inputs[1])) return false;
     launch.outputs[0] = of_rows(call, rows.data(), Output::Kind::row_sum);
-    launch.outputs[1] = of_rows(call, total.data, Output::Kind::row_sum);
+    launch.outputs[1] = of_rows(call, total.data(), Output::Kind::row_sum);
   }
   run(call.torch, call.place, launch);
-  const auto* lse_of = static_cast<const double*>(lse.data);
+  const double *lse_of = lse.data(), *total_of = total.data();
   if (plan.of_counts) {
-    const auto* total_of = static_cast<const double*>(total.data);
     for (int64_t row = 0; row < call.rows; ++row) {
       const volatile double normaliser = total_of[row] * lse_of[row];  // rounded, as in Python
       if (total_of[row] != 0.0) rows[row] -= normaliser;
@@ -197,8 +210,8 @@ inline bool value_of(const RowCall& call, py::object* found) {
   }
   if (!sum_rows(call, rows.data(), value)) return false;
   found[0] = std::move(value.object);
-  found[1] = std::move(lse.object);
-  if (plan.of_counts) found[2] = std::move(total.object);
+  found[1] = std::move(lse.kept.object);
+  if (plan.of_counts) found[2] = std::move(total.kept.object);
   return true;
 }
 
@@ -207,7 +220,7 @@ inline py::object value(const RowPlan& plan, PyObject* const* args, Py_ssize_t n
   RowCall call(plan);
   py::object found[3];
   if (n != 5 || !call.quiet() || !call.read(args[0], args[1], args[2], args[3], false) ||
-      !call.is_of(args[4]) || !value_of(call, found)) {
+      !call.is_of(args[4]) || !value_of(call, true, found)) {
     return py::none();
   }
   py::tuple all(1 + plan.n_kept());
@@ -225,7 +238,7 @@ inline py::object attempt(const RowPlan& plan, PyObject* const* args, Py_ssize_t
   const bool differentiable =
       grad_enabled(call.torch) && (wants_gradient(call.torch, args[0]) ||
                                    (plan.of_counts && wants_gradient(call.torch, args[1])));
-  if (!value_of(call, found)) return py::none();
+  if (!value_of(call, differentiable, found)) return py::none();
   if (!differentiable) return std::move(found[0]);
   py::object x = py::reinterpret_borrow<py::object>(args[1]);
   if (!plan.of_counts) x = x.attr("unsqueeze")(-1);
