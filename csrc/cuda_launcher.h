@@ -79,6 +79,9 @@ inline const exchange::Runners* cuda_runners() {
       },
       [](SoftmaxLaunch& launch, const Queue& queue) {
         cuda::backend().run_softmax(launch, queue.device, queue.stream, queue.allocate);
+      },
+      [](cuda::Scaling& scaling, const Queue& queue) {
+        cuda::backend().scale(scaling, queue.device, queue.stream);
       }};
   return &runners;
 }

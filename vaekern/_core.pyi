@@ -173,7 +173,7 @@ def use_gpu(device: int, /) -> None:
 def stored_gradients(
     upstream: tuple[object, ...], saved: tuple[object, ...], needs: tuple[bool, ...], /
 ) -> tuple[object, ...] | None:
-    """See ``csrc/exchange/one_pass.h``."""
+    """See ``csrc/exchange/stored_gradients.h``."""
 
 def functions_of_plan(
     op: object,

@@ -6,6 +6,7 @@
 #include "one_pass.h"
 #include "row_gradients.h"
 #include "softmax_gradients.h"
+#include "stored_gradients.h"
 
 namespace vk::exchange {
 

@@ -23,6 +23,7 @@ struct Runners {
   void (*run)(Launch&, const Queue&) = nullptr;
   void (*run_mixture)(MixtureLaunch&, const Queue&) = nullptr;
   void (*run_softmax)(SoftmaxLaunch&, const Queue&) = nullptr;
+  void (*scale)(cuda::Scaling&, const Queue&) = nullptr;  // of devices
 };
 
 // The name of capsules with some.

@@ -190,35 +190,4 @@ inline py::object attempt_loss(const Loss& loss, PyObject* const* args, Py_ssize
   return found ? call.node(std::move(found), args) : py::none();
 }
 
-// (upstream gradients, saved tensors, what needs a gradient) -> what a node of the autograd graph
-// returns whose gradients are the last that were saved, one for each tensor, where those are wanted
-// as they are: an upstream gradient of 1 for the loss alone, and a backward that runs once.
-inline py::object stored_gradients(PyObject* const* args, Py_ssize_t n) {
-  const Torch& torch = Torch::instance();
-  if (n != 3 || !torch.enabled()) return py::none();
-  PyObject *upstream = args[0], *saved = args[1];
-  const Py_ssize_t n_upstream = PyTuple_GET_SIZE(upstream);
-  for (Py_ssize_t k = 1; k < n_upstream; ++k) {
-    if (PyTuple_GET_ITEM(upstream, k) != Py_None) return py::none();
-  }
-  Place place;
-  Operand g;
-  if (grad_enabled(torch) || !read(torch, place, PyTuple_GET_ITEM(upstream, 0), g) || g.is_seed ||
-      g.ndim() != 0 || !place.on_host() || !nobody_watches(torch)) {
-    return py::none();
-  }
-  const bool is_one = g.dtype == DType::f32   ? *static_cast<const float*>(g.data()) == 1.0f
-                      : g.dtype == DType::f64 ? *static_cast<const double*>(g.data()) == 1.0
-                                              : false;
-  if (!is_one || truth(PyObject_CallNoArgs(torch.keeps_graph.ptr()), true)) return py::none();
-  const Py_ssize_t n_arguments = PyTuple_GET_SIZE(args[2]), n_tensors = n_arguments - 1;
-  const Py_ssize_t first = PyTuple_GET_SIZE(saved) - n_tensors;
-  py::tuple all(n_arguments);
-  all[0] = py::none();
-  for (Py_ssize_t k = 0; k < n_tensors; ++k) {
-    all[1 + k] = py::handle(PyTuple_GET_ITEM(saved, first + k));
-  }
-  return all;
-}
-
 }  // namespace vk::exchange

@@ -63,6 +63,7 @@ _BITS = {
 }
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", CASES, ids=label_of)
 def test_bitwise_the_same_without_it(case: Case, dtype: torch.dtype, fast_backend: str) -> None:
@@ -89,6 +90,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+@pytest.mark.table
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", ONE_PER_OP, ids=label_of)
 def test_bitwise_the_same_in_any_layout(case: Case, layout: str, fast_backend: str) -> None:

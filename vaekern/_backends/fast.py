@@ -83,7 +83,8 @@ usable = (
 )
 
 #: (upstream gradients, saved tensors, what needs a gradient) -> what a node of the autograd graph
-#: returns that has made its gradients before, where they are wanted as they are; else None.
+#: returns that has made its gradients before: on the CPU where they are wanted as they are, on GPUs
+#: times the upstream gradient; else None.
 stored_gradients: Callable[..., Any] = (
     core.stored_gradients if core is not None and usable else _nothing
 )
