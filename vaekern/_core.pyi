@@ -178,7 +178,7 @@ def stored_gradients(
 def functions_of_plan(
     op: object,
     apply: Callable[..., object],
-    draw: Callable[..., object],
+    draw: tuple[Any, ...],
     told: Callable[..., tuple[float, ...]],
     takes: Sequence[str],
     n_inputs: int,
@@ -214,7 +214,7 @@ def functions_of_mixture(
 def functions_of_softmax(
     op: object,
     apply: Callable[..., object],
-    draw: Callable[..., object],
+    draw: tuple[Any, ...],
     kind: str,
     /,
 ) -> tuple[Callable[..., Any], ...]:

@@ -89,11 +89,10 @@ py::tuple functions_of(std::unique_ptr<Owner> owner, PyMethodDef (&definitions)[
 
 // (attempt, value, vjp, backward, both) of an operation. `takes` names the rules of inputs, then
 // those of numbers.
-inline py::tuple functions_of_plan(py::object op, py::object apply, py::object draw,
-                                   py::object told, const std::vector<std::string>& takes,
-                                   size_t n_inputs, std::vector<bool> by_datapoint,
-                                   std::vector<int> vjp_inputs, bool maskable,
-                                   py::object uint8_range, const py::dict& kernels) {
+inline py::tuple functions_of_plan(py::object op, py::object apply, py::tuple draw, py::object told,
+                                   const std::vector<std::string>& takes, size_t n_inputs,
+                                   std::vector<bool> by_datapoint, std::vector<int> vjp_inputs,
+                                   bool maskable, py::object uint8_range, const py::dict& kernels) {
   auto plan = std::make_unique<Plan>();
   plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
   plan->told = std::move(told);
@@ -141,7 +140,7 @@ inline py::tuple functions_of_mixture(py::object op, py::object apply, int plane
 }
 
 // The same of one over rows of logits, of a kind that softmax.h names.
-inline py::tuple functions_of_softmax(py::object op, py::object apply, py::object draw,
+inline py::tuple functions_of_softmax(py::object op, py::object apply, py::tuple draw,
                                       const std::string& kind) {
   auto plan = std::make_unique<SoftmaxPlan>();
   plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);

@@ -53,7 +53,7 @@ struct Kernels {
 struct Plan {
   py::object op;     // the operation, which nodes of the autograd graph know
   py::object apply;  // makes such a node: see Regular in vaekern/_ops/autograd.py
-  py::object draw;   // (int64[2], generator or None) -> a seed drawn into that tensor
+  py::tuple draw;    // how to draw a seed: see caller.h
   py::object told;   // what kernels get of `numbers`
   std::vector<Rule> inputs, numbers;
   std::vector<bool> by_datapoint;  // of each result

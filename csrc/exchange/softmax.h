@@ -14,7 +14,8 @@ namespace vk::exchange {
 
 struct SoftmaxPlan {
   enum class Kind { divergence, sample, relaxed };
-  py::object op, apply, draw;  // as in plan.h
+  py::object op, apply;  // as in plan.h
+  py::tuple draw;
   Kind kind = Kind::divergence;
 
   bool has_noise() const { return kind != Kind::divergence; }

@@ -93,13 +93,13 @@ stored_gradients: Callable[..., Any] = (
 def plan_of(
     op: Any,
     apply: Callable[..., Any],
-    draw: Callable[..., Tensor],
+    draw: tuple[Any, ...],
     takes: Sequence[str],
     by_datapoint: Sequence[bool],
     scales: Sequence[str],
 ) -> Plan:
     """Of an operation whose inputs and numbers are what it ``takes``. ``apply(made, *inputs)``
-    makes a node of the autograd graph, ``draw(words, generator)`` draws a seed into a tensor."""
+    makes a node of the autograd graph, ``draw`` says how to draw a seed (``_ops/seed.py``)."""
     if not usable or not takes:
         return NO_PLAN
     assert core is not None
@@ -151,9 +151,7 @@ def plan_of_mixture(op: Any, apply: Callable[..., Any], planes: int) -> Plan:
     return Plan(attempt, value, vjp, backward, _nothing)
 
 
-def plan_of_softmax(
-    op: Any, apply: Callable[..., Any], draw: Callable[..., Tensor], kind: str
-) -> Plan:
+def plan_of_softmax(op: Any, apply: Callable[..., Any], draw: tuple[Any, ...], kind: str) -> Plan:
     """Of an operation over rows of logits (``_ops/softmax.py``): a "divergence", "sample" or
     "relaxed" one."""
     if not usable:

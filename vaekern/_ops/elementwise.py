@@ -27,7 +27,7 @@ from vaekern._checks import SCALES
 from vaekern._ops.autograd import apply_regular
 from vaekern._ops.base import DATAPOINT, ELEMENT, OPERATIONS
 from vaekern._ops.registration import RegisteredOp
-from vaekern._ops.seed import refilled
+from vaekern._ops.seed import QUICK_DRAW
 
 Empty: TypeAlias = Callable[[Tensor, torch.dtype], Tensor]
 
@@ -91,7 +91,7 @@ class Op(RegisteredOp):
         self.fast = fast.plan_of(
             self,
             apply_regular,
-            refilled,
+            QUICK_DRAW,
             takes,
             [kind is DATAPOINT for kind in results],
             SCALES if scaled else ("",),

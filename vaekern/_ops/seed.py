@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor, distributed
 
@@ -23,14 +26,6 @@ def drawn_seed(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return drawn if generator is not None else _of_this_rank(drawn)
 
 
-def refilled(words: Tensor, generator: torch.Generator | None) -> Tensor:
-    """The same seed, drawn into an int64[2] tensor on the CPU, without making one."""
-    words.random_(_LEAST, _MOST, generator=generator)
-    if generator is not None or process_groups.default_pg is None:
-        return words
-    return _of_this_rank(words)
-
-
 def _of_this_rank(seed: Tensor) -> Tensor:
     """Another seed on each rank of a distributed run but the first: torch's generators are commonly
     seeded alike, and ranks that shared their noise would do so silently."""
@@ -46,3 +41,18 @@ def _of_this_rank(seed: Tensor) -> Tensor:
 def as_int64(number: int) -> int:
     """The same 64 bits."""
     return number - 2**64 if number > _MOST else number
+
+
+class QuickDraw(NamedTuple):
+    """What the extension draws the same seed with, into an int64[2] tensor that it has made: by
+    ``random_(words, least, most, generator=generator)`` and, without a generator in a distributed
+    run, which has a ``default_pg`` among its ``groups``, ``of_this_rank(words)``."""
+
+    random_: Callable[..., Tensor]
+    least: int
+    most: int
+    groups: Any
+    of_this_rank: Callable[[Tensor], Tensor]
+
+
+QUICK_DRAW = QuickDraw(Tensor.random_, _LEAST, _MOST, process_groups, _of_this_rank)

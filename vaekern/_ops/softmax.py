@@ -18,7 +18,7 @@ from vaekern._backends.launch import Softmax, SoftmaxKernel, accumulation_dtype
 from vaekern._ops.autograd import apply_regular
 from vaekern._ops.elementwise import Empty, Op
 from vaekern._ops.rows import RowOp
-from vaekern._ops.seed import refilled
+from vaekern._ops.seed import QUICK_DRAW
 
 
 class CategoricalKLOp(RowOp):
@@ -27,7 +27,7 @@ class CategoricalKLOp(RowOp):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fast = fast.plan_of_softmax(self, apply_regular, refilled, "divergence")
+        self.fast = fast.plan_of_softmax(self, apply_regular, QUICK_DRAW, "divergence")
 
     def _kernel(self, *args: Any) -> Tensor:
         (logits, prior), mask, (batch_dims, unimix, name) = self.split(args)
@@ -101,7 +101,7 @@ class SamplerOp(Op):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.fast = fast.plan_of_softmax(self, apply_regular, refilled, self.kind)
+        self.fast = fast.plan_of_softmax(self, apply_regular, QUICK_DRAW, self.kind)
 
     def noise(self, seed: Tensor, shape: torch.Size, dtype: torch.dtype, backend: str) -> Tensor:
         return plain.gumbel(seed, shape, dtype)
