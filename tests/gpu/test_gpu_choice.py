@@ -31,6 +31,7 @@ class Pretend:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch, self._stack = patch, ExitStack()
         self.probes: list[tuple[int, bool]] = []
+        self.with_fast_path: list[int] = []
 
     def __call__(self, *devices: Device, driver: int = NEW, triton: bool = True) -> None:
         engine = self._stack.enter_context(machine(*devices, driver=driver))
@@ -40,7 +41,8 @@ class Pretend:
             return engine.why_unusable_cuda(index, in_earnest)
 
         patch, cuda = self._patch.setattr, torch.cuda
-        patch(native, "core", SimpleNamespace(why_unusable_cuda=why_unusable))
+        opened = self.with_fast_path.append
+        patch(native, "core", SimpleNamespace(why_unusable_cuda=why_unusable, use_gpu=opened))
         patch(native, "cuda", {"version": NEW, "architectures": "none"})
         patch(torch.version, "cuda", "13.0")
         patch(choice, "_faults", {})
@@ -73,6 +75,7 @@ def test_cuda_where_it_runs(pretend: Pretend) -> None:
         warnings.simplefilter("error")
         assert [on(0), on(1), on(0)] == ["cuda"] * 3
     assert pretend.probes == [(0, True), (1, True)]  # once for each device, not for each call
+    assert pretend.with_fast_path == [0, 1]
 
 
 @pytest.mark.parametrize(("triton", "instead"), [(True, "triton"), (False, "reference")])
@@ -94,6 +97,7 @@ def test_another_backend_where_it_does_not(
         f"The backend {instead!r} runs there instead."
     )
     assert len(pretend.probes) == 1
+    assert pretend.with_fast_path == []
     said = f"{name}: {why}"
     assert choice.unavailable("cuda") == said
     with (

@@ -39,9 +39,9 @@ def backend() -> Backend:
     _round_as_gpus_do()
     _fuse_as_gpus_do()
     _read_numbers()
-    run, empty, scale, mixture, softmax = triton.BACKEND
-    kernels = _quietly(scale), _quietly(mixture), _quietly(softmax)
-    return Backend(_quietly(run), empty, *kernels)
+    real = triton.BACKEND
+    kernels = _quietly(real.scale), _quietly(real.mixture), _quietly(real.softmax)
+    return Backend(_quietly(real.run), real.empty, *kernels)
 
 
 def _quietly(function: Callable[..., None]) -> Callable[..., None]:
