@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vaekern.compat._patch import Patch
 from vaekern.compat._probabilities import cross_entropy
-from vaekern.compat._tensors import broadcast, formula_dtype
+from vaekern.compat._tensors import as_dtype, broadcast, formula_dtype
 from vaekern.functional import gaussian_kl, gaussian_log_likelihood
 from vaekern.functional.squared_error import squared_error
 
@@ -44,7 +44,7 @@ def loss_function(
     recon_loss = _of_each_datapoint(recon_x, x, reconstruction_loss)
     posterior = broadcast(mu, log_var)
     kld = gaussian_kl(*posterior, batch_dims=posterior[0].dim() - 1)
-    kld = kld.to(formula_dtype(mu, log_var))
+    kld = as_dtype(kld, formula_dtype(mu, log_var))
     return (recon_loss + beta * kld).mean(dim=0), recon_loss.mean(dim=0), kld.mean(dim=0)
 
 
@@ -223,4 +223,6 @@ def _reconstruction_loss(recon_x: Tensor, x: Tensor, kind: str) -> Tensor:
     if kind != "mse":
         raise ValueError(f"reconstruction_loss: expected 'mse' or 'bce', got {kind!r}")
     dtype = formula_dtype(recon_x, x)
-    return (0.5 * squared_error(recon_x, x.to(dtype), batch_dims=recon_x.dim() - 1)).to(dtype)
+    batch_dims = recon_x.dim() - 1
+    half = squared_error(recon_x, as_dtype(x, dtype), batch_dims, factor=0.5)
+    return as_dtype(half, dtype)
