@@ -41,8 +41,9 @@ def fused_log_prob(distribution: Any, value: Any) -> Tensor | None:
     while is_a(distribution, Independent):
         summed += distribution.reinterpreted_batch_ndims
         distribution = distribution.base_dist
-    for family, log_prob in FAMILIES.items():
-        if is_a(distribution, family):
+    for family in type(distribution).__mro__:
+        log_prob = FAMILIES.get(family)
+        if log_prob is not None and is_a(distribution, family):
             return log_prob(distribution, value, summed)
     return None
 
@@ -171,7 +172,7 @@ FAMILIES: dict[type[Distribution], Callable[..., Tensor | None]] = {
 
 def _log(positive: Tensor) -> Tensor:
     """In the precision of the kernels' arithmetic."""
-    return torch.log(positive.to(torch.promote_types(positive.dtype, torch.float32)))
+    return torch.log(as_dtype(positive, torch.promote_types(positive.dtype, torch.float32)))
 
 
 def validate(distribution: Any, value: Tensor) -> None:

@@ -43,8 +43,12 @@ def broadcast(*tensors: Tensor, parameters: tuple[Tensor, ...] = ()) -> tuple[Te
 
 def fusable(*values: object) -> bool:
     """Whether a kernel takes these together: dense tensors of real numbers on one device."""
-    devices = {value.device for value in values if _is_dense_float(value)}
-    return len(devices) == 1 and all([_is_dense_float(value) for value in values])
+    device = None
+    for value in values:
+        if not _is_dense_float(value) or device not in (None, value.device):
+            return False
+        device = value.device
+    return device is not None
 
 
 def _is_dense_float(value: object) -> TypeGuard[Tensor]:

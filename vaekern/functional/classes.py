@@ -98,9 +98,10 @@ def multinomial_log_likelihood(
     """
     if not isinstance(coefficient, bool):
         raise TypeError(f"coefficient: expected a bool, got {type(coefficient).__name__}")
-    found = None if coefficient else table.MULTINOMIAL.attempt(logits, counts, mask, batch_dims)
-    if found is not None:
-        return found
+    if not coefficient or _are_wide(logits, counts):
+        found = table.MULTINOMIAL.attempt(logits, counts, mask, batch_dims)
+        if found is not None:
+            return _with_coefficient(found, counts, batch_dims) if coefficient else found
     call = multinomial_call(logits, counts, batch_dims).masked(mask)
     if not coefficient:
         return run(call)
@@ -108,6 +109,18 @@ def multinomial_log_likelihood(
     log_likelihood: Tensor = run(call.of(logits, counts))
     if call.mask is not None:
         counts = counts.masked_fill(~call.mask, 0.0)
+    return _with_coefficient(log_likelihood, counts, batch_dims)
+
+
+def _are_wide(logits: object, counts: object) -> bool:
+    """Whether the counts are of the arithmetic's dtype, so that none of their gradients, of the
+    likelihood and of the coefficient, is rounded before they are added up."""
+    if not isinstance(logits, Tensor) or not isinstance(counts, Tensor):
+        return False
+    return counts.dtype is accumulation_dtype((logits, counts))
+
+
+def _with_coefficient(log_likelihood: Tensor, counts: Tensor, batch_dims: int) -> Tensor:
     return log_likelihood + _log_coefficient(counts, batch_dims).to(log_likelihood.dtype)
 
 
