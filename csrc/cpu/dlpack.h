@@ -14,6 +14,7 @@ namespace vk::cpu {
 
 struct DlDevice {
   int32_t type, id;
+  bool operator==(const DlDevice&) const = default;
 };
 
 struct DlTensor {

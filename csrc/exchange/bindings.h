@@ -169,27 +169,6 @@ inline py::object function_of_loss(py::object likelihood, py::object divergence,
   return functions_of(std::move(loss), definitions)[0];
 }
 
-// Whether torch's table of functions is one that is known here.
-inline bool use_torch(py::object capsule, py::object tensor, py::object parameter,
-                      py::object generator, py::tuple watchers, py::object forward_ad,
-                      py::object is_grad_enabled, py::object is_neg, py::object threads_for,
-                      py::object bytes, py::object keeps_graph) {
-  Torch& torch = Torch::instance();
-  torch.api = api_in(capsule.ptr());
-  torch.tensor = reinterpret_cast<PyTypeObject*>(tensor.release().ptr());
-  torch.parameter = reinterpret_cast<PyTypeObject*>(parameter.release().ptr());
-  torch.generator = reinterpret_cast<PyTypeObject*>(generator.release().ptr());
-  torch.watchers = std::move(watchers);
-  torch.forward_ad = std::move(forward_ad);
-  torch.is_grad_enabled = std::move(is_grad_enabled);
-  torch.is_neg = std::move(is_neg);
-  torch.threads_for = std::move(threads_for);
-  torch.bytes = std::move(bytes), torch.keeps_graph = std::move(keeps_graph);
-  torch.cpu.enabled = torch.api != nullptr;
-  torch.gpu.enabled = torch.api != nullptr && torch.gpu.runners.run != nullptr;
-  return torch.cpu.enabled;
-}
-
 // Whether calls on the CPU and on GPUs may take the fast path, and what runs those on the CPU in
 // its kernels' place, as if it were a GPU: None, or another module's `cuda_runners`. What it was
 // before, as such arguments.
@@ -207,6 +186,26 @@ inline py::tuple allow_fast_path(bool on_cpu, bool on_gpu, py::object emulation)
   }
   torch.emulated = std::move(emulation);
   return before;
+}
+
+// Whether torch's table of functions is one that is known here.
+inline bool use_torch(py::object capsule, py::object tensor, py::object parameter,
+                      py::object generator, py::tuple watchers, py::object forward_ad,
+                      py::object is_grad_enabled, py::object is_neg, py::object threads_for,
+                      py::object bytes, py::object keeps_graph) {
+  Torch& torch = Torch::instance();
+  torch.api = api_in(capsule.ptr());
+  torch.tensor = reinterpret_cast<PyTypeObject*>(tensor.release().ptr());
+  torch.parameter = reinterpret_cast<PyTypeObject*>(parameter.release().ptr());
+  torch.generator = reinterpret_cast<PyTypeObject*>(generator.release().ptr());
+  torch.watchers = std::move(watchers);
+  torch.forward_ad = std::move(forward_ad);
+  torch.is_grad_enabled = std::move(is_grad_enabled);
+  torch.is_neg = std::move(is_neg);
+  torch.threads_for = std::move(threads_for);
+  torch.bytes = std::move(bytes), torch.keeps_graph = std::move(keeps_graph);
+  allow_fast_path(true, true, py::none());
+  return torch.cpu.enabled;
 }
 
 inline void bind(py::module_& m, const Runners& on_cpu, const Runners* on_gpu) {

@@ -23,8 +23,6 @@ struct MixtureCall {
 
   bool quiet() const { return torch.enabled() && nobody_watches(torch); }
 
-  bool is_of(PyObject* backend) const { return same(backend, place.machine->backend.ptr()); }
-
   bool read(PyObject* params_, PyObject* x_, PyObject* batch_dims_) {
     if (!exchange::read(torch, place, params_, params)) return false;
     if (!exchange::read(torch, place, x_, x)) return false;
@@ -95,7 +93,8 @@ inline py::object gradient_of(const MixtureCall& call, PyObject* gradient) {
 // params, x, batch_dims, the backend.
 inline py::object value(const MixturePlan& plan, PyObject* const* args, Py_ssize_t n) {
   MixtureCall call(plan);
-  if (n != 4 || !call.quiet() || !call.read(args[0], args[1], args[2]) || !call.is_of(args[3])) {
+  if (n != 4 || !call.quiet() || !call.read(args[0], args[1], args[2]) ||
+      !call.place.is_of(args[3])) {
     return py::none();
   }
   return value_of(call);
@@ -127,7 +126,7 @@ inline py::object backward(const MixturePlan& plan, PyObject* const* args, Py_ss
   PyObject* const* saved = &PyTuple_GET_ITEM(args[1], 0);
   if (PyTuple_GET_ITEM(args[2], 1) != Py_True ||
       !call.read(saved[0], saved[1], PyTuple_GET_ITEM(args[3], 0)) ||
-      !call.is_of(PyTuple_GET_ITEM(args[3], 1))) {
+      !call.place.is_of(PyTuple_GET_ITEM(args[3], 1))) {
     return py::none();
   }
   py::object found = gradient_of(call, PyTuple_GET_ITEM(args[0], 0));
@@ -143,7 +142,7 @@ inline py::object vjp(const MixturePlan& plan, PyObject* const* args, Py_ssize_t
   if (PyList_GET_ITEM(args[3], 0) != Py_True || PyList_GET_ITEM(args[3], 1) == Py_True) {
     return py::none();
   }
-  if (!call.read(args[1], args[2], args[4]) || !call.is_of(args[5])) return py::none();
+  if (!call.read(args[1], args[2], args[4]) || !call.place.is_of(args[5])) return py::none();
   py::object found = gradient_of(call, args[0]);
   if (found.is_none()) return found;
   py::list gradients;

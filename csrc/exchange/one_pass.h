@@ -159,10 +159,7 @@ struct LossCall {
  private:
   size_t at(int c) const { return c == 0 ? 0 : calls[0].plan.n_inputs(); }
 
-  bool are_together() const {
-    const cpu::DlDevice &a = calls[0].place.device, &b = calls[1].place.device;
-    return a.type == b.type && a.id == b.id;
-  }
+  bool are_together() const { return calls[0].place.device == calls[1].place.device; }
 
   bool have_the_same_datapoints() const {
     const int batch_dims = calls[0].batch_dims();

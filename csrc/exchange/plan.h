@@ -77,10 +77,6 @@ inline bool equal(PyObject* object, const char* text) {
   return PyUnicode_Check(object) && PyUnicode_CompareWithASCIIString(object, text) == 0;
 }
 
-inline bool same(PyObject* a, PyObject* b) {
-  return a == b || (PyUnicode_Check(a) && PyUnicode_Compare(a, b) == 0);
-}
-
 inline bool bytes_range(PyObject* name, DType& bytes_as) {
   if (equal(name, "unit"))
     bytes_as = DType::u8;
@@ -129,9 +125,7 @@ struct Attributes {
   }
 
   // Whether that is what runs there.
-  bool is_for(const Place& place) const {
-    return backend == nullptr || same(backend, place.machine->backend.ptr());
-  }
+  bool is_for(const Place& place) const { return backend == nullptr || place.is_of(backend); }
 
  private:
   static const Kernels* kernels_of(const Plan& plan, PyObject* scale) {

@@ -160,7 +160,7 @@ inline py::object vjp(const RowPlan& plan, PyObject* const* args, Py_ssize_t n) 
                          PyList_GET_ITEM(wanted_, 1) == Py_True};
   if (!wanted[0] && !(plan.of_counts && wanted[1])) return py::none();
   if (!call.read(args[1], args[2], args[behind], args[behind + 2], false)) return py::none();
-  if (!call.is_of(args[behind + 3])) return py::none();
+  if (!call.place.is_of(args[behind + 3])) return py::none();
   py::object found[2];
   if (!gradients_of(call, args[0], args + 3, wanted, found)) return py::none();
   py::list gradients;

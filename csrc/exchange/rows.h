@@ -42,7 +42,6 @@ struct RowCall {
   explicit RowCall(const RowPlan& plan) : plan(plan), torch(Torch::instance()) {}
 
   bool quiet() const { return torch.enabled() && nobody_watches(torch); }
-  bool is_of(PyObject* backend) const { return same(backend, place.machine->backend.ptr()); }
   int row_dims() const { return logits.ndim() - 1; }
 
   // Indices have no dimension of classes where a caller gives them, and one of 1 elsewhere.
@@ -220,7 +219,7 @@ inline py::object value(const RowPlan& plan, PyObject* const* args, Py_ssize_t n
   RowCall call(plan);
   py::object found[3];
   if (n != 5 || !call.quiet() || !call.read(args[0], args[1], args[2], args[3], false) ||
-      !call.is_of(args[4]) || !value_of(call, true, found)) {
+      !call.place.is_of(args[4]) || !value_of(call, true, found)) {
     return py::none();
   }
   py::tuple all(1 + plan.n_kept());

@@ -1,7 +1,7 @@
 // Hands launches to the machine where the tensors are.
 #pragma once
 
-#include <stdexcept>
+#include <new>
 
 #include "tensors.h"
 

@@ -44,7 +44,6 @@ struct SoftmaxCall {
   explicit SoftmaxCall(const SoftmaxPlan& plan) : plan(plan), torch(Torch::instance()) {}
 
   bool quiet() const { return torch.enabled() && nobody_watches(torch); }
-  bool is_of(PyObject* backend) const { return same(backend, place.machine->backend.ptr()); }
   const Operand& logits() const { return inputs[0]; }
   int row_dims() const { return logits().ndim() - 1; }
   int64_t classes() const { return logits().size(row_dims()); }
@@ -205,7 +204,7 @@ inline py::object value(const SoftmaxPlan& plan, PyObject* const* args, Py_ssize
   SoftmaxCall call(plan);
   const int at = plan.n_inputs() + plan.maskable();
   if (n != at + 3 || !call.quiet() || (plan.maskable() && args[at - 1] != Py_None) ||
-      !call.read_inputs(args, plan.n_inputs(), false) || !call.is_of(args[at + 2]) ||
+      !call.read_inputs(args, plan.n_inputs(), false) || !call.place.is_of(args[at + 2]) ||
       !call.read_attributes(args + at, false)) {
     return py::none();
   }

@@ -78,7 +78,7 @@ inline py::object backward(const SoftmaxPlan& plan, PyObject* const* args, Py_ss
   for (int k = 0; k < n_inputs; ++k) wanted[k] = PyTuple_GET_ITEM(args[2], 1 + k) == Py_True;
   const bool of_noise = plan.has_noise() && wanted[n_inputs - 1];
   if (saved[n_read] != Py_None || of_noise || !(wanted[0] || wanted[1]) ||
-      !call.read_inputs(saved, n_read, false) || !call.is_of(PyTuple_GET_ITEM(args[3], 2)) ||
+      !call.read_inputs(saved, n_read, false) || !call.place.is_of(PyTuple_GET_ITEM(args[3], 2)) ||
       !call.read_attributes(&PyTuple_GET_ITEM(args[3], 0), false)) {
     return py::none();
   }
@@ -104,7 +104,7 @@ inline py::object vjp(const SoftmaxPlan& plan, PyObject* const* args, Py_ssize_t
   bool wanted[3] = {};
   for (int k = 0; k < n_read; ++k) wanted[k] = PyList_GET_ITEM(args[at], k) == Py_True;
   if (wanted[2] || !(wanted[0] || wanted[1]) || !call.read_inputs(args + 1, n_read, false) ||
-      !call.is_of(args[at + 3]) || !call.read_attributes(args + at + 1, false)) {
+      !call.place.is_of(args[at + 3]) || !call.read_attributes(args + at + 1, false)) {
     return py::none();
   }
   SoftmaxGradients gradients(call);

@@ -80,19 +80,24 @@ inline bool is_int64_pair(const cpu::DlTensor& view) {
          (view.strides == nullptr || view.strides[0] == 1);
 }
 
+inline bool same(PyObject* a, PyObject* b) {
+  return a == b || (PyUnicode_Check(a) && PyUnicode_Compare(a, b) == 0);
+}
+
 // Where a call's tensors are: where the first that is read is.
 struct Place {
   const Machine* machine = nullptr;
   cpu::DlDevice device{};
 
   bool on_host() const { return machine->on_host; }
+  bool is_of(PyObject* backend) const { return same(backend, machine->backend.ptr()); }
 
   bool holds(const Torch& torch, const cpu::DlDevice& other) {
     if (machine == nullptr) {
       machine = torch.machine_of(other);
       device = other;
     }
-    return machine != nullptr && device.type == other.type && device.id == other.id;
+    return machine != nullptr && device == other;
   }
 };
 

@@ -1,5 +1,5 @@
 """The fast path on GPUs, here on CUDA's kernels on emulated threads: its launches are those of the
-path in Python, on torch's stream, and what goes wrong is told in the same words."""
+path in Python, and one that fails is left to that."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_nothing_goes_by_way_of_python(
     assert engine.launches()
 
 
-def test_a_failed_launch_is_told(engine: ModuleType) -> None:
+def test_a_failed_launch_is_left_to_python(engine: ModuleType) -> None:
     mu = torch.randn(3, 4)
     with fast.allowed(False):
         engine.fail_next_launch(OUT_OF_RESOURCES)
