@@ -39,6 +39,12 @@ struct OperationOf<Function<Op>> {
   using type = Op;
 };
 
+// Whether an operation's function is half of another one, its value and vjp at once.
+template <class Function>
+constexpr bool is_part_of_both() {
+  return !Function::both && ValueAndVjpOf<typename OperationOf<Function>::type>::exists;
+}
+
 // Whether a kernel belongs to a part of the list, which is cut into `parts` that compile side by
 // side: operations are dealt out in turn.
 template <class Function, int parts, int part>

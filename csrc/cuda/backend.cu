@@ -9,6 +9,7 @@
 #include "../kernel_list.h"
 #include "backend.h"
 #include "combine_kernel.h"
+#include "double_launch.h"
 #include "kernel_table.h"
 #include "mixture_kernel_table.h"
 #include "probe.h"
@@ -23,13 +24,16 @@ struct Table {
   static constexpr int kSize = count_kernels();
   KernelInfo infos[kSize];
   TileKernels kernels[kSize];
+  int distances_to_both[kSize];  // in double
 
   Table() {
-    KernelInfo* info = infos;
-    for_each_kernel([&info](auto function, const char* scale) {
-      *info++ = kernel_info<decltype(function)>(scale);
+    int k = 0;
+    for_each_kernel([this, &k](auto function, const char* scale) {
+      infos[k] = kernel_info<decltype(function)>(scale);
+      distances_to_both[k++] = distance_to_both<decltype(function)>();
     });
     add_all(std::make_integer_sequence<int, VK_CUDA_PARTS>());
+    add_double_kernels(kernels);
   }
 
  private:
@@ -58,10 +62,16 @@ const TileKernel& choose(const TileKernels& kernels, const TileKernel& any, cons
 }
 
 void run(const Launch& launch, int device, void* stream_address, const cuda::Allocate& allocate) {
+  const bool in_double = launch.compute == DType::f64;
+  const int distance = in_double ? table().distances_to_both[launch.kernel] : 0;
+  if (distance > 0) {
+    const Launch of_both = launch_of_both(launch, distance, table().infos[launch.kernel + distance]);
+    return run(of_both, device, stream_address, allocate);
+  }
   const auto stream = static_cast<cudaStream_t>(stream_address);
   const KernelInfo& info = table().infos[launch.kernel];
   const TileKernels& kernels = table().kernels[launch.kernel];
-  const TileKernel& any = launch.compute == DType::f64 ? kernels.f64 : kernels.f32;
+  const TileKernel& any = in_double ? kernels.f64 : kernels.f32;
   Plan plan(launch, any.width);
   const TileKernel& kernel = choose(kernels, any, launch, plan);
   if (plan.tiles.tiling.tiles() > INT_MAX || plan.combine_blocks() > INT_MAX) {
@@ -166,7 +176,7 @@ void load_all() {
     const KernelInfo& info = table().infos[k];
     const TileKernels& kernels = table().kernels[k];
     check(load(kernels.f32.code), info);
-    check(load(kernels.f64.code), info);
+    if (kernels.f64.code != nullptr) check(load(kernels.f64.code), info);
     for (int d = 0; d < kernels.n_dense; ++d) check(load(kernels.dense[d].kernel.code), info);
   }
   for (auto code = mixture_code(); *code != nullptr; ++code) check(load(*code), kMixtureInfo);

@@ -49,7 +49,7 @@ message(STATUS "vaekern: CUDA kernels for ${architectures}")
 
 # The list of operations, in parts that compile side by side.
 # --fmad=false: fused multiply-adds are written out, as for the CPU.
-set(parts 4)
+set(parts 2)
 function(vaekern_add_cuda_objects name source)
   vaekern_add_objects(${name} ${source})
   target_compile_definitions(${name} PRIVATE VK_TARGET=gpu VK_CUDA_PARTS=${parts} ${ARGN})
@@ -62,6 +62,7 @@ math(EXPR last_part "${parts} - 1")
 foreach(part RANGE ${last_part})
   vaekern_add_cuda_objects(cuda_kernels_${part} cuda/kernels.cu VK_CUDA_PART=${part})
 endforeach()
+vaekern_add_cuda_objects(cuda_double_kernels cuda/double_kernels.cu)
 vaekern_add_cuda_objects(cuda_mixture cuda/mixture.cu)
 vaekern_add_cuda_objects(cuda_softmax cuda/softmax.cu)
 vaekern_add_cuda_objects(cuda_backend cuda/backend.cu

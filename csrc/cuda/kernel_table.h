@@ -18,13 +18,14 @@ struct DenseKernel {
 };
 
 struct TileKernels {
-  TileKernel f32, f64;  // for any launch
-  const DenseKernel* dense;
-  int n_dense;
+  TileKernel f32{}, f64{};  // for any launch; in double, there may be none (double_launch.h)
+  const DenseKernel* dense = nullptr;
+  int n_dense = 0;
 };
 
 // The list of kernels is compiled in several parts, side by side; each fills in its own.
 template <int part>
 void add_kernels(TileKernels* by_number);
+void add_double_kernels(TileKernels* by_number);
 
 VK_END

@@ -71,6 +71,7 @@ def engine_units(parts: int) -> tuple[Unit, ...]:
     kernels = "csrc/cuda/kernels.cu"
     return (
         *(Unit(kernels, (total, f"-DVK_CUDA_PART={part}")) for part in range(parts)),
+        Unit("csrc/cuda/double_kernels.cu"),
         Unit("csrc/cuda/mixture.cu"),
         Unit("csrc/cuda/softmax.cu"),
         Unit("csrc/cuda/backend.cu", (total,)),
