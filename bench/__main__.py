@@ -17,7 +17,17 @@ from bench.problems.families import OPS
 from bench.problems.models import MODELS
 from bench.problems.providers import BACKENDS, PEERS, Provider, selected
 from bench.problems.workloads import WORKLOADS
-from bench.suites import compare, kernels, last_layer, memory, overhead, steps, sweep, train
+from bench.suites import (
+    compare,
+    distributions,
+    kernels,
+    last_layer,
+    memory,
+    overhead,
+    steps,
+    sweep,
+    train,
+)
 from vaekern._backends import native
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -63,6 +73,10 @@ def _last_layer(o: _Options, results: Results) -> None:
 
 def _overhead(o: _Options, results: Results) -> None:
     overhead.run(o.calls, o.sizes, _providers(o), _effort(o), results)
+
+
+def _distributions(o: _Options, results: Results) -> None:
+    distributions.run(o.families, _effort(o), results)
 
 
 _Run = Callable[[_Options, Results], None]
@@ -139,6 +153,10 @@ def _parser() -> argparse.ArgumentParser:
     _choice(own, "sizes", overhead.SIZES)
     _provider_options(own, "eager")
     _effort_options(own, 2.0)
+
+    own = suite("distributions", _distributions, "log-probabilities of torch.distributions")
+    _choice(own, "families", list(distributions.FAMILIES))
+    _effort_options(own, 1.0)
 
     own = suites.add_parser("plot", help="figures of a commit's results, as --plot draws them")
     own.set_defaults(suite="plot")

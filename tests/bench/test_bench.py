@@ -47,6 +47,7 @@ SUITES = {
     "sweep": ("--exponents", "4", *PEERS, *FEW),
     "train": ("--models", "mlp", "--candidates", "eager", "vaekern", "--batch-size=2", *FEW),
     "last_layer": ("--shape", "4", "3", "70", "--candidates", "eager", "per-datapoint", *FEW),
+    "distributions": ("--families", "Normal", "Bernoulli", "Poisson", "Multinomial", *FEW),
     "overhead": ("--calls", "elbo_loss", "reparameterize", "image_nll", *FEW),
 }
 

@@ -22,7 +22,8 @@ from torch.distributions import (
     StudentT,
 )
 
-from vaekern.compat._tensors import as_dtype, broadcast, formula_dtype, fusable
+from vaekern._torch import tracing_state
+from vaekern.compat._tensors import alike, as_dtype, broadcast, formula_dtype, fusable
 from vaekern.functional import (
     bernoulli_log_likelihood,
     continuous_bernoulli_log_likelihood,
@@ -34,9 +35,15 @@ from vaekern.functional import (
     student_t_log_likelihood,
 )
 
+#: Tensors of one shape, as broadcasting leaves them, and parameters, which the kernels broadcast.
+Arguments = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+
 
 def fused_log_prob(distribution: Any, value: Any) -> Tensor | None:
     """Also of ``Independent``, whose dimensions are summed in the kernel."""
+    usual = FAMILIES.get(type(distribution))
+    if usual is not None:
+        return usual(distribution, value)
     summed = 0
     while is_a(distribution, Independent):
         summed += distribution.reinterpreted_batch_ndims
@@ -55,22 +62,33 @@ def is_a(distribution: Any, family: type[Distribution]) -> bool:
 
 
 def normal_log_prob(normal: Normal, value: Any, summed: int = 0) -> Tensor | None:
-    if not fusable(normal.loc, normal.scale, value):
-        return None
-    validate(normal, value)
-    loc, x, scale = broadcast(normal.loc, value, parameters=(normal.scale,))
-    result = gaussian_log_likelihood(loc, x, scale, scale="std", batch_dims=loc.dim() - summed)
-    return as_dtype(result, formula_dtype(normal.loc, normal.scale, value))
+    return _fused(normal, value, summed, (normal.loc, normal.scale), _with_scale, _gaussian)
+
+
+def _with_scale(loc: Tensor, scale: Tensor, x: Tensor) -> Arguments:
+    return (loc, x), (scale,)
+
+
+def _gaussian(loc: Tensor, x: Tensor, scale: Tensor, batch_dims: int) -> Tensor:
+    return gaussian_log_likelihood(loc, x, scale, scale="std", batch_dims=batch_dims)
 
 
 def bernoulli_log_prob(bernoulli: Bernoulli, value: Any, summed: int = 0) -> Tensor | None:
-    return _of_logits(bernoulli_log_likelihood, bernoulli, value, summed)
+    if summed == 0 and _quicker_by_torch(bernoulli.logits, value):
+        return None
+    given = (bernoulli.logits,)
+    return _fused(bernoulli, value, summed, given, _as_they_are, bernoulli_log_likelihood)
 
 
 def continuous_bernoulli_log_prob(
     bernoulli: ContinuousBernoulli, value: Any, summed: int = 0
 ) -> Tensor | None:
-    return _of_logits(_with_clamped_normaliser, bernoulli, value, summed)
+    given = (bernoulli.logits,)
+    return _fused(bernoulli, value, summed, given, _as_they_are, _with_clamped_normaliser)
+
+
+def _as_they_are(*tensors: Tensor) -> Arguments:
+    return tensors, ()
 
 
 def _with_clamped_normaliser(logits: Tensor, x: Tensor, batch_dims: int) -> Tensor:
@@ -85,44 +103,29 @@ def _with_clamped_normaliser(logits: Tensor, x: Tensor, batch_dims: int) -> Tens
     return log_likelihood + (beyond.sum(summed) if summed else beyond)
 
 
-def _of_logits(
-    log_likelihood: Callable[..., Tensor], distribution: Any, value: Any, summed: int
-) -> Tensor | None:
-    if not fusable(distribution.logits, value):
-        return None
-    validate(distribution, value)
-    logits, x = broadcast(distribution.logits, value)
-    result = log_likelihood(logits, x, batch_dims=logits.dim() - summed)
-    return as_dtype(result, formula_dtype(distribution.logits, value))
-
-
 def laplace_log_prob(laplace: Laplace, value: Any, summed: int = 0) -> Tensor | None:
-    if not fusable(laplace.loc, laplace.scale, value):
-        return None
-    validate(laplace, value)
-    loc, x, log_scale = broadcast(laplace.loc, value, parameters=(_log(laplace.scale),))
-    result = laplace_log_likelihood(loc, x, log_scale, batch_dims=loc.dim() - summed)
-    return as_dtype(result, formula_dtype(laplace.loc, laplace.scale, value))
+    given = laplace.loc, laplace.scale
+    return _fused(laplace, value, summed, given, _with_log_scale, laplace_log_likelihood)
 
 
 def student_t_log_prob(student_t: StudentT, value: Any, summed: int = 0) -> Tensor | None:
-    tensors = student_t.loc, student_t.scale, student_t.df, value
-    if not fusable(*tensors):
-        return None
-    validate(student_t, value)
-    parameters = _log(student_t.scale), student_t.df
-    loc, x, log_scale, df = broadcast(student_t.loc, value, parameters=parameters)
-    result = student_t_log_likelihood(loc, x, log_scale, df, batch_dims=loc.dim() - summed)
-    return as_dtype(result, formula_dtype(*tensors))
+    given = student_t.loc, student_t.scale, student_t.df
+    return _fused(student_t, value, summed, given, _with_log_scale, student_t_log_likelihood)
+
+
+def _with_log_scale(loc: Tensor, scale: Tensor, *others_and_x: Tensor) -> Arguments:
+    *others, x = others_and_x
+    return (loc, x), (_log(scale), *others)
 
 
 def poisson_log_prob(poisson: Poisson, value: Any, summed: int = 0) -> Tensor | None:
-    if not fusable(poisson.rate, value):
+    if summed == 0 and _quicker_by_torch(poisson.rate, value):
         return None
-    validate(poisson, value)
-    return as_dtype(
-        poisson_of_rates(summed, poisson.rate, value), formula_dtype(poisson.rate, value)
-    )
+    return _fused(poisson, value, summed, (poisson.rate,), _of_rates, poisson_log_likelihood)
+
+
+def _of_rates(rate: Tensor, x: Tensor) -> Arguments:
+    return (_log(rate), x), ()
 
 
 def poisson_of_rates(summed: int, rate: Tensor, value: Tensor) -> Tensor:
@@ -133,29 +136,65 @@ def poisson_of_rates(summed: int, rate: Tensor, value: Tensor) -> Tensor:
 def negative_binomial_log_prob(
     distribution: NegativeBinomial, value: Any, summed: int = 0
 ) -> Tensor | None:
+    given = distribution.total_count, distribution.logits
+    kernel = negative_binomial_log_likelihood
+    return _fused(distribution, value, summed, given, _of_counts_of_failures, kernel)
+
+
+def _of_counts_of_failures(total_count: Tensor, logits: Tensor, x: Tensor) -> Arguments:
     """The dispersion is ``total_count``, and that times the odds the mean."""
-    total_count, logits = distribution.total_count, distribution.logits
-    if not fusable(total_count, logits, value):
-        return None
-    validate(distribution, value)
     log_dispersion = _log(total_count)
-    log_mean, x, log_dispersion = broadcast(
-        log_dispersion + logits, value, parameters=(log_dispersion,)
-    )
-    result = negative_binomial_log_likelihood(
-        log_mean, x, log_dispersion, batch_dims=log_mean.dim() - summed
-    )
-    return as_dtype(result, formula_dtype(total_count, logits, value))
+    return (log_dispersion + logits, x), (log_dispersion,)
 
 
 def multinomial_log_prob(multinomial: Multinomial, value: Any, summed: int = 0) -> Tensor | None:
-    """Its classes lie along the last dimension, and are no ones that are ``summed``."""
-    if not fusable(multinomial.logits, value):
+    return _fused(multinomial, value, summed, (multinomial.logits,), _as_they_are, _of_classes)
+
+
+def _of_classes(logits: Tensor, counts: Tensor, batch_dims: int) -> Tensor:
+    """Classes lie along the last dimension, which is none of the ``batch_dims`` of the sample."""
+    return multinomial_log_likelihood(logits, counts, batch_dims=batch_dims - 1)
+
+
+#: Elements below which a formula's few nodes in torch's graph take no longer than one in Python.
+_FEW = 3_000
+
+
+def _quicker_by_torch(parameter: Tensor, value: Any) -> bool:
+    """Of formulas of few operations, whose elements nobody sums: with gradients, on a CPU, and as
+    precise."""
+    return (
+        parameter.requires_grad
+        and parameter.dtype is not torch.bfloat16
+        and parameter.dtype is not torch.float16
+        and isinstance(value, Tensor)
+        and tracing_state() is None
+        and value.numel() < _FEW
+        and parameter.is_cpu
+        and torch.is_grad_enabled()
+    )
+
+
+def _fused(
+    distribution: Any,
+    value: Any,
+    summed: int,
+    given: tuple[Tensor, ...],
+    arguments: Callable[..., Arguments],
+    log_likelihood: Callable[..., Tensor],
+) -> Tensor | None:
+    """Of a family whose parameters are ``given``. The arguments of its function are made of those
+    and the value."""
+    regular = alike(*given, value)
+    if not regular and not fusable(*given, value):
         return None
-    validate(multinomial, value)
-    logits, counts = broadcast(multinomial.logits, value)
-    result = multinomial_log_likelihood(logits, counts, batch_dims=logits.dim() - 1 - summed)
-    return as_dtype(result, formula_dtype(multinomial.logits, value))
+    validate(distribution, value)
+    tensors, parameters = arguments(*given, value)
+    if regular:
+        return log_likelihood(*tensors, *parameters, batch_dims=value.dim() - summed)
+    ready = broadcast(*tensors, parameters=parameters)
+    result = log_likelihood(*ready, batch_dims=ready[0].dim() - summed)
+    return as_dtype(result, formula_dtype(*given, value))
 
 
 FAMILIES: dict[type[Distribution], Callable[..., Tensor | None]] = {

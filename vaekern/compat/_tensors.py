@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
 
-from vaekern._torch import shape_to_compare
+from vaekern._torch import shape_to_compare, tracing_state
 
-_FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_WIDE = (torch.float32, torch.float64)
+_FLOATS = (*_WIDE, torch.bfloat16, torch.float16)
+_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def formula_dtype(*tensors: Tensor) -> torch.dtype:
@@ -39,6 +41,26 @@ def broadcast(*tensors: Tensor, parameters: tuple[Tensor, ...] = ()) -> tuple[Te
     expanded = torch.broadcast_tensors(*every)[: len(tensors)]
     ndim = expanded[0].dim()
     return (*expanded, *[p.reshape((1,) * (ndim - p.dim()) + p.shape) for p in parameters])
+
+
+def alike(*values: object) -> bool:
+    """Whether these are plain tensors of one shape, device and dtype, of those dtypes that
+    log-probabilities have, too: nothing is to be broadcast or converted. Most are, and this asks
+    less of torch than what follows where they are not."""
+    first = values[0]
+    if not _is_plain(first) or first.dtype not in _WIDE or tracing_state() is not None:
+        return False
+    dtype, shape, device = first.dtype, first.shape, first.device
+    for value in values[1:]:
+        if not _is_plain(value) or value.dtype is not dtype or value.shape != shape:
+            return False
+        if value.device != device:
+            return False
+    return True
+
+
+def _is_plain(value: Any) -> TypeGuard[Tensor]:
+    return type(value) in _PLAIN and value.layout is torch.strided
 
 
 def fusable(*values: object) -> bool:

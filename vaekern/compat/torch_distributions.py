@@ -53,13 +53,15 @@ def distributions() -> Patch:
         return original(p, q) if kl is None else kl
 
     patch.rebind(original, fused_or_original)
-    families: tuple[Any, ...] = (*FAMILIES, Independent)
-    for family in families:
-        patch.set_attribute(family, "log_prob", _fused_or_original(family.log_prob))
+    fused: dict[Any, Callable[..., Tensor | None]] = {**FAMILIES, Independent: fused_log_prob}
+    for family, log_prob in fused.items():
+        patch.set_attribute(family, "log_prob", _fused_or_original(family.log_prob, log_prob))
     return patch
 
 
-def _fused_or_original(original: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def _fused_or_original(
+    original: Callable[..., Tensor], fused_log_prob: Callable[..., Tensor | None]
+) -> Callable[..., Tensor]:
     @functools.wraps(original)
     def log_prob(self: Distribution, value: Tensor) -> Tensor:
         fused = fused_log_prob(self, value)

@@ -125,8 +125,8 @@ def _with_coefficient(log_likelihood: Tensor, counts: Tensor, batch_dims: int) -
 
 
 def _log_coefficient(counts: Tensor, batch_dims: int) -> Tensor:
-    total = counts.sum(-1, keepdim=True, dtype=torch.float64)
-    factorials = torch.lgamma(counts + 1.0).sum(-1, keepdim=True, dtype=torch.float64)
+    total = counts.sum(-1, dtype=torch.float64)
+    factorials = torch.lgamma(counts + 1.0).sum(-1, dtype=torch.float64)
     return plain.per_datapoint(torch.lgamma(total + 1.0) - factorials, batch_dims)
 
 
