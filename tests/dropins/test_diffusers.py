@@ -173,6 +173,26 @@ def test_fused_noise(source: str) -> None:
     assert (samples[0].std() - 1.0).abs() < 0.03
 
 
+@pytest.mark.parametrize("shape", [(2, 8, 6, 5), (2, 8, 3, 6, 5), (2, 8, 1, 1)], ids=str)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_samples_lie_in_memory_as_there(shape: tuple[int, ...], channels_last: bool) -> None:
+    """Else the decoder's convolutions would take another way than without the drop-in."""
+    formats = {4: torch.channels_last, 5: torch.channels_last_3d}
+    parameters = normal(*shape)
+    if channels_last:
+        parameters = parameters.contiguous(memory_format=formats[len(shape)])
+    samples = []
+    for kind in BOTH:
+        torch.manual_seed(0)
+        samples.append(kind(parameters).sample())
+    ours, theirs = samples
+    assert ours.is_contiguous(memory_format=formats[len(shape)]) == theirs.is_contiguous(
+        memory_format=formats[len(shape)]
+    )
+    assert ours.is_contiguous() == theirs.is_contiguous()
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_each_datapoint_has_its_generator() -> None:
     class Fused(Ours):
         noise = "fused"

@@ -16,6 +16,7 @@ Generators: TypeAlias = "torch.Generator | list[torch.Generator] | None"
 
 _SOURCES = ("torch", "fused")
 _INT64 = torch.iinfo(torch.int64)
+_CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def check_source(noise: str) -> None:
@@ -51,6 +52,16 @@ def fused_sample(
     at = _where_to_draw(one, mu.device)
     seed = torch.randint(_INT64.min, _INT64.max, (2,), generator=one, device=at, dtype=torch.int64)
     return reparameterize(mu, logvar, seed=seed.to(mu.device), scale=scale)
+
+
+def sample_of_noise(mu: Tensor, deviation: Tensor, eps: Tensor, *, scale: str = "logvar") -> Tensor:
+    """A sample with this noise. Its channels are last where those of ``mu`` are, as the formula in
+    torch's operations gives it: convolutions that are handed them so go on like that."""
+    z = reparameterize(mu, deviation, eps, scale=scale)
+    channels_last = _CHANNELS_LAST.get(mu.dim())
+    if channels_last is None or mu.stride(1) != 1 or mu.stride(-1) == 1:
+        return z
+    return z.contiguous(memory_format=channels_last)
 
 
 def _where_to_draw(generator: torch.Generator | None, device: torch.device) -> torch.device:

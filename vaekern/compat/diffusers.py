@@ -13,13 +13,20 @@ import torch
 from torch import Tensor
 
 from vaekern.compat._attributes import Computed, was_set
-from vaekern.compat._noise import Generators, NoiseSource, check_source, fused_sample, randn
+from vaekern.compat._noise import (
+    Generators,
+    NoiseSource,
+    check_source,
+    fused_sample,
+    randn,
+    sample_of_noise,
+)
 from vaekern.compat._patch import Patch
 from vaekern.compat._tensors import as_dtype, broadcast, formula_dtype
 from vaekern.compat._warnings import warn_once
 from vaekern.compat.minimax_h3 import MiniMaxH3AudioDiagonalGaussianDistribution
 from vaekern.compat.oobleck import OobleckDiagonalGaussianDistribution
-from vaekern.functional import gaussian_kl, gaussian_log_likelihood, reparameterize
+from vaekern.functional import gaussian_kl, gaussian_log_likelihood
 
 __all__ = ["DiagonalGaussianDistribution", "patch_diffusers"]
 
@@ -79,7 +86,7 @@ class DiagonalGaussianDistribution:
         if not as_made:
             return mean + self.std * eps
         mean, logvar, eps = broadcast(mean, self._made_logvar, eps)
-        return reparameterize(mean, logvar, eps)
+        return sample_of_noise(mean, logvar, eps)
 
     def kl(self, other: Any = None) -> Tensor:
         """KL divergence to N(0, 1), or to ``other``, summed over dimensions 1, 2 and 3."""

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from vaekern.compat._attributes import Computed, was_set
-from vaekern.compat._noise import Generators, NoiseSource, fused_sample, randn
+from vaekern.compat._noise import Generators, NoiseSource, fused_sample, randn, sample_of_noise
 from vaekern.compat._tensors import broadcast, formula_dtype
-from vaekern.functional import reparameterize
 
 __all__ = ["MiniMaxH3AudioDiagonalGaussianDistribution"]
 
@@ -47,4 +46,4 @@ class MiniMaxH3AudioDiagonalGaussianDistribution:
         if was_set(self, "std"):
             return mean + self.std * eps
         mean, log_std, eps = broadcast(mean, self._made_logs, eps)
-        return reparameterize(mean, log_std, eps, scale="log_std").to(dtype)
+        return sample_of_noise(mean, log_std, eps, scale="log_std").to(dtype)

@@ -9,10 +9,10 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
 from vaekern.compat._attributes import Computed, was_set
-from vaekern.compat._noise import Generators, NoiseSource, fused_sample, randn
+from vaekern.compat._noise import Generators, NoiseSource, fused_sample, randn, sample_of_noise
 from vaekern.compat._tensors import as_dtype, broadcast, formula_dtype
 from vaekern.compat._warnings import warn_once
-from vaekern.functional import gaussian_kl, reparameterize
+from vaekern.functional import gaussian_kl
 
 __all__ = ["OobleckDiagonalGaussianDistribution"]
 
@@ -70,7 +70,7 @@ class OobleckDiagonalGaussianDistribution:
         if was_set(self, "std"):
             return mean + self.std * eps
         mean, std, eps = broadcast(mean, self._wide_std, eps)
-        return as_dtype(reparameterize(mean, std, eps, scale="std"), dtype)
+        return as_dtype(sample_of_noise(mean, std, eps, scale="std"), dtype)
 
     def kl(self, other: Any = None) -> Tensor:
         r"""What diffusers calls the KL divergence to N(0, 1), or to ``other``: summed over
