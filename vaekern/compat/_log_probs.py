@@ -20,9 +20,11 @@ from torch.distributions import (
     Normal,
     Poisson,
     StudentT,
+    constraints,
 )
 
 from vaekern._torch import tracing_state
+from vaekern.compat._support import are_counts
 from vaekern.compat._tensors import alike, as_dtype, broadcast, formula_dtype, fusable
 from vaekern.functional import (
     bernoulli_log_likelihood,
@@ -217,5 +219,11 @@ def _log(positive: Tensor) -> Tensor:
 def validate(distribution: Any, value: Tensor) -> None:
     """As every ``log_prob`` of torch begins. (These two names are what torch offers to those who
     write distributions of their own; there is no public way to ask.)"""
-    if distribution._validate_args:
+    if distribution._validate_args and not _is_count_of(distribution, value):
         distribution._validate_sample(value)
+
+
+def _is_count_of(distribution: Any, value: Any) -> bool:
+    """Whether nothing is left to validate."""
+    is_of_counts = type(distribution).support is constraints.nonnegative_integer
+    return is_of_counts and are_counts(value) and value.shape == distribution.batch_shape

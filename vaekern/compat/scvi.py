@@ -16,6 +16,7 @@ from vaekern._torch import expanded_from
 from vaekern.compat._deferred import deferred
 from vaekern.compat._log_probs import poisson_of_rates, validate
 from vaekern.compat._patch import Patch
+from vaekern.compat._support import COUNTS
 from vaekern.compat._tensors import broadcast, formula_dtype, fusable
 from vaekern.functional import (
     negative_binomial_log_likelihood,
@@ -25,6 +26,12 @@ from vaekern.functional import (
 __all__ = ["log_mixture_nb", "log_nb_positive", "log_zinb_positive", "patch_scvi"]
 
 _MODULE = "scvi.distributions._negative_binomial"
+_OF_COUNTS = (
+    "NegativeBinomial",
+    "NegativeBinomialMixture",
+    "Poisson",
+    "ZeroInflatedNegativeBinomial",
+)
 
 
 def log_nb_positive(x: Tensor, mu: Tensor, theta: Tensor, eps: float = 1e-8) -> Tensor:
@@ -102,7 +109,7 @@ def patch_scvi() -> Patch:
     ``NegativeBinomialMixture.log_prob`` of scvi-tools compute as :func:`log_nb_positive`,
     :func:`log_zinb_positive` and :func:`log_mixture_nb` do, and ``Poisson.log_prob`` by a kernel
     too. Arrays that are no tensors, and other functions than ``torch.log`` and ``torch.lgamma``,
-    are left to scvi-tools.
+    are left to scvi-tools. That data are counts is still asked, in fewer passes over them.
 
     Where gradients are recorded, ``log_prob`` (of all but the mixture) is computed when its result
     is used: ``.sum(-1)``, which is what scvi-tools' modules ask of it, by a kernel that stores
@@ -123,6 +130,8 @@ def patch_scvi() -> Patch:
         original = getattr(module, ours.__name__.removeprefix("_"))
         patch.rebind(original, _fused_or_original(original, ours))
     patch.set_attribute(module.Poisson, "log_prob", _fused_poisson(module.Poisson.log_prob))
+    for name in _OF_COUNTS:
+        patch.set_attribute(getattr(module, name), "support", COUNTS)
     return patch
 
 
