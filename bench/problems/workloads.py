@@ -45,7 +45,7 @@ class Problem:
         return results
 
     def timed_step(self, form: Form) -> Step:
-        return Step(lambda: self.forward(form), self.backward)
+        return Step(lambda: self.forward(form), self.backward, self.forget_gradients)
 
     def forget_gradients(self) -> None:
         for leaf in self.leaves.values():
