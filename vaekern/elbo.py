@@ -164,9 +164,10 @@ def quick_elbo(
     if unchecked is None:
         return None
     op, arguments = unchecked
-    if torch.is_grad_enabled():
-        loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
-        return loss.attempt(arguments, of_kl, beta, reduction == "mean", per_datapoint)
+    loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
+    found = loss.attempt(arguments, of_kl, beta, reduction == "mean", per_datapoint)
+    if found is not None or torch.is_grad_enabled():
+        return found
     log_likelihood, kl = op.attempt(*arguments), table.STANDARD_KL.attempt(*of_kl)
     if log_likelihood is None or kl is None or log_likelihood.shape != kl.shape:
         return None
@@ -234,12 +235,14 @@ def _fused(
         return reduce(run(likelihood.of(*tensors[:n])), run(divergence.of(*tensors[n:])))
 
     calls = likelihood, divergence
-    if reduction != "none" and one_pass.applies(calls):
+    if reduction != "none" and one_pass.is_regular(calls):
         mu, batch_dims = divergence.inputs[0], divergence.attributes[0]
         share = _share(weights, reduction, mu.shape[:batch_dims].numel())
         kl_weight = constant_weight(beta, mu.device)
         if share is not None and kl_weight is not None:
-            return one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
+            found = one_pass.loss(calls, (-share, share * kl_weight), reduce, composed)
+            if found is not None:
+                return found
     return composed(*likelihood.inputs, *divergence.inputs)
 
 

@@ -152,14 +152,22 @@ inline py::object one_or_more(py::object* found, int n) {
   return all;
 }
 
-inline py::object value_of(const Call& call) {
-  const Plan& plan = call.plan;
-  const Operand& first = call.first();
+// Fills all results; false where anything is irregular.
+inline bool fill_values(const Call& call, const Result* results) {
   const Kernels& kernels = *call.attributes.kernels;
   Launch launch;
   launch.kernel = kernels.value, launch.factor = kernels.factor;
   launch.compute = call.wide();
-  if (!call.describe(launch, 0)) return py::none();
+  if (!call.describe(launch, 0)) return false;
+  if (!arrange(launch, call.first(), call.batch_dims(), results, call.plan.n_results()))
+    return false;
+  run(call.torch, call.place, launch);
+  return true;
+}
+
+inline py::object value_of(const Call& call) {
+  const Plan& plan = call.plan;
+  const Operand& first = call.first();
   py::object found[kMaxOperands];
   Result results[kMaxOperands];
   for (int k = 0; k < plan.n_results(); ++k) {
@@ -172,8 +180,7 @@ inline py::object value_of(const Call& call) {
     results[k] = {made.data, dtype, first, first.view.shape, ndim, 0};
     found[k] = std::move(made.object);
   }
-  if (!arrange(launch, first, call.batch_dims(), results, plan.n_results())) return py::none();
-  run(call.torch, call.place, launch);
+  if (!fill_values(call, results)) return py::none();
   return one_or_more(found, plan.n_results());
 }
 

@@ -66,33 +66,33 @@ inline py::object both(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
   return found;
 }
 
-// What a step's loss is made of.
+// What a loss is made of.
 struct LossCall {
   const Loss& loss;
   Call calls[2];
   PyObject* arguments[2];  // of each: tuples, without the backend
   double weights[2];
+  bool differentiable = false;
 
   explicit LossCall(const Loss& loss)
       : loss(loss), calls{Call(*loss.likelihood), Call(*loss.divergence)} {}
 
   int n_tensors() const { return calls[0].plan.n_inputs() + calls[1].plan.n_inputs(); }
 
-  // False where anything is irregular, or nothing wants a gradient.
+  // False where anything is irregular.
   bool read(PyObject* const* args) {
     if (!PyTuple_CheckExact(args[0]) || !PyTuple_CheckExact(args[1])) return false;
     if (!PyFloat_CheckExact(args[2]) && !PyLong_CheckExact(args[2])) return false;
-    if (!calls[0].quiet() || !grad_enabled(calls[0].torch)) return false;
-    bool wanted = false;
+    if (!calls[0].quiet()) return false;
     for (int c = 0; c < 2; ++c) {
       arguments[c] = args[c];
       PyObject* const* items = &PyTuple_GET_ITEM(args[c], 0);
       if (!calls[c].read(items, PyTuple_GET_SIZE(args[c]), true)) return false;
-      // Gradients in half precision may underflow before the loss scale reaches them.
-      if (has_half(calls[c]) || calls[c].attributes.kernels->value_and_vjp < 0) return false;
-      wanted |= calls[c].wants_gradient();
+      differentiable |= calls[c].wants_gradient();
     }
-    if (!wanted || !are_together() || !have_the_same_datapoints()) return false;
+    differentiable = differentiable && grad_enabled(calls[0].torch);
+    if (differentiable && !gradients_keep()) return false;
+    if (!are_together() || !have_the_same_datapoints()) return false;
     const double beta = PyFloat_AsDouble(args[2]);
     if (PyErr_Occurred()) {
       PyErr_Clear();
@@ -107,7 +107,19 @@ struct LossCall {
   // Whether the host may read what launches have found.
   bool on_host() const { return calls[0].place.on_host(); }
 
-  // The sum of everything, then each tensor's gradient.
+  // The sum of everything.
+  py::object total() const {
+    double total = 0.0;
+    for (int c = 0; c < 2; ++c) {
+      double value = 0.0;
+      const Result sum = of_all(&value, DType::f64, calls[c].first());
+      if (!fill_values(calls[c], &sum)) return py::none();
+      total = with_value(total, c, value);
+    }
+    return std::move(made_of(total).object);
+  }
+
+  // The same, then each tensor's gradient.
   py::object total_and_gradients() const {
     py::tuple found(1 + n_tensors());
     double total = 0.0;
@@ -115,12 +127,9 @@ struct LossCall {
       double value = 0.0;
       const Result sum = of_all(&value, DType::f64, calls[c].first());
       if (!value_and_gradients(calls[c], weights[c], sum, found, 1 + at(c))) return {};
-      const volatile double weighted = weights[c] * value;  // rounded, as in Python
-      total += weighted;
+      total = with_value(total, c, value);
     }
-    const bool in_double = calls[0].wide() == DType::f64 || calls[1].wide() == DType::f64;
-    NewTensor result =
-        new_number(calls[0].torch, calls[0].place, total, in_double ? DType::f64 : DType::f32);
+    NewTensor result = made_of(total);
     if (!result.object) return {};
     found[0] = std::move(result.object);
     return found;
@@ -159,6 +168,24 @@ struct LossCall {
  private:
   size_t at(int c) const { return c == 0 ? 0 : calls[0].plan.n_inputs(); }
 
+  double with_value(double total, int c, double value) const {
+    const volatile double weighted = weights[c] * value;  // rounded, as in Python
+    return total + weighted;
+  }
+
+  NewTensor made_of(double total) const {
+    const bool in_double = calls[0].wide() == DType::f64 || calls[1].wide() == DType::f64;
+    return new_number(calls[0].torch, calls[0].place, total, in_double ? DType::f64 : DType::f32);
+  }
+
+  // Those in half precision may underflow before the loss scale reaches them.
+  bool gradients_keep() const {
+    for (const Call& call : calls) {
+      if (has_half(call) || call.attributes.kernels->value_and_vjp < 0) return false;
+    }
+    return true;
+  }
+
   bool are_together() const { return calls[0].place.device == calls[1].place.device; }
 
   bool have_the_same_datapoints() const {
@@ -183,6 +210,7 @@ inline py::object attempt_loss(const Loss& loss, PyObject* const* args, Py_ssize
   LossCall call(loss);
   if (n != 5 || !call.read(args)) return py::none();
   const bool in_total = call.on_host() && args[4] != Py_True;
+  if (!call.differentiable) return in_total ? call.total() : py::none();
   py::object found = in_total ? call.total_and_gradients() : call.values_and_gradients();
   return found ? call.node(std::move(found), args) : py::none();
 }

@@ -162,14 +162,37 @@ def test_irregular_losses_are_left_to_python(taken: list[bool]) -> None:
     mu, logvar = _leaf(*LATENT), _leaf(*LATENT)
     vk.elbo_loss(logits.half(), x, mu, logvar)
     assert taken.pop() is False
-    with torch.no_grad():
-        vk.elbo_loss(logits, x, mu, logvar)
     for beta in (torch.tensor(0.5), torch.tensor(0.5, requires_grad=True)):
         vk.elbo_loss(logits, x, mu, logvar, beta=beta)
     vk.elbo_loss(logits, x, mu, logvar, weights=torch.rand(SHAPE[0]))
     vk.elbo_loss(logits, x, mu, logvar, reduction="none")
     vk.elbo_loss(logits, x, mu, logvar, free_bits=0.1)
     assert taken == []
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16], ids=str)
+def test_bitwise_the_same_without_gradients(
+    dtype: torch.dtype, reduction: str, fast_backend: str, taken: list[bool]
+) -> None:
+    logits, mu, logvar = _leaf(*SHAPE, dtype=dtype), _leaf(*LATENT), _leaf(*LATENT)
+    x, mask = backends.put(torch.rand(SHAPE)), backends.put(torch.rand(SHAPE) > 0.3)
+    tensors = logits, x, mu, logvar
+
+    def run() -> list[Tensor]:
+        with torch.no_grad():
+            found = [vk.elbo_loss(*tensors, beta=0.7, reduction=reduction, mask=mask)]
+        return [*found, vk.elbo_loss(*[t.detach() for t in tensors], reduction=reduction)]
+
+    with vk.backend(fast_backend):
+        ours = run()
+        assert taken == [fast_backend == "cpu"] * 2
+        with fast.allowed(False):
+            theirs = run()
+        whole = vk.elbo_loss(*[t.double() for t in tensors], reduction=reduction)
+    assert not any([result.requires_grad for result in ours])
+    assert all([torch.equal(a, b) for a, b in zip(ours, theirs, strict=True)])
+    torch.testing.assert_close(ours[1].double(), whole.detach(), rtol=1e-5, atol=0.0)
 
 
 @pytest.mark.parametrize("per_datapoint", [False, True])

@@ -38,7 +38,17 @@ from vaekern._torch import (
 
 def applies(calls: Sequence[Call]) -> bool:
     """Whether this way is open: plain eager code that wants gradients it can store well."""
-    if not applies_to([call.inputs for call in calls]):
+    return is_regular(calls) and _can_store([call.inputs for call in calls])
+
+
+def applies_to(inputs: Sequence[Sequence[Tensor]]) -> bool:
+    """The same, by the tensors of each call."""
+    return _are_regular(inputs) and _can_store(inputs)
+
+
+def is_regular(calls: Sequence[Call]) -> bool:
+    """Plain eager code, whether it wants gradients or none."""
+    if not _are_regular([call.inputs for call in calls]):
         return False
     for call in calls:
         # With something kept, a gradient needs the whole row before its first element.
@@ -47,24 +57,27 @@ def applies(calls: Sequence[Call]) -> bool:
     return True
 
 
-def applies_to(inputs: Sequence[Sequence[Tensor]]) -> bool:
-    """The same, by the tensors of each call."""
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+def _are_regular(inputs: Sequence[Sequence[Tensor]]) -> bool:
+    if torch.compiler.is_compiling() or transforms_active() or forward_mode_active():
         return False
-    if transforms_active() or forward_mode_active():
-        return False
-    wanting = False
     for tensors in inputs:
         if not is_plain(tensors, profiled=True) or tensors[0].numel() == 0:
             return False
         if backend_for(tensors[0].device) == "reference":
             return False
-        for tensor in tensors:
-            # float16 gradients may underflow before the loss scale reaches them.
-            if tensor.dtype is torch.float16:
-                return False
-            wanting = wanting or tensor.requires_grad
-    return wanting
+    return True
+
+
+def _can_store(inputs: Sequence[Sequence[Tensor]]) -> bool:
+    """Whether gradients are wanted that keep: those in float16 may underflow before the loss scale
+    reaches them."""
+    tensors = [tensor for each in inputs for tensor in each]
+    keep = all([tensor.dtype is not torch.float16 for tensor in tensors])
+    return keep and _wants_gradients(tensors)
+
+
+def _wants_gradients(tensors: Sequence[Tensor]) -> bool:
+    return torch.is_grad_enabled() and any([tensor.requires_grad for tensor in tensors])
 
 
 def loss(
@@ -72,13 +85,17 @@ def loss(
     weights: Sequence[Tensor | float],
     reduce: Callable[..., Tensor],
     composed: Callable[..., Tensor],
-) -> Tensor:
-    """The calls' values, weighted and summed over datapoints: ``reduce(*values)``. ``weights`` are
-    its derivatives, the same for each datapoint, or a tensor with one for each;
-    ``composed(*tensors)`` computes the whole differentiably."""
+) -> Tensor | None:
+    """The values of regular calls, weighted and summed over datapoints: ``reduce(*values)``.
+    ``weights`` are its derivatives, the same for each datapoint, or a tensor with one for each;
+    ``composed(*tensors)`` computes the whole differentiably. None where only that will do."""
     tensors = [tensor for call in calls for tensor in call.inputs]
-    result: Tensor = _OnePass.apply(calls, weights, reduce, composed, *tensors)
-    return result
+    if _can_store([tensors]):
+        result: Tensor = _OnePass.apply(calls, weights, reduce, composed, *tensors)
+        return result
+    if _wants_gradients(tensors) or not _are_summed_on_the_host(tensors[0].device, weights):
+        return None
+    return total_on_the_host(backend_named("cpu"), calls, weights)
 
 
 def loss_and_values(
@@ -135,10 +152,8 @@ class _OnePass(StoredGradients):
         composed: Callable[..., Tensor],
         *tensors: Tensor,
     ) -> Tensor:
-        name = backend_for(tensors[0].device)
-        numbers = not any([isinstance(weight, Tensor) for weight in weights])
-        backend = backend_named(name)
-        if name == "cpu" and numbers:
+        backend = backend_named(backend_for(tensors[0].device))
+        if _are_summed_on_the_host(tensors[0].device, weights):
             result, gradients = on_the_host(backend, calls, weights)
         else:
             result, gradients = _on_the_device(backend, calls, weights, reduce)
@@ -160,6 +175,29 @@ class _OnePassWithValues(StoredGradients):
         values, gradients = _per_datapoint(backend, calls, weights)
         _OnePassWithValues.save(ctx, composed, tensors, gradients)
         return reduce(*values), *values
+
+
+def _are_summed_on_the_host(device: torch.device, weights: Sequence[Tensor | float]) -> bool:
+    numbers = not any([isinstance(weight, Tensor) for weight in weights])
+    return numbers and backend_for(device) == "cpu"
+
+
+def total_on_the_host(backend: Backend, calls: Sequence[Call], weights: Sequence[Any]) -> Tensor:
+    """As below, without gradients."""
+    total, dtype = 0.0, torch.float32
+    value = torch.empty((), dtype=torch.float64, device="cpu")
+    for call, weight in zip(calls, weights, strict=True):
+        launch(
+            backend,
+            call.op.kernel_name("value", call.attributes),
+            call.inputs[0].shape,
+            call.attributes[0],
+            call.op.sources(call.inputs, call.mask, call.attributes),
+            [value],
+        )
+        total += weight * value.item()
+        dtype = torch.promote_types(dtype, accumulation_dtype(call.inputs))
+    return torch.scalar_tensor(total, dtype=dtype, device="cpu")
 
 
 def on_the_host(
