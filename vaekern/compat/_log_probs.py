@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
@@ -77,7 +78,8 @@ def _gaussian(loc: Tensor, x: Tensor, scale: Tensor, batch_dims: int) -> Tensor:
 
 def bernoulli_log_prob(bernoulli: Bernoulli, value: Any, summed: int = 0) -> Tensor | None:
     if summed == 0 and _quicker_by_torch(bernoulli.logits, value):
-        return None
+        validate(bernoulli, value)
+        return -F.binary_cross_entropy_with_logits(bernoulli.logits, value, reduction="none")
     given = (bernoulli.logits,)
     return _fused(bernoulli, value, summed, given, _as_they_are, bernoulli_log_likelihood)
 
@@ -122,7 +124,8 @@ def _with_log_scale(loc: Tensor, scale: Tensor, *others_and_x: Tensor) -> Argume
 
 def poisson_log_prob(poisson: Poisson, value: Any, summed: int = 0) -> Tensor | None:
     if summed == 0 and _quicker_by_torch(poisson.rate, value):
-        return None
+        validate(poisson, value)
+        return value.xlogy(poisson.rate) - poisson.rate - (value + 1).lgamma()
     return _fused(poisson, value, summed, (poisson.rate,), _of_rates, poisson_log_likelihood)
 
 
@@ -163,15 +166,15 @@ _FEW = 3_000
 
 
 def _quicker_by_torch(parameter: Tensor, value: Any) -> bool:
-    """Of formulas of few operations, whose elements nobody sums: with gradients, on a CPU, and as
-    precise."""
+    """Whether the formula of torch.distributions, in torch's operations, is as quick and precise:
+    with gradients, on a CPU, where nobody sums the elements."""
     return (
         parameter.requires_grad
-        and parameter.dtype is not torch.bfloat16
-        and parameter.dtype is not torch.float16
         and isinstance(value, Tensor)
         and tracing_state() is None
         and value.numel() < _FEW
+        and value.shape == parameter.shape
+        and parameter.dtype in (torch.float32, torch.float64)
         and parameter.is_cpu
         and torch.is_grad_enabled()
     )
