@@ -84,6 +84,25 @@ def bernoulli_log_prob(bernoulli: Bernoulli, value: Any, summed: int = 0) -> Ten
     return _fused(bernoulli, value, summed, given, _as_they_are, bernoulli_log_likelihood)
 
 
+#: Elements below which two nodes of torch's graph take no longer than one in Python.
+_FEW = 3_000
+
+
+def _quicker_by_torch(logits: Tensor, value: Any) -> bool:
+    """Whether torch's cross-entropy is as quick, and as precise but where logits are infinite: with
+    gradients, on a CPU, where nobody sums the elements."""
+    return (
+        logits.requires_grad
+        and isinstance(value, Tensor)
+        and tracing_state() is None
+        and value.numel() < _FEW
+        and value.shape == logits.shape
+        and logits.dtype in (torch.float32, torch.float64)
+        and logits.is_cpu
+        and torch.is_grad_enabled()
+    )
+
+
 def continuous_bernoulli_log_prob(
     bernoulli: ContinuousBernoulli, value: Any, summed: int = 0
 ) -> Tensor | None:
@@ -123,9 +142,6 @@ def _with_log_scale(loc: Tensor, scale: Tensor, *others_and_x: Tensor) -> Argume
 
 
 def poisson_log_prob(poisson: Poisson, value: Any, summed: int = 0) -> Tensor | None:
-    if summed == 0 and _quicker_by_torch(poisson.rate, value):
-        validate(poisson, value)
-        return value.xlogy(poisson.rate) - poisson.rate - (value + 1).lgamma()
     return _fused(poisson, value, summed, (poisson.rate,), _of_rates, poisson_log_likelihood)
 
 
@@ -159,25 +175,6 @@ def multinomial_log_prob(multinomial: Multinomial, value: Any, summed: int = 0) 
 def _of_classes(logits: Tensor, counts: Tensor, batch_dims: int) -> Tensor:
     """Classes lie along the last dimension, which is none of the ``batch_dims`` of the sample."""
     return multinomial_log_likelihood(logits, counts, batch_dims=batch_dims - 1)
-
-
-#: Elements below which a formula's few nodes in torch's graph take no longer than one in Python.
-_FEW = 3_000
-
-
-def _quicker_by_torch(parameter: Tensor, value: Any) -> bool:
-    """Whether the formula of torch.distributions, in torch's operations, is as quick and precise:
-    with gradients, on a CPU, where nobody sums the elements."""
-    return (
-        parameter.requires_grad
-        and isinstance(value, Tensor)
-        and tracing_state() is None
-        and value.numel() < _FEW
-        and value.shape == parameter.shape
-        and parameter.dtype in (torch.float32, torch.float64)
-        and parameter.is_cpu
-        and torch.is_grad_enabled()
-    )
 
 
 def _fused(
