@@ -116,7 +116,8 @@ struct LossCall {
       if (!fill_values(calls[c], &sum)) return py::none();
       total = with_value(total, c, value);
     }
-    return std::move(made_of(total).object);
+    NewTensor result = made_of(total);
+    return result.object ? std::move(result.object) : py::none();
   }
 
   // The same, then each tensor's gradient.

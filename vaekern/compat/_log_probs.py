@@ -26,7 +26,7 @@ from torch.distributions import (
 
 from vaekern._torch import tracing_state
 from vaekern.compat._support import are_counts
-from vaekern.compat._tensors import alike, as_dtype, broadcast, formula_dtype, fusable
+from vaekern.compat._tensors import WIDE, alike, as_dtype, broadcast, formula_dtype, fusable
 from vaekern.functional import (
     bernoulli_log_likelihood,
     continuous_bernoulli_log_likelihood,
@@ -97,7 +97,7 @@ def _quicker_by_torch(logits: Tensor, value: Any) -> bool:
         and tracing_state() is None
         and value.numel() < _FEW
         and value.shape == logits.shape
-        and logits.dtype in (torch.float32, torch.float64)
+        and logits.dtype in WIDE
         and logits.is_cpu
         and torch.is_grad_enabled()
     )
@@ -213,7 +213,7 @@ FAMILIES: dict[type[Distribution], Callable[..., Tensor | None]] = {
 
 def _log(positive: Tensor) -> Tensor:
     """In the precision of the kernels' arithmetic."""
-    return torch.log(as_dtype(positive, torch.promote_types(positive.dtype, torch.float32)))
+    return torch.log(positive if positive.dtype in WIDE else positive.float())
 
 
 def validate(distribution: Any, value: Tensor) -> None:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from vaekern._torch import shape_to_compare, tracing_state
 
-_WIDE = (torch.float32, torch.float64)
-_FLOATS = (*_WIDE, torch.bfloat16, torch.float16)
+#: Dtypes that log-probabilities have, too.
+WIDE = (torch.float32, torch.float64)
+_FLOATS = (*WIDE, torch.bfloat16, torch.float16)
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 
@@ -43,24 +44,19 @@ def broadcast(*tensors: Tensor, parameters: tuple[Tensor, ...] = ()) -> tuple[Te
     return (*expanded, *[p.reshape((1,) * (ndim - p.dim()) + p.shape) for p in parameters])
 
 
-def alike(*values: object) -> bool:
-    """Whether these are plain tensors of one shape, device and dtype, of those dtypes that
-    log-probabilities have, too: nothing is to be broadcast or converted. Most are, and this asks
-    less of torch than what follows where they are not."""
-    first = values[0]
-    if not _is_plain(first) or first.dtype not in _WIDE or tracing_state() is not None:
+def alike(*values: Any) -> bool:
+    """Whether these are plain tensors of one shape, device and dtype, one that log-probabilities
+    have, too: nothing is to be broadcast or converted. Most are, and this asks less of torch than
+    what follows where they are not."""
+    if type(values[0]) not in _PLAIN or tracing_state() is not None:
         return False
-    dtype, shape, device = first.dtype, first.shape, first.device
-    for value in values[1:]:
-        if not _is_plain(value) or value.dtype is not dtype or value.shape != shape:
+    dtype, shape, device = values[0].dtype, values[0].shape, values[0].device
+    for value in values:
+        if type(value) not in _PLAIN or value.dtype is not dtype or value.shape != shape:
             return False
-        if value.device != device:
+        if value.device != device or value.layout is not torch.strided:
             return False
-    return True
-
-
-def _is_plain(value: Any) -> TypeGuard[Tensor]:
-    return type(value) in _PLAIN and value.layout is torch.strided
+    return dtype in WIDE
 
 
 def fusable(*values: object) -> bool:
