@@ -93,7 +93,8 @@ def loss(
     if _can_store([tensors]):
         result: Tensor = _OnePass.apply(calls, weights, reduce, composed, *tensors)
         return result
-    if _wants_gradients(tensors) or not _are_summed_on_the_host(tensors[0].device, weights):
+    on_host = _are_summed_on_the_host(tensors[0].device, weights)
+    if _wants_gradients(tensors) or not on_host or not is_plain(tensors):  # a profiler sees ops
         return None
     return total_on_the_host(backend_named("cpu"), calls, weights)
 
