@@ -44,6 +44,11 @@ class Problem:
         self.backward(results)
         return results
 
+    def results_and_gradients(self, form: Form) -> list[Tensor]:
+        """Of one step, detached; the gradients of the leaves that get one."""
+        results = [result.detach() for result in self.step(form)]
+        return results + [leaf.grad for leaf in self.leaves.values() if leaf.grad is not None]
+
     def timed_step(self, form: Form) -> Step:
         return Step(lambda: self.forward(form), self.backward, self.forget_gradients)
 

@@ -107,14 +107,9 @@ def _made(family: str, sums: str, real: Tensor, positive: Tensor) -> Distributio
 
 def _check(family: str, shape: tuple[int, int], forms: dict[str, Form]) -> None:
     """Ours is what torch computes in double, with its gradients."""
-    want = _step(_problem(family, shape, torch.float64), forms[_TORCH])
-    got = _step(_problem(family, shape, torch.float32), forms[OURS])
+    want = _problem(family, shape, torch.float64).results_and_gradients(forms[_TORCH])
+    got = _problem(family, shape, torch.float32).results_and_gradients(forms[OURS])
     for right, ours in zip(want, got, strict=True):
         error = ((right - ours).abs().max() / right.abs().max()).item()
         if not error <= _TOLERANCE:
             raise RuntimeError(f"distributions: {family} is off by {error:.2g}")
-
-
-def _step(of: Problem, form: Form) -> list[Tensor]:
-    (result,) = of.step(form)
-    return [result.detach(), *[leaf.grad for leaf in of.leaves.values() if leaf.grad is not None]]

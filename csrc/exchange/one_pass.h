@@ -107,30 +107,26 @@ struct LossCall {
   // Whether the host may read what launches have found.
   bool on_host() const { return calls[0].place.on_host(); }
 
-  // The sum of everything.
-  py::object total() const {
+  // The sum of everything and, where they are wanted, each tensor's gradient from found[1] on.
+  NewTensor total(py::tuple* found) const {
     double total = 0.0;
     for (int c = 0; c < 2; ++c) {
       double value = 0.0;
       const Result sum = of_all(&value, DType::f64, calls[c].first());
-      if (!fill_values(calls[c], &sum)) return py::none();
-      total = with_value(total, c, value);
+      const bool regular = found ? value_and_gradients(calls[c], weights[c], sum, *found, 1 + at(c))
+                                 : fill_values(calls[c], &sum);
+      if (!regular) return {};
+      const volatile double weighted = weights[c] * value;  // rounded, as in Python
+      total += weighted;
     }
-    NewTensor result = made_of(total);
-    return result.object ? std::move(result.object) : py::none();
+    const bool in_double = calls[0].wide() == DType::f64 || calls[1].wide() == DType::f64;
+    return new_number(calls[0].torch, calls[0].place, total, in_double ? DType::f64 : DType::f32);
   }
 
-  // The same, then each tensor's gradient.
+  // That, then each tensor's gradient.
   py::object total_and_gradients() const {
     py::tuple found(1 + n_tensors());
-    double total = 0.0;
-    for (int c = 0; c < 2; ++c) {
-      double value = 0.0;
-      const Result sum = of_all(&value, DType::f64, calls[c].first());
-      if (!value_and_gradients(calls[c], weights[c], sum, found, 1 + at(c))) return {};
-      total = with_value(total, c, value);
-    }
-    NewTensor result = made_of(total);
+    NewTensor result = total(&found);
     if (!result.object) return {};
     found[0] = std::move(result.object);
     return found;
@@ -169,16 +165,6 @@ struct LossCall {
  private:
   size_t at(int c) const { return c == 0 ? 0 : calls[0].plan.n_inputs(); }
 
-  double with_value(double total, int c, double value) const {
-    const volatile double weighted = weights[c] * value;  // rounded, as in Python
-    return total + weighted;
-  }
-
-  NewTensor made_of(double total) const {
-    const bool in_double = calls[0].wide() == DType::f64 || calls[1].wide() == DType::f64;
-    return new_number(calls[0].torch, calls[0].place, total, in_double ? DType::f64 : DType::f32);
-  }
-
   // Those in half precision may underflow before the loss scale reaches them.
   bool gradients_keep() const {
     for (const Call& call : calls) {
@@ -211,7 +197,10 @@ inline py::object attempt_loss(const Loss& loss, PyObject* const* args, Py_ssize
   LossCall call(loss);
   if (n != 5 || !call.read(args)) return py::none();
   const bool in_total = call.on_host() && args[4] != Py_True;
-  if (!call.differentiable) return in_total ? call.total() : py::none();
+  if (!call.differentiable) {
+    NewTensor total = in_total ? call.total(nullptr) : NewTensor{};
+    return total.object ? std::move(total.object) : py::none();
+  }
   py::object found = in_total ? call.total_and_gradients() : call.values_and_gradients();
   return found ? call.node(std::move(found), args) : py::none();
 }

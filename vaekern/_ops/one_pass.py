@@ -96,7 +96,7 @@ def loss(
     on_host = _are_summed_on_the_host(tensors[0].device, weights)
     if _wants_gradients(tensors) or not on_host or not is_plain(tensors):  # a profiler sees ops
         return None
-    return total_on_the_host(backend_named("cpu"), calls, weights)
+    return on_the_host(backend_named("cpu"), calls, weights, differentiable=False)[0]
 
 
 def loss_and_values(
@@ -183,32 +183,17 @@ def _are_summed_on_the_host(device: torch.device, weights: Sequence[Tensor | flo
     return numbers and backend_for(device) == "cpu"
 
 
-def total_on_the_host(backend: Backend, calls: Sequence[Call], weights: Sequence[Any]) -> Tensor:
-    """As below, without gradients."""
-    total, dtype = 0.0, torch.float32
-    value = torch.empty((), dtype=torch.float64, device="cpu")
-    for call, weight in zip(calls, weights, strict=True):
-        launch(
-            backend,
-            call.op.kernel_name("value", call.attributes),
-            call.inputs[0].shape,
-            call.attributes[0],
-            call.op.sources(call.inputs, call.mask, call.attributes),
-            [value],
-        )
-        total += weight * value.item()
-        dtype = torch.promote_types(dtype, accumulation_dtype(call.inputs))
-    return torch.scalar_tensor(total, dtype=dtype, device="cpu")
-
-
 def on_the_host(
-    backend: Backend, calls: Sequence[Call], weights: Sequence[Any]
+    backend: Backend, calls: Sequence[Call], weights: Sequence[Any], *, differentiable: bool = True
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """Each call's sum over all datapoints, read at once."""
+    """Each call's sum over all datapoints, read at once; the gradients, if ``differentiable``."""
     total, dtype, gradients = 0.0, torch.float32, []
     value = torch.empty((), dtype=torch.float64, device="cpu")
     for call, weight in zip(calls, weights, strict=True):
-        gradients += _value_and_gradients(backend, call, weight, value)
+        if differentiable:
+            gradients += _value_and_gradients(backend, call, weight, value)
+        else:
+            _fill_value(backend, call, value)
         total += weight * value.item()
         dtype = torch.promote_types(dtype, accumulation_dtype(call.inputs))
     return torch.scalar_tensor(total, dtype=dtype, device="cpu"), gradients
@@ -259,6 +244,17 @@ def _by_the_extension(call: Call, weight: Tensor | float) -> Sequence[Any] | Non
         weight, *call.inputs, *no_mask, *call.attributes, name
     )
     return found
+
+
+def _fill_value(backend: Backend, call: Call, value: Tensor) -> None:
+    launch(
+        backend,
+        call.op.kernel_name("value", call.attributes),
+        call.inputs[0].shape,
+        call.attributes[0],
+        call.op.sources(call.inputs, call.mask, call.attributes),
+        [value],
+    )
 
 
 def _value_and_gradients(
