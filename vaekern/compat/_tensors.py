@@ -37,7 +37,7 @@ def broadcast(*tensors: Tensor, parameters: tuple[Tensor, ...] = ()) -> tuple[Te
     """
     every = (*tensors, *parameters)
     shapes = [shape_to_compare(tensor) for tensor in every]
-    if shapes.count(shapes[0]) == len(shapes):
+    if all([shape == shapes[0] for shape in shapes]):  # not count(): dynamo of torch 2.6 has none
         return every
     expanded = torch.broadcast_tensors(*every)[: len(tensors)]
     ndim = expanded[0].dim()
