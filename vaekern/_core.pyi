@@ -171,9 +171,19 @@ def use_gpu(device: int, /) -> None:
     """Opens the fast path to a GPU, on which the kernels are known to run."""
 
 def stored_gradients(
-    upstream: tuple[object, ...], saved: tuple[object, ...], needs: tuple[bool, ...], /
+    upstream: tuple[object, ...],
+    saved: tuple[object, ...],
+    needs: tuple[bool, ...],
+    details: tuple[object, ...],
+    /,
 ) -> tuple[object, ...] | None:
     """See ``csrc/exchange/stored_gradients.h``."""
+
+def node_forward(ctx: object, made: object, /, *tensors: object) -> object:
+    """The forward of a node of the autograd graph: see ``csrc/exchange/node.h``."""
+
+def node_backward(otherwise: Callable[..., object], /) -> Callable[..., object]:
+    """The method that runs such a node's backward, or hands it to ``otherwise``."""
 
 def functions_of_plan(
     op: object,
@@ -225,6 +235,8 @@ def function_of_loss(
     divergence: Callable[..., Any],
     owner: object,
     apply: Callable[..., object],
+    results: Callable[..., object],
+    backward: Callable[..., object],
     /,
 ) -> Callable[..., Any]:
     """``attempt`` of a loss, of a function of each of its two operations: see

@@ -171,10 +171,13 @@ def autocast_enabled(tensor: Tensor) -> bool:
 backward_keeps_graph: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
 
 
-def keep_for_backward(ctx: Any, tensors: tuple[Tensor | None, ...]) -> None:
-    """In a Function's forward: ``save_for_backward``, and ``set_materialize_grads(False)``."""
-    ctx.to_save = tensors
-    ctx.materialize_grads = False
+def replace_backward(
+    kind: type[torch.autograd.Function], by: Callable[[Callable[..., Any]], Any]
+) -> None:
+    """Has the autograd engine call ``by(otherwise)`` for nodes of a kind, where ``otherwise`` is
+    what it called before: a Python method that looks up the kind's ``backward``."""
+    node: Any = kind._backward_cls  # type: ignore[attr-defined]
+    node.apply = by(node.apply)
 
 
 #: Knows the default process group of a distributed run, its ``default_pg``: None where there is

@@ -3,6 +3,7 @@
 
 #include "gradients.h"
 #include "mixture.h"
+#include "node.h"
 #include "one_pass.h"
 #include "row_gradients.h"
 #include "softmax_gradients.h"
@@ -63,6 +64,14 @@ inline PyObject* call_stored_gradients(PyObject*, PyObject* const* args, Py_ssiz
   return irregular_or([&] { return stored_gradients(args, n); });
 }
 
+inline PyObject* call_node_forward(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  return irregular_or([&] { return node_forward(args, n); });
+}
+
+inline PyObject* call_node_backward(PyObject* otherwise, PyObject* const* args, Py_ssize_t n) {
+  return irregular_or([&] { return node_backward(otherwise, args, n); });
+}
+
 inline PyMethodDef definition_of(const char* name,
                                  PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
   return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
@@ -80,10 +89,13 @@ inline py::object function_of(const py::capsule& owner, PyMethodDef* definition)
 
 template <class Owner, size_t n>
 py::tuple functions_of(std::unique_ptr<Owner> owner, PyMethodDef (&definitions)[n]) {
+  constexpr size_t kBackward = 3;  // of attempt, value, vjp, backward
+  Owner& plan = *owner;
   const py::capsule capsule(owner.release(), name_of<Owner>(),
                             [](void* owner) { delete static_cast<Owner*>(owner); });
   py::tuple functions(n);
   for (size_t k = 0; k < n; ++k) functions[k] = function_of(capsule, &definitions[k]);
+  if constexpr (n > kBackward) plan.backward = functions[kBackward];  // for ever: as operations are
   return functions;
 }
 
@@ -94,7 +106,7 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::tuple dr
                                    std::vector<bool> by_datapoint, std::vector<int> vjp_inputs,
                                    bool maskable, py::object uint8_range, const py::dict& kernels) {
   auto plan = std::make_unique<Plan>();
-  plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
+  plan->owner = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
   plan->told = std::move(told);
   for (size_t k = 0; k < takes.size(); ++k) {
     (k < n_inputs ? plan->inputs : plan->numbers).push_back(rule_named(takes[k]));
@@ -120,7 +132,7 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::tuple dr
 inline py::tuple functions_of_rows(py::object op, py::object apply, bool of_counts, int value_,
                                    int vjp_, int sum) {
   auto plan = std::make_unique<RowPlan>();
-  plan->op = std::move(op), plan->apply = std::move(apply), plan->of_counts = of_counts;
+  plan->owner = std::move(op), plan->apply = std::move(apply), plan->of_counts = of_counts;
   plan->value = value_, plan->vjp = vjp_, plan->sum = sum;
   static PyMethodDef definitions[] = {
       definition<RowPlan, attempt>("attempt"), definition<RowPlan, value>("value"),
@@ -131,7 +143,7 @@ inline py::tuple functions_of_rows(py::object op, py::object apply, bool of_coun
 // The same of one of mixtures.
 inline py::tuple functions_of_mixture(py::object op, py::object apply, int planes) {
   auto plan = std::make_unique<MixturePlan>();
-  plan->op = std::move(op), plan->apply = std::move(apply);
+  plan->owner = std::move(op), plan->apply = std::move(apply);
   plan->planes = planes;
   static PyMethodDef definitions[] = {
       definition<MixturePlan, attempt>("attempt"), definition<MixturePlan, value>("value"),
@@ -143,7 +155,7 @@ inline py::tuple functions_of_mixture(py::object op, py::object apply, int plane
 inline py::tuple functions_of_softmax(py::object op, py::object apply, py::tuple draw,
                                       const std::string& kind) {
   auto plan = std::make_unique<SoftmaxPlan>();
-  plan->op = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
+  plan->owner = std::move(op), plan->apply = std::move(apply), plan->draw = std::move(draw);
   plan->kind = softmax_kind_named(kind);
   static PyMethodDef definitions[] = {
       definition<SoftmaxPlan, attempt>("attempt"), definition<SoftmaxPlan, value>("value"),
@@ -160,11 +172,12 @@ inline const Plan* plan_of(const py::object& function) {
 
 // `attempt` of a loss, of a function of each of its two plans.
 inline py::object function_of_loss(py::object likelihood, py::object divergence, py::object owner,
-                                   py::object apply) {
+                                   py::object apply, py::object results, py::object backward) {
   auto loss = std::make_unique<Loss>();
   loss->likelihood = plan_of(likelihood), loss->divergence = plan_of(divergence);
   loss->kept = py::make_tuple(likelihood, divergence);
   loss->owner = std::move(owner), loss->apply = std::move(apply);
+  loss->results = std::move(results), loss->backward = std::move(backward);
   static PyMethodDef definitions[] = {definition<Loss, attempt_loss>("attempt")};
   return functions_of(std::move(loss), definitions)[0];
 }
@@ -224,6 +237,15 @@ inline void bind(py::module_& m, const Runners& on_cpu, const Runners* on_gpu) {
   static PyMethodDef stored = definition_of("stored_gradients", &call_stored_gradients);
   stored.ml_doc = "stored_gradients(upstream: object, saved: object, needs: object) -> object";
   m.attr("stored_gradients") = py::reinterpret_steal<py::object>(PyCFunction_New(&stored, nullptr));
+  static PyMethodDef forward = definition_of("node_forward", &call_node_forward);
+  forward.ml_doc = "node_forward(ctx: object, made: object, *tensors: object) -> object";
+  m.attr("node_forward") = py::reinterpret_steal<py::object>(PyCFunction_New(&forward, nullptr));
+  m.def("node_backward", [](py::object otherwise) {
+    static PyMethodDef backward = definition_of("node_backward", &call_node_backward);
+    const auto function =
+        py::reinterpret_steal<py::object>(PyCFunction_New(&backward, otherwise.ptr()));
+    return py::reinterpret_steal<py::object>(PyInstanceMethod_New(function.ptr()));
+  });
   m.def("allow_fast_path", &allow_fast_path);
   m.def("use_gpu", [](int device) {
     if (device >= 0 && device < 64) Torch::instance().gpu.devices |= uint64_t{1} << device;

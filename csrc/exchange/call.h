@@ -208,19 +208,17 @@ inline py::tuple attributes_of(const Call& call, PyObject* const* args, Py_ssize
   return all;
 }
 
-// What a node knows: the operation, the results, what is saved (what the vjp reads, the mask), and
-// the attributes.
+// Saves what the vjp reads, and the mask.
 inline py::object node_of(const Call& call, py::object results, py::tuple attributes) {
   const Plan& plan = call.plan;
   const auto n_read = plan.vjp_inputs.size();
   py::tuple saved(n_read + 1);
   for (size_t k = 0; k < n_read; ++k) saved[k] = object_or_none(call.inputs[plan.vjp_inputs[k]]);
   saved[n_read] = object_or_none(call.mask);
-  const py::tuple made =
-      py::make_tuple(plan.op, std::move(results), std::move(saved), std::move(attributes));
-  PyObject* arguments[kMaxOperands + 2] = {nullptr, made.ptr()};
-  for (int k = 0; k < plan.n_inputs(); ++k) arguments[2 + k] = call.inputs[k].object;
-  return called(plan.apply, arguments + 1, 1 + plan.n_inputs());
+  PyObject* tensors[kMaxOperands];
+  const int n = plan.n_inputs();
+  for (int k = 0; k < n; ++k) tensors[k] = call.inputs[k].object;
+  return with_node(plan, std::move(results), std::move(saved), std::move(attributes), tensors, n);
 }
 
 // What a caller of the public function wants: differentiable, of arguments that nobody has checked,

@@ -7,9 +7,8 @@
 
 namespace vk::exchange {
 
-struct MixturePlan {
-  py::object op, apply;  // as in plan.h
-  int planes = 0;        // of a component
+struct MixturePlan : Node {
+  int planes = 0;  // of a component
 };
 
 struct MixtureCall {
@@ -109,9 +108,7 @@ inline py::object attempt(const MixturePlan& plan, PyObject* const* args, Py_ssi
   if (!differentiable || found.is_none()) return found;
   const py::tuple saved = py::make_tuple(py::handle(args[0]), py::handle(args[1]), py::none());
   const py::tuple attributes = py::make_tuple(py::handle(args[2]), call.place.machine->backend);
-  const py::tuple made = py::make_tuple(plan.op, std::move(found), saved, attributes);
-  PyObject* of_node[] = {nullptr, made.ptr(), args[0], args[1]};
-  return called(plan.apply, of_node + 1, 3);
+  return with_node(plan, std::move(found), saved, attributes, args, 2);
 }
 
 // What a node of the autograd graph returns, as in gradients.h.

@@ -5,11 +5,10 @@
 
 namespace vk::exchange {
 
-struct Loss {
+struct Loss : Node {
   const Plan *likelihood, *divergence;
-  py::object kept;   // what owns the plans
-  py::object owner;  // what nodes of the autograd graph know
-  py::object apply;  // makes such a node: see vaekern/_ops/quick_loss.py
+  py::object kept;     // what owns the plans
+  py::object results;  // of the values of each datapoint: see vaekern/_ops/quick_loss.py
 };
 
 inline bool has_half(const Call& call) {
@@ -107,63 +106,88 @@ struct LossCall {
   // Whether the host may read what launches have found.
   bool on_host() const { return calls[0].place.on_host(); }
 
-  // The sum of everything and, where they are wanted, each tensor's gradient from found[1] on.
-  NewTensor total(py::tuple* found) const {
-    double total = 0.0;
+  // The tensors, with places for as many gradients behind them: what a node saves.
+  py::tuple tensors() const {
+    py::tuple saved(2 * n_tensors());
     for (int c = 0; c < 2; ++c) {
-      double value = 0.0;
-      const Result sum = of_all(&value, DType::f64, calls[c].first());
-      const bool regular = found ? value_and_gradients(calls[c], weights[c], sum, *found, 1 + at(c))
+      for (int k = 0; k < calls[c].plan.n_inputs(); ++k) {
+        saved[at(c) + k] = py::handle(calls[c].inputs[k].object);
+      }
+    }
+    return saved;
+  }
+
+  // The loss and, if `saved`, the gradients there.
+  py::object total(py::tuple* saved) const {
+    double sums[2] = {};
+    for (int c = 0; c < 2; ++c) {
+      const Result sum = of_all(&sums[c], DType::f64, calls[c].first());
+      const bool regular = saved ? value_and_gradients(calls[c], weights[c], sum, *saved, behind(c))
                                  : fill_values(calls[c], &sum);
       if (!regular) return {};
-      const volatile double weighted = weights[c] * value;  // rounded, as in Python
-      total += weighted;
     }
-    const bool in_double = calls[0].wide() == DType::f64 || calls[1].wide() == DType::f64;
-    return new_number(calls[0].torch, calls[0].place, total, in_double ? DType::f64 : DType::f32);
+    return weighted(sums);
   }
 
-  // That, then each tensor's gradient.
-  py::object total_and_gradients() const {
-    py::tuple found(1 + n_tensors());
-    NewTensor result = total(&found);
-    if (!result.object) return {};
-    found[0] = std::move(result.object);
-    return found;
-  }
-
-  // The values of each datapoint, then each tensor's gradient.
-  py::object values_and_gradients() const {
-    py::tuple found(2 + n_tensors());
+  // The values of each datapoint, and what is to be made of them; the gradients.
+  py::object results(py::tuple& saved, PyObject* const* args) const {
+    NewTensor values[2];
     for (int c = 0; c < 2; ++c) {
       const Call& call = calls[c];
       const int batch_dims = call.batch_dims();
-      NewTensor made = new_tensor(call.torch, call.place, call.first().view.shape, batch_dims,
-                                  call.wide(), false);
-      if (!made.object) return {};
-      const Result value = of_datapoints(made.data, call.wide(), call.first(), batch_dims);
-      if (!value_and_gradients(call, weights[c], value, found, 2 + at(c))) return {};
-      found[c] = std::move(made.object);
+      values[c] = new_tensor(call.torch, call.place, call.first().view.shape, batch_dims,
+                             call.wide(), false);
+      if (!values[c].object) return {};
+      const Result value = of_datapoints(values[c].data, call.wide(), call.first(), batch_dims);
+      if (!value_and_gradients(call, weights[c], value, saved, behind(c))) return {};
     }
-    return found;
+    PyObject *of_likelihood = values[0].object.ptr(), *of_divergence = values[1].object.ptr();
+    if (!on_host()) {
+      PyObject* arguments[] = {nullptr, of_likelihood, of_divergence, args[2], args[3], args[4]};
+      return called(loss.results, arguments + 1, 5);
+    }
+    const double sums[] = {sum(values[0].data, 0), sum(values[1].data, 1)};
+    py::object total = weighted(sums);
+    if (!total) return {};
+    return py::make_tuple(std::move(total), std::move(values[0].object),
+                          std::move(values[1].object));
   }
 
-  // A node of the autograd graph, which knows all arguments and what was found.
-  py::object node(py::object found, PyObject* const* args) const {
+  // A node of the autograd graph, which knows all arguments.
+  py::object node(py::object results, py::tuple saved, PyObject* const* args) const {
     py::object masks = py::make_tuple(object_or_none(calls[0].mask), object_or_none(calls[1].mask));
-    const py::tuple made =
-        py::make_tuple(loss.owner, std::move(found), std::move(masks), attributes(0), attributes(1),
-                       py::handle(args[2]), py::handle(args[3]), py::handle(args[4]));
-    PyObject* of_node[2 + 2 * kMaxOperands] = {nullptr, made.ptr()};
-    size_t n = 2;
-    for (const Call& call : calls) {
-      for (int k = 0; k < call.plan.n_inputs(); ++k) of_node[n++] = call.inputs[k].object;
-    }
-    return called(loss.apply, of_node + 1, n - 1);
+    py::tuple details =
+        py::make_tuple(std::move(masks), attributes(0), attributes(1), py::handle(args[2]),
+                       py::handle(args[3]), py::handle(args[4]));
+    PyObject* const* tensors = &PyTuple_GET_ITEM(saved.ptr(), 0);
+    return with_node(loss, std::move(results), saved, std::move(details), tensors, n_tensors());
   }
 
  private:
+  // One after the other, as `_added_up` in vaekern/_ops/one_pass.py.
+  double sum(const void* values, int c) const {
+    const int64_t n = calls[c].first().numel(0, calls[c].batch_dims());
+    double total = 0.0;
+    for (int64_t k = 0; k < n; ++k) {
+      total += calls[c].wide() == DType::f64 ? static_cast<const double*>(values)[k]
+                                             : static_cast<const float*>(values)[k];
+    }
+    return total;
+  }
+
+  py::object weighted(const double* sums) const {
+    double total = 0.0;
+    for (int c = 0; c < 2; ++c) {
+      const volatile double part = weights[c] * sums[c];  // rounded, as in Python
+      total += part;
+    }
+    const bool in_double = calls[0].wide() == DType::f64 || calls[1].wide() == DType::f64;
+    const DType dtype = in_double ? DType::f64 : DType::f32;
+    return new_number(calls[0].torch, calls[0].place, total, dtype).object;
+  }
+
   size_t at(int c) const { return c == 0 ? 0 : calls[0].plan.n_inputs(); }
+  size_t behind(int c) const { return n_tensors() + at(c); }
 
   // Those in half precision may underflow before the loss scale reaches them.
   bool gradients_keep() const {
@@ -198,11 +222,12 @@ inline py::object attempt_loss(const Loss& loss, PyObject* const* args, Py_ssize
   if (n != 5 || !call.read(args)) return py::none();
   const bool in_total = call.on_host() && args[4] != Py_True;
   if (!call.differentiable) {
-    NewTensor total = in_total ? call.total(nullptr) : NewTensor{};
-    return total.object ? std::move(total.object) : py::none();
+    py::object total = in_total ? call.total(nullptr) : py::object{};
+    return total ? std::move(total) : py::none();
   }
-  py::object found = in_total ? call.total_and_gradients() : call.values_and_gradients();
-  return found ? call.node(std::move(found), args) : py::none();
+  py::tuple saved = call.tensors();
+  py::object results = in_total ? call.total(&saved) : call.results(saved, args);
+  return results ? call.node(std::move(results), std::move(saved), args) : py::none();
 }
 
 }  // namespace vk::exchange

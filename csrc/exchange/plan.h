@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "node.h"
 #include "tensors.h"
 
 namespace vk::exchange {
@@ -50,11 +51,9 @@ struct Kernels {
   float factor = 1.0f;
 };
 
-struct Plan {
-  py::object op;     // the operation, which nodes of the autograd graph know
-  py::object apply;  // makes such a node: see Regular in vaekern/_ops/autograd.py
-  py::tuple draw;    // how to draw a seed: see caller.h
-  py::object told;   // what kernels get of `numbers`
+struct Plan : Node {
+  py::tuple draw;   // how to draw a seed: see caller.h
+  py::object told;  // what kernels get of `numbers`
   std::vector<Rule> inputs, numbers;
   std::vector<bool> by_datapoint;  // of each result
   std::vector<int> vjp_inputs;

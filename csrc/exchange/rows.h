@@ -9,8 +9,7 @@
 
 namespace vk::exchange {
 
-struct RowPlan {
-  py::object op, apply;  // as in plan.h
+struct RowPlan : Node {
   bool of_counts = false;
   int value = -1, vjp = -1;  // kernels
   int sum = -1;              // the kernel that adds up rows
@@ -246,9 +245,8 @@ inline py::object attempt(const RowPlan& plan, PyObject* const* args, Py_ssize_t
   for (int k = 0; k < plan.n_kept(); ++k) saved[2 + k] = std::move(found[1 + k]);
   saved[2 + plan.n_kept()] = py::none();
   const py::tuple attributes = py::make_tuple(py::handle(args[3]), call.place.machine->backend);
-  const py::tuple made = py::make_tuple(plan.op, std::move(found[0]), std::move(saved), attributes);
-  PyObject* of_node[] = {nullptr, made.ptr(), args[0], x.ptr()};
-  return called(plan.apply, of_node + 1, 3);
+  PyObject* const tensors[] = {args[0], x.ptr()};
+  return with_node(plan, std::move(found[0]), std::move(saved), attributes, tensors, 2);
 }
 
 }  // namespace vk::exchange

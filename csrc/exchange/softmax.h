@@ -12,9 +12,8 @@
 
 namespace vk::exchange {
 
-struct SoftmaxPlan {
+struct SoftmaxPlan : Node {
   enum class Kind { divergence, sample, relaxed };
-  py::object op, apply;  // as in plan.h
   py::tuple draw;
   Kind kind = Kind::divergence;
 
@@ -234,10 +233,9 @@ inline py::object attempt(const SoftmaxPlan& plan, PyObject* const* args, Py_ssi
   saved[plan.n_read()] = py::none();
   const py::tuple attributes =
       py::make_tuple(py::handle(args[at]), call.number, call.place.machine->backend);
-  const py::tuple made = py::make_tuple(plan.op, std::move(found), std::move(saved), attributes);
-  PyObject* of_node[] = {nullptr, made.ptr(), nullptr, nullptr, nullptr};
-  for (int k = 0; k < n_inputs; ++k) of_node[2 + k] = call.inputs[k].object;
-  return called(plan.apply, of_node + 1, 1 + n_inputs);
+  PyObject* tensors[3];
+  for (int k = 0; k < n_inputs; ++k) tensors[k] = call.inputs[k].object;
+  return with_node(plan, std::move(found), std::move(saved), attributes, tensors, n_inputs);
 }
 
 }  // namespace vk::exchange

@@ -60,10 +60,10 @@ struct StoredGradients {
   }
 };
 
-// What the node returns, where a backward runs once.
+// What the node returns, where a backward runs once; what else it knows does not matter.
 inline py::object stored_gradients(PyObject* const* args, Py_ssize_t n) {
   StoredGradients stored;
-  if (n != 3 || !are_tuples(args, n) || !stored.torch.enabled()) return py::none();
+  if (n != 4 || !are_tuples(args, n) || !stored.torch.enabled()) return py::none();
   if (grad_enabled(stored.torch) || !nobody_watches(stored.torch) || !stored.read(args)) {
     return py::none();
   }

@@ -49,7 +49,7 @@ inline bool truth(PyObject* stolen, bool otherwise) {
 }
 
 // What a function returns; `arguments` have a place before them. Raises its errors.
-inline py::object called(const py::object& function, PyObject** arguments, size_t n) {
+inline py::object called(py::handle function, PyObject** arguments, size_t n) {
   PyObject* found =
       PyObject_Vectorcall(function.ptr(), arguments, n | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
   if (found == nullptr) throw py::error_already_set();

@@ -112,23 +112,35 @@ def test_autocast_enabled() -> None:
     assert not _torch.autocast_enabled(x)
 
 
-def test_keep_for_backward() -> None:
-    class _Both(torch.autograd.Function):
+def test_replace_backward() -> None:
+    class _Twice(Function):
         @staticmethod
-        def forward(ctx, x):
-            _torch.keep_for_backward(ctx, (x, None))
+        def forward(ctx, x, unused):
+            # What save_for_backward and set_materialize_grads set: the extension does, too.
+            ctx.to_save, ctx.materialize_grads = (x, None), False
             return 2.0 * x, 3.0 * x
 
         @staticmethod
         def backward(ctx, first, second):
             assert second is None
             saved, nothing = ctx.saved_tensors
-            assert nothing is None
-            return first * saved
+            assert nothing is None and ctx.needs_input_grad == (True, False)
+            return first * saved, None
 
+    asked: list[int] = []
+
+    def by(otherwise):
+        def apply(ctx, *gradients):
+            asked.append(len(gradients))
+            return otherwise(ctx, *gradients)
+
+        return apply
+
+    _torch.replace_backward(_Twice, by)
     x = torch.tensor([3.0], requires_grad=True)
-    first, _ = _Both.apply(x)
+    first, _ = _Twice.apply(x, None)
     assert torch.autograd.grad(first.sum(), x)[0].item() == 3.0
+    assert asked == [2]
 
 
 def test_process_groups() -> None:

@@ -90,6 +90,16 @@ stored_gradients: Callable[..., Any] = (
 )
 
 
+def _as_it_is(otherwise: Any) -> Any:
+    return otherwise
+
+
+#: The ``forward`` of a kind of node, and what is called for its backward where ``otherwise`` was:
+#: see ``csrc/exchange/node.h``.
+node_forward: Callable[..., Any] = core.node_forward if core is not None else _nothing
+node_backward: Callable[..., Any] = core.node_backward if core is not None else _as_it_is
+
+
 def plan_of(
     op: Any,
     apply: Callable[..., Any],
@@ -162,15 +172,20 @@ def plan_of_softmax(op: Any, apply: Callable[..., Any], draw: tuple[Any, ...], k
 
 
 def loss_of(
-    likelihood: Plan, divergence: Plan, owner: Any, apply: Callable[..., Any]
+    likelihood: Plan,
+    divergence: Plan,
+    owner: Any,
+    apply: Callable[..., Any],
+    results: Callable[..., Any],
 ) -> Callable[..., Any]:
     """``attempt`` of a loss: see ``csrc/exchange/one_pass.h``. ``apply(made, *tensors)`` makes its
-    node of the autograd graph, which knows its ``owner``."""
+    node of the autograd graph, which knows its ``owner``; ``results`` are what it gives of the
+    values of each datapoint."""
     if NO_PLAN in (likelihood, divergence):
         return _nothing
     assert core is not None
     attempt: Callable[..., Any] = core.function_of_loss(
-        likelihood.attempt, divergence.attempt, owner, apply
+        likelihood.attempt, divergence.attempt, owner, apply, results, stored_gradients
     )
     return attempt
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from vaekern._backends import fast
 from vaekern._ops.base import Operation
 from vaekern._ops.batching import batch_inputs, in_front_if_any
 from vaekern._ops.derivatives import (
@@ -29,7 +30,7 @@ from vaekern._ops.derivatives import (
 from vaekern._torch import (
     below_autograd,
     forward_mode_active,
-    keep_for_backward,
+    replace_backward,
     transforms_active,
 )
 
@@ -72,28 +73,29 @@ class Eager(_Rules):
         return results
 
 
-class Regular(Function):
+class _Regular(Function):
     """By the fast path, which has computed the results: no transform or forward-mode derivative is
     active."""
 
-    @staticmethod
-    def forward(ctx: Any, made: Any, *_: Tensor) -> Any:
-        ctx.op, results, saved, ctx.attributes = made
-        keep_for_backward(ctx, saved)
-        return results
+    forward = fast.node_forward
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        op: Operation = ctx.op
+        op, _, attributes = ctx.known
         saved, wanted = ctx.saved_tensors, ctx.needs_input_grad
-        quick = op.fast.backward(gradients, saved, wanted, ctx.attributes)
-        if quick is not None:
-            return quick
-        return (None, *_pulled_back(op, gradients, saved, wanted[1:], ctx.attributes))
+        return (None, *_pulled_back(op, gradients, saved, wanted[1:], attributes))
 
 
-#: ``Function.apply`` looks for functorch first, and unwraps its dead tensors: none are regular.
-apply_regular: Callable[..., Any] = super(Function, Regular).apply
+def node_maker(kind: type[Function]) -> Callable[..., Any]:
+    """What makes the fast path's nodes of a kind, whose ``backward`` is then for what is irregular:
+    the extension is asked first (``csrc/exchange/node.h``). ``Function.apply`` would look for
+    functorch, and unwrap its dead tensors: none are regular."""
+    replace_backward(kind, fast.node_backward)
+    apply: Callable[..., Any] = super(Function, kind).apply
+    return apply
+
+
+apply_regular = node_maker(_Regular)
 
 
 class Functional(_Rules):

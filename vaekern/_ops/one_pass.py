@@ -11,6 +11,8 @@ gets copies, and one that is itself differentiated recomputes.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -175,7 +177,11 @@ class _OnePassWithValues(StoredGradients):
         backend = backend_named(backend_for(tensors[0].device))
         values, gradients = _per_datapoint(backend, calls, weights)
         _OnePassWithValues.save(ctx, composed, tensors, gradients)
-        return reduce(*values), *values
+        if not _are_summed_on_the_host(tensors[0].device, weights):
+            return reduce(*values), *values
+        sums = [_added_up(value) for value in values]
+        dtype = accumulation_dtype(values)
+        return _weighted(sums, weights, dtype), *values
 
 
 def _are_summed_on_the_host(device: torch.device, weights: Sequence[Tensor | float]) -> bool:
@@ -187,16 +193,29 @@ def on_the_host(
     backend: Backend, calls: Sequence[Call], weights: Sequence[Any], *, differentiable: bool = True
 ) -> tuple[Tensor, list[Tensor | None]]:
     """Each call's sum over all datapoints, read at once; the gradients, if ``differentiable``."""
-    total, dtype, gradients = 0.0, torch.float32, []
+    sums, dtype, gradients = [], torch.float32, []
     value = torch.empty((), dtype=torch.float64, device="cpu")
     for call, weight in zip(calls, weights, strict=True):
         if differentiable:
             gradients += _value_and_gradients(backend, call, weight, value)
         else:
             _fill_value(backend, call, value)
-        total += weight * value.item()
+        sums.append(value.item())
         dtype = torch.promote_types(dtype, accumulation_dtype(call.inputs))
-    return torch.scalar_tensor(total, dtype=dtype, device="cpu"), gradients
+    return _weighted(sums, weights, dtype), gradients
+
+
+def _added_up(value: Tensor) -> float:
+    """One after the other, as the extension does: Python's own ``sum`` compensates, or not."""
+    numbers: list[float] = value.flatten().tolist()
+    return functools.reduce(operator.add, numbers, 0.0)
+
+
+def _weighted(sums: Sequence[float], weights: Sequence[Any], dtype: torch.dtype) -> Tensor:
+    total = 0.0
+    for weight, value in zip(weights, sums, strict=True):
+        total += weight * value
+    return torch.scalar_tensor(total, dtype=dtype, device="cpu")
 
 
 def _on_the_device(

@@ -7,13 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.autograd import Function
-
 from vaekern._backends import fast
 from vaekern._ops import one_pass
+from vaekern._ops.autograd import node_maker
 from vaekern._ops.call import Call, run
 from vaekern._ops.elementwise import Op
-from vaekern._torch import keep_for_backward
 
 #: (log_likelihood, kl, beta, reduction) -> the loss.
 Reduce = Callable[[Tensor, Tensor, Any, str], Tensor]
@@ -24,13 +22,19 @@ class QuickLoss:
 
     def __init__(self, likelihood: Op, divergence: Op, reduce: Reduce) -> None:
         self.likelihood, self.divergence, self.reduce = likelihood, divergence, reduce
-        apply: Callable[..., Any] = super(Function, _OnePass).apply  # as in autograd.py
         #: (arguments of the likelihood, of the divergence, beta, whether to average, whether the
         #: values of each datapoint are wanted too) -> the loss, or a tuple of it and those. The
         #: arguments are unchecked and without the backend; None where anything is irregular.
         self.attempt: Callable[..., Any] = fast.loss_of(
-            likelihood.fast, divergence.fast, self, apply
+            likelihood.fast, divergence.fast, self, _make_node, self.results
         )
+
+    def results(
+        self, log_likelihood: Tensor, kl: Tensor, beta: float, mean: bool, per_datapoint: bool
+    ) -> Any:
+        """What a call gives, of the values of each datapoint."""
+        loss = self.reduce(log_likelihood, kl, beta, "mean" if mean else "sum")
+        return (loss, log_likelihood, kl) if per_datapoint else loss
 
     def composed(
         self,
@@ -38,37 +42,31 @@ class QuickLoss:
         of_likelihood: Sequence[Any],
         of_divergence: Sequence[Any],
         beta: float,
-        reduction: str,
+        mean: bool,
         per_datapoint: bool,
         *tensors: Tensor,
     ) -> Any:
         n = len(self.likelihood.inputs)
-        values = (
-            run(Call(self.likelihood, *tensors[:n], *of_likelihood[:-1], mask=masks[0])),
-            run(Call(self.divergence, *tensors[n:], *of_divergence[:-1], mask=masks[1])),
+        log_likelihood = run(
+            Call(self.likelihood, *tensors[:n], *of_likelihood[:-1], mask=masks[0])
         )
-        loss = self.reduce(*values, beta, reduction)
-        return (loss, *values) if per_datapoint else loss
+        kl = run(Call(self.divergence, *tensors[n:], *of_divergence[:-1], mask=masks[1]))
+        return self.results(log_likelihood, kl, beta, mean, per_datapoint)
 
 
 class _OnePass(one_pass.StoredGradients):
-    @staticmethod
-    def forward(ctx: Any, made: Any, *tensors: Tensor) -> Any:
-        loss, found, masks, of_likelihood, of_divergence, beta, mean, per_datapoint = made
-        n, reduction = len(tensors), "mean" if mean else "sum"
-        values, gradients = found[:-n], found[-n:]
-        own = masks, of_likelihood, of_divergence, beta, reduction, per_datapoint
-        ctx.composed = functools.partial(loss.composed, *own)
-        ctx.backend, ctx.n = of_likelihood[-1], n
-        keep_for_backward(ctx, (*tensors, *gradients))
-        # The host has added up what it may read.
-        total = values[0] if len(values) == 1 else loss.reduce(*values, beta, reduction)
-        return (total, *values) if per_datapoint else total
+    forward = fast.node_forward
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        quick = fast.stored_gradients(upstream, ctx.saved_tensors, ctx.needs_input_grad)
-        return one_pass.StoredGradients.backward(ctx, *upstream) if quick is None else quick
+        loss, _, details = ctx.known
+        ctx.composed = functools.partial(loss.composed, *details)
+        ctx.n = len(ctx.needs_input_grad) - 1
+        ctx.backend = details[1][-1]
+        return one_pass.StoredGradients.backward(ctx, *upstream)
+
+
+_make_node = node_maker(_OnePass)
 
 
 @functools.cache

@@ -1,0 +1,88 @@
+// Nodes of the autograd graph: torch.autograd.Function's forward and backward without a frame of
+// Python, which is most of what such a node costs. A node knows (owner, backward, details): Python's
+// object with the rules for whatever is irregular, the function of (upstream gradients, saved
+// tensors, what needs a gradient, details) for what is not, and what else that takes.
+#pragma once
+
+#include <algorithm>
+
+#include "torch.h"
+
+namespace vk::exchange {
+
+// What the nodes of an operation, or of a loss, have in common.
+struct Node {
+  py::object owner;
+  py::object apply;  // makes one: see `node_maker` in vaekern/_ops/autograd.py
+  py::object backward;
+};
+
+// The results, with a node for what they depend on.
+inline py::object with_node(const Node& node, py::object results, py::tuple saved,
+                            py::tuple details, PyObject* const* tensors, int n_tensors) {
+  py::tuple known = py::make_tuple(node.owner, node.backward, std::move(details));
+  const py::tuple made = py::make_tuple(std::move(results), std::move(saved), std::move(known));
+  PyObject* arguments[2 + 2 * kMaxOperands] = {nullptr, made.ptr()};
+  std::copy(tensors, tensors + n_tensors, arguments + 2);
+  return called(node.apply, arguments + 1, 1 + n_tensors);
+}
+
+inline void set(PyObject* object, PyObject* name, PyObject* value) {
+  if (PyObject_SetAttr(object, name, value) != 0) throw py::error_already_set();
+}
+
+inline py::object get(PyObject* object, PyObject* name) {
+  PyObject* value = PyObject_GetAttr(object, name);
+  if (value == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(value);
+}
+
+struct NodeNames {
+  py::str known{"known"}, to_save{"to_save"}, materialize_grads{"materialize_grads"};
+  py::str saved_tensors{"saved_tensors"}, needs_input_grad{"needs_input_grad"};
+
+  // Never destroyed: the interpreter may be gone by then.
+  static const NodeNames& instance() {
+    static const NodeNames* names = new NodeNames;
+    return *names;
+  }
+};
+
+// forward(ctx, made, *tensors)
+inline py::object node_forward(PyObject* const* args, Py_ssize_t n) {
+  if (n < 2 || !PyTuple_CheckExact(args[1]) || PyTuple_GET_SIZE(args[1]) != 3) {
+    throw py::type_error("forward: expected ctx and what with_node makes");
+  }
+  const NodeNames& names = NodeNames::instance();
+  PyObject *ctx = args[0], *const* made = &PyTuple_GET_ITEM(args[1], 0);
+  set(ctx, names.to_save.ptr(), made[1]);
+  set(ctx, names.materialize_grads.ptr(), Py_False);
+  set(ctx, names.known.ptr(), made[2]);
+  return py::reinterpret_borrow<py::object>(made[0]);
+}
+
+inline py::tuple tuple_of(PyObject* const* items, Py_ssize_t n) {
+  py::tuple all(n);
+  for (Py_ssize_t k = 0; k < n; ++k) all[k] = py::handle(items[k]);
+  return all;
+}
+
+// What the engine calls: apply(ctx, *upstream gradients). What is irregular is for `otherwise`, of
+// the same arguments.
+inline py::object node_backward(PyObject* otherwise, PyObject* const* args, Py_ssize_t n) {
+  const NodeNames& names = NodeNames::instance();
+  const py::object known = get(args[0], names.known.ptr());
+  const py::object saved = get(args[0], names.saved_tensors.ptr());
+  const py::object needs = get(args[0], names.needs_input_grad.ptr());
+  const py::tuple gradients = tuple_of(args + 1, n - 1);
+  PyObject* arguments[] = {nullptr, gradients.ptr(), saved.ptr(), needs.ptr(),
+                           PyTuple_GET_ITEM(known.ptr(), 2)};
+  const py::handle quick = PyTuple_GET_ITEM(known.ptr(), 1);
+  py::object found = called(quick, arguments + 1, 4);
+  if (!found.is_none()) return found;
+  PyObject* result = PyObject_Vectorcall(otherwise, args, n, nullptr);
+  if (result == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(result);
+}
+
+}  // namespace vk::exchange
