@@ -176,7 +176,7 @@ def replace_backward(
 ) -> None:
     """Has the autograd engine call ``by(otherwise)`` for nodes of a kind, where ``otherwise`` is
     what it called before: a Python method that looks up the kind's ``backward``."""
-    node: Any = kind._backward_cls  # type: ignore[attr-defined]
+    node: Any = kind._backward_cls
     node.apply = by(node.apply)
 
 

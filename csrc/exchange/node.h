@@ -1,7 +1,9 @@
-// Nodes of the autograd graph: torch.autograd.Function's forward and backward without a frame of
-// Python, which is most of what such a node costs. A node knows (owner, backward, details): Python's
-// object with the rules for whatever is irregular, the function of (upstream gradients, saved
-// tensors, what needs a gradient, details) for what is not, and what else that takes.
+// Nodes of the autograd graph: the forward and the backward of a torch.autograd.Function, without a
+// frame of Python.
+//
+// A node knows (owner, backward, details): a Python object with the rules for what is irregular,
+// the function of (upstream gradients, saved tensors, what needs a gradient, details) for what is
+// regular, and its last argument.
 #pragma once
 
 #include <algorithm>
@@ -38,8 +40,10 @@ inline py::object get(PyObject* object, PyObject* name) {
 }
 
 struct NodeNames {
-  py::str known{"known"}, to_save{"to_save"}, materialize_grads{"materialize_grads"};
-  py::str saved_tensors{"saved_tensors"}, needs_input_grad{"needs_input_grad"};
+  py::object known = interned("known"), to_save = interned("to_save");
+  py::object materialize_grads = interned("materialize_grads");
+  py::object saved_tensors = interned("saved_tensors");
+  py::object needs_input_grad = interned("needs_input_grad");
 
   // Never destroyed: the interpreter may be gone by then.
   static const NodeNames& instance() {
@@ -51,10 +55,12 @@ struct NodeNames {
 // forward(ctx, made, *tensors)
 inline py::object node_forward(PyObject* const* args, Py_ssize_t n) {
   if (n < 2 || !PyTuple_CheckExact(args[1]) || PyTuple_GET_SIZE(args[1]) != 3) {
-    throw py::type_error("forward: expected ctx and what with_node makes");
+    PyErr_SetString(PyExc_TypeError, "forward: expected ctx and what with_node makes");
+    throw py::error_already_set();
   }
   const NodeNames& names = NodeNames::instance();
-  PyObject *ctx = args[0], *const* made = &PyTuple_GET_ITEM(args[1], 0);
+  PyObject* ctx = args[0];
+  PyObject* const* made = &PyTuple_GET_ITEM(args[1], 0);
   set(ctx, names.to_save.ptr(), made[1]);
   set(ctx, names.materialize_grads.ptr(), Py_False);
   set(ctx, names.known.ptr(), made[2]);

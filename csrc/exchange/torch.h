@@ -7,6 +7,11 @@
 
 namespace vk::exchange {
 
+// A name of an attribute, the object that Python itself looks it up by.
+inline py::object interned(const char* name) {
+  return py::reinterpret_steal<py::object>(PyUnicode_InternFromString(name));
+}
+
 struct Torch {
   const Api* api = nullptr;
   PyTypeObject *tensor = nullptr, *parameter = nullptr, *generator = nullptr;
@@ -14,7 +19,8 @@ struct Torch {
   py::object forward_ad, is_grad_enabled, is_neg, threads_for;
   py::object keeps_graph;  // whether a backward that is running may run again
   py::object bytes;        // whether bytes read as intensities still deserve a look: its `unclear`
-  py::str level{"_current_level"}, requires_grad{"requires_grad"}, unclear{"unclear"};
+  py::object level = interned("_current_level"), requires_grad = interned("requires_grad");
+  py::object unclear = interned("unclear");
   Machine cpu, gpu, emulation;       // the last takes the CPU's place, in tests
   py::object emulated = py::none();  // where that has its runners from
 

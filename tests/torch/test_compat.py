@@ -124,7 +124,8 @@ def test_replace_backward() -> None:
         def backward(ctx, first, second):
             assert second is None
             saved, nothing = ctx.saved_tensors
-            assert nothing is None and ctx.needs_input_grad == (True, False)
+            assert nothing is None
+            assert ctx.needs_input_grad == (True, False)
             return first * saved, None
 
     asked: list[int] = []

@@ -91,7 +91,8 @@ def node_maker(kind: type[Function]) -> Callable[..., Any]:
     the extension is asked first (``csrc/exchange/node.h``). ``Function.apply`` would look for
     functorch, and unwrap its dead tensors: none are regular."""
     replace_backward(kind, fast.node_backward)
-    apply: Callable[..., Any] = super(Function, kind).apply
+    base: Any = super(Function, kind)
+    apply: Callable[..., Any] = base.apply
     return apply
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
+
 from vaekern._backends import fast
 from vaekern._ops import one_pass
 from vaekern._ops.autograd import node_maker

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
+from vaekern._backends.launch import is_plain
 from vaekern._modules.outputs import DecoderOutput
 from vaekern._ops import one_pass
 from vaekern._ops.call import check_values, run
+from vaekern._torch import forward_mode_active, transforms_active
 from vaekern._validation import switch
 from vaekern.elbo import constant_weight, quick_elbo, reduce_elbo
 from vaekern.functional.gaussian import kl_call
@@ -17,9 +20,15 @@ from vaekern.posteriors.base import AnyPrior
 
 
 def is_open(posterior: Posterior, prior: AnyPrior) -> bool:
-    """Whether this way is: for the usual model, in training."""
-    usual = prior is None and type(posterior) is DiagonalGaussian and posterior.batch_dims == 1
-    return usual and one_pass.applies_to([posterior.tensors])
+    """Whether this way is worth going: for the usual model, in training. It is right for any."""
+    if prior is not None or type(posterior) is not DiagonalGaussian or posterior.batch_dims != 1:
+        return False
+    mu = posterior.mu
+    if not (mu.requires_grad and torch.is_grad_enabled()) or mu.dtype is torch.float16:
+        return False
+    if torch.compiler.is_compiling() or transforms_active() or forward_mode_active():
+        return False
+    return is_plain((mu, posterior.logvar), profiled=True)
 
 
 def terms(
