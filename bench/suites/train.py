@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import vaekern as vk
 from bench.harness.measure import Effort
+from bench.harness.memory import keep_freed_memory
 from bench.harness.report import Results, dtype_name, print_table, timing_columns
 from bench.harness.timing import Call, interleaved
 from bench.problems.forms import eager, functional, vaekern
@@ -135,6 +136,7 @@ def run(
     effort: Effort,
     results: Results,
 ) -> None:
+    keep_freed_memory()
     _check_losses()
     for name in models:
         model = MODELS[name]
