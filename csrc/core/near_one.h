@@ -21,4 +21,34 @@ VK_FN double log_near_one(double s, double t) {
   return absolute(t) < 0.5 ? std::log1p(t) : std::log(s);
 }
 
+// log(1 + w) for 0 <= w < 2^100, NaN of NaN; or `elsewhere` log(s), for a positive normal s or
+// infinity.
+VK_FN float log1p_or_log(float w, bool elsewhere, float s) {
+  const ReducedLog reduced = reduce_log(elsewhere ? s : 1.0f + w);
+  const float power = bit_cast<float>((127 - static_cast<int32_t>(reduced.k)) << 23);  // 2^-k
+  const float f = elsewhere ? reduced.f : fma(power, w, power - 1.0f);
+  const float log = log_of_reduced({reduced.k, f});
+  return elsewhere && !(s < HUGE_VALF) ? s : log;
+}
+VK_FN double log1p_or_log(double w, bool elsewhere, double s) {
+  return elsewhere ? std::log(s) : std::log1p(w);
+}
+
+// The gap s - 1 - log(s) for s = 1 + t, 2^-100 < s <= 1, NaN of NaN; or `elsewhere` log(other), as
+// above.
+VK_FN float gap_or_log(float s, float t, bool elsewhere, float other) {
+  const ReducedLog reduced = reduce_log(elsewhere ? other : s);
+  const float power = bit_cast<float>((127 - static_cast<int32_t>(reduced.k)) << 23);
+  const bool near = !elsewhere && absolute(reduced.k) < 1.5f;
+  const float f = near ? fma(power, t, power - 1.0f) : reduced.f;
+  const float tail = minus_log1p_tail(f);
+  const float gap =
+      (fma(reduced.k, -kLn2High, t) - f) + fma(reduced.k, -kLn2Low, tail);
+  const float log = fma(reduced.k, kLn2High, fma(reduced.k, kLn2Low, -tail) + f);
+  return !elsewhere ? gap : other < HUGE_VALF ? log : other;
+}
+VK_FN double gap_or_log(double s, double t, bool elsewhere, double other) {
+  return elsewhere ? std::log(other) : log_gap(s, t);
+}
+
 VK_END

@@ -225,11 +225,18 @@ VK_FN double log_of_sum(double s) {
   const uint64_t k = (bits - 0x3FE6A09E667F3BCDu) >> 52;  // s = 2^k m, sqrt(1/2) <= m < sqrt(2)
   const double m = bit_cast<double>(bits - (k << 52)), exponent = static_cast<double>(k);
   const double q = (m - 1.0) / (m + 1.0), z = q * q;
-  double series = 0.0;  // log(m) = 2 q (1 + z / 3 + z^2 / 5 + ...)
-  for (int n = 25; n >= 3; n -= 2) series = fma(series, z, 1.0 / n);
+  // log(m) = 2 q (1 + z / 3 + z^2 / 5 + ...)
+  const double series = polynomial(z, 1.0 / 3, 1.0 / 5, 1.0 / 7, 1.0 / 9, 1.0 / 11, 1.0 / 13,
+                                   1.0 / 15, 1.0 / 17, 1.0 / 19, 1.0 / 21, 1.0 / 23, 1.0 / 25);
   constexpr double kHigh = 0x1.62e42fefa38p-1, kLow = 0x1.ef35793c7673p-45;  // ln 2
   const double log = fma(exponent, kHigh, 2.0 * q + fma(exponent, kLow, 2.0 * q * (z * series)));
   return s < HUGE_VAL ? log : s;
+}
+
+// log(1 + t) for t >= 0, likewise.
+VK_FN double log1p_of_sum(double t) {
+  const double s = 1.0 + t;
+  return s < HUGE_VAL ? log_of_sum(s) + (t - (s - 1.0)) / s : s;
 }
 
 // Of a positive normal number, garbage else.

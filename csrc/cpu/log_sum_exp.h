@@ -17,8 +17,20 @@ struct BesideTop {
       : tie(value == top ? T(1) : T(0)), tail(value == top ? T(0) : exp_of_minus(top - value)) {}
 };
 
+// log sum exp of several rows' numbers, in two parts: the logarithms are taken side by side.
+struct LogSumExpParts {
+  double tops[kLanes], beyond[kLanes];  // top + log(1 + beyond)
+
+  void add_up(double* log_sum_exps, int64_t step, int64_t n) const {
+    double logs[kLanes];
+#pragma omp simd
+    for (int k = 0; k < kLanes; ++k) logs[k] = tops[k] + log1p_of_sum(beyond[k]);
+    for (int64_t k = 0; k < n; ++k) log_sum_exps[k * step] = logs[k];
+  }
+};
+
 template <class T>
-double log_sum_exp_in_lanes(const T* values, int64_t n) {
+void take_row(const T* values, int64_t n, double& highest, double& beyond) {
   const int64_t whole = n / kLanes * kLanes;
   T rest[kLanes], tops[kLanes];
   fill(rest, T(-HUGE_VAL), kLanes);
@@ -29,8 +41,7 @@ double log_sum_exp_in_lanes(const T* values, int64_t n) {
 #pragma omp simd
     for (int k = 0; k < kLanes; ++k) tops[k] = at_least(tops[k], values[j + k]);
   }
-  T top = T(-HUGE_VAL);  // a NaN may be lost here, but not below
-  for (int k = 0; k < kLanes; ++k) top = tops[k] > top ? tops[k] : top;
+  const T top = largest<kLanes / 2>(tops);  // a NaN may be lost here, but not below
 
   T ties[kLanes] = {}, tails[kLanes] = {};
   const auto add = [&](const T* block) {
@@ -54,7 +65,21 @@ double log_sum_exp_in_lanes(const T* values, int64_t n) {
   }
   const double padding = whole < n ? static_cast<double>(whole + kLanes - n) : 0.0;
   const double tied = fold<kLanes / 2>(wide_ties) - padding;
-  return static_cast<double>(top) + std::log1p(tied - 1.0 + fold<kLanes / 2>(wide_tails));
+  highest = static_cast<double>(top);
+  beyond = tied - 1.0 + fold<kLanes / 2>(wide_tails);
+}
+
+// Of rows of n numbers each, one after the other.
+template <class T>
+void log_sum_exp_of_rows(const T* values, int64_t rows, int64_t n, double* out, int64_t step) {
+  for (int64_t first = 0; first < rows; first += kLanes) {
+    LogSumExpParts parts = {};
+    const int64_t count = rows - first < kLanes ? rows - first : kLanes;
+    for (int64_t r = 0; r < count; ++r) {
+      take_row(values + (first + r) * n, n, parts.tops[r], parts.beyond[r]);
+    }
+    parts.add_up(out + first * step, step, count);
+  }
 }
 
 // log sum exp of numbers that come in a fixed order, several of them for each result.

@@ -119,10 +119,9 @@ class Sink {
         }
         break;
       case Output::Kind::row_log_sum_exp:
-        for (int64_t r = 0; r < tile.n_rows; ++r) {
-          partial_[(tile.row + r) * tiling_->segments + tile.segment] =
-              log_sum_exp_in_lanes(values + r * tile.n_cols, tile.n_cols);
-        }
+        log_sum_exp_of_rows(values, tile.n_rows, tile.n_cols,
+                            partial_.get() + tile.row * tiling_->segments + tile.segment,
+                            tiling_->segments);
         break;
       case Output::Kind::column_sum:
         for (int64_t r = 0; r < tile.n_rows; ++r) {

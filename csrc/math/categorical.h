@@ -12,7 +12,7 @@ template <class T>
 VK_FN T probability(T logit, T high, T low) {
   const Rounded<T> from_high = difference(logit, high);
   const Rounded<T> d = difference(from_high.value, low);
-  const T p = exp(d.value);
+  const T p = exp_of_minus(-d.value);
   return fma(p, finite_or_zero(from_high.lost + d.lost), p);
 }
 
