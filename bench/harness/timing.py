@@ -19,7 +19,6 @@ Call = Callable[[], object]
 Laps = dict[str, float]
 
 _MIN_ROUNDS = 5
-_MIN_SAMPLE_SECONDS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -69,18 +68,20 @@ class Clock(Protocol):
 class HostClock:
     """Times calls that are over when they return.
 
-    A sample of a short call is the mean of several in a row, enough for a millisecond. With
-    ``lead_in``, one untimed call precedes each sample and brings its data into the caches.
+    A sample of a short call is the mean of several in a row, enough for a millisecond, or for as
+    many ``seconds``. With ``lead_in``, one untimed call precedes each sample and brings its data
+    into the caches.
     """
 
-    def __init__(self, *, lead_in: bool = False) -> None:
+    def __init__(self, *, lead_in: bool = False, seconds: float = 1e-3) -> None:
         self._lead_in = lead_in
+        self._seconds = seconds
         self._repeats: dict[str, int] = {}
 
     def prepare(self, name: str, call: Call) -> None:
         call()
         once = _laps(call, 1)["both"]
-        self._repeats[name] = math.ceil(_MIN_SAMPLE_SECONDS / max(once, 1e-5))
+        self._repeats[name] = math.ceil(self._seconds / max(once, 1e-5))
 
     def laps(self, name: str, call: Call) -> Laps:
         if self._lead_in:

@@ -15,11 +15,12 @@ import vaekern as vk
 from bench.harness.measure import Effort
 from bench.harness.memory import keep_freed_memory
 from bench.harness.report import Results, dtype_name, print_table, timing_columns
-from bench.harness.timing import Call, interleaved
+from bench.harness.timing import Call, HostClock, interleaved
 from bench.problems.forms import eager, functional, vaekern
 from bench.problems.models import MODELS, Model, Networks
 from bench.problems.providers import OURS
 
+_IN_A_ROW = 20e-3  # seconds of steps: a training takes the same one again and again
 _TOLERANCE = 1e-5  # of the losses, which take the same tensors
 _NETWORKS = "networks alone"
 
@@ -154,7 +155,9 @@ def _run(
     networks, x = model.make(), model.images(batch_size)
     calls = {name: _Training(networks, x).step(CANDIDATES[name]) for name in candidates}
     calls[_NETWORKS] = _Training(networks, x).networks_alone()
-    timings = {n: t["both"] for n, t in interleaved(calls, effort.rounds, effort.seconds).items()}
+    clock = HostClock(lead_in=True, seconds=_IN_A_ROW)
+    found = interleaved(calls, effort.rounds, effort.seconds, clock)
+    timings = {name: each["both"] for name, each in found.items()}
     size = f"{batch_size}x{'x'.join(map(str, model.image))}"
     print(f"\n{model.name}: {model.what}, {size}, {timings[_NETWORKS].samples} samples each")
     alone = timings[_NETWORKS].median
