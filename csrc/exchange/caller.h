@@ -36,7 +36,7 @@ inline py::object drawn_seed(const Torch& torch, const Place& place, const py::t
   PyObject* filled = PyObject_Vectorcall(part(0), arguments, 3, names);
   if (filled == nullptr) throw py::error_already_set();
   Py_DECREF(filled);
-  const bool alone = generator != Py_None || py::handle(part(3)).attr("default_pg").is_none();
+  const bool alone = generator != Py_None || attribute(part(3), torch.default_pg).is_none();
   return alone ? std::move(words.object) : py::handle(part(4))(words.object);
 }
 

@@ -33,12 +33,6 @@ inline void set(PyObject* object, PyObject* name, PyObject* value) {
   if (PyObject_SetAttr(object, name, value) != 0) throw py::error_already_set();
 }
 
-inline py::object get(PyObject* object, PyObject* name) {
-  PyObject* value = PyObject_GetAttr(object, name);
-  if (value == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(value);
-}
-
 struct NodeNames {
   py::object known = interned("known"), to_save = interned("to_save");
   py::object materialize_grads = interned("materialize_grads");
@@ -77,9 +71,9 @@ inline py::tuple tuple_of(PyObject* const* items, Py_ssize_t n) {
 // the same arguments.
 inline py::object node_backward(PyObject* otherwise, PyObject* const* args, Py_ssize_t n) {
   const NodeNames& names = NodeNames::instance();
-  const py::object known = get(args[0], names.known.ptr());
-  const py::object saved = get(args[0], names.saved_tensors.ptr());
-  const py::object needs = get(args[0], names.needs_input_grad.ptr());
+  const py::object known = attribute(args[0], names.known);
+  const py::object saved = attribute(args[0], names.saved_tensors);
+  const py::object needs = attribute(args[0], names.needs_input_grad);
   const py::tuple gradients = tuple_of(args + 1, n - 1);
   PyObject* arguments[] = {nullptr, gradients.ptr(), saved.ptr(), needs.ptr(),
                            PyTuple_GET_ITEM(known.ptr(), 2)};

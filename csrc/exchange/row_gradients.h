@@ -66,7 +66,7 @@ inline bool write_selected(const RowCall& call, const RowNumbers& numbers, void*
   if (!log_p.object) return false;
   auto* of = static_cast<double*>(log_p.data);
   if (!log_p_of_rows(call, static_cast<const double*>(numbers.lse.data()), of)) return false;
-  log_p.object.attr("expm1_")();  // torch's, to the last bit
+  called_method(log_p.object, call.torch.expm1_);  // torch's, to the last bit
   for (int64_t row = 0; row < rows; ++row) of[row] *= -upstream_of(call, numbers.upstream, row);
   with_float_dtype(call.logits.dtype, [&](auto tag) {
     using Storage = typename decltype(tag)::type;

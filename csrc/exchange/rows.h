@@ -239,7 +239,7 @@ inline py::object attempt(const RowPlan& plan, PyObject* const* args, Py_ssize_t
   if (!value_of(call, differentiable, found)) return py::none();
   if (!differentiable) return std::move(found[0]);
   py::object x = py::reinterpret_borrow<py::object>(args[1]);
-  if (!plan.of_counts) x = x.attr("unsqueeze")(-1);
+  if (!plan.of_counts) x = called_method(x, call.torch.unsqueeze, py::int_(-1));
   py::tuple saved(3 + plan.n_kept());
   saved[0] = py::handle(args[0]), saved[1] = x;
   for (int k = 0; k < plan.n_kept(); ++k) saved[2 + k] = std::move(found[1 + k]);

@@ -20,7 +20,8 @@ struct Torch {
   py::object keeps_graph;  // whether a backward that is running may run again
   py::object bytes;        // whether bytes read as intensities still deserve a look: its `unclear`
   py::object level = interned("_current_level"), requires_grad = interned("requires_grad");
-  py::object unclear = interned("unclear");
+  py::object unclear = interned("unclear"), default_pg = interned("default_pg");
+  py::object unsqueeze = interned("unsqueeze"), expm1_ = interned("expm1_");
   Machine cpu, gpu, emulation;       // the last takes the CPU's place, in tests
   py::object emulated = py::none();  // where that has its runners from
 
@@ -62,6 +63,15 @@ inline py::object called(py::handle function, PyObject** arguments, size_t n) {
   return py::reinterpret_steal<py::object>(found);
 }
 
+// What a method returns, of no argument or one. Raises its errors.
+inline py::object called_method(py::handle object, const py::object& name,
+                                py::handle argument = {}) {
+  PyObject* arguments[] = {object.ptr(), argument.ptr()};
+  PyObject* found = PyObject_VectorcallMethod(name.ptr(), arguments, argument ? 2 : 1, nullptr);
+  if (found == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(found);
+}
+
 // Whether a kernel may be launched without asking torch's dispatcher: no transform, mode, tracer,
 // profiler or forward-mode derivative is active.
 inline bool nobody_watches(const Torch& torch) {
@@ -77,6 +87,13 @@ inline bool nobody_watches(const Torch& torch) {
 
 inline bool grad_enabled(const Torch& torch) {
   return truth(PyObject_CallNoArgs(torch.is_grad_enabled.ptr()), true);
+}
+
+// Of an object that has it. Raises its errors.
+inline py::object attribute(py::handle object, const py::object& name) {
+  PyObject* value = PyObject_GetAttr(object.ptr(), name.ptr());
+  if (value == nullptr) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(value);
 }
 
 inline bool wants_gradient(const Torch& torch, PyObject* tensor) {

@@ -83,7 +83,7 @@ class DiagonalGaussian(Posterior):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         z = reparameterize(self.mu, self.logvar, eps, seed, generator, **self._options())
-        return z.to(self.mu.dtype)
+        return z if z.dtype is self.mu.dtype else z.to(self.mu.dtype)
 
     def log_prob(self, z: Tensor) -> Tensor:
         return gaussian_log_likelihood(self.mu, z, self.logvar, **self._options())

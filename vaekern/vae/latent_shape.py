@@ -26,8 +26,7 @@ class KnowsLatentShape(nn.Module):
         return self._latent_shape[0]
 
     def learn_latent_shape(self, shape: tuple[int, ...]) -> None:
-        if self._latent_shape[0] is None:
-            self._latent_shape[0] = shape
+        self._latent_shape[0] = shape
 
     def standard_normal(
         self, num_samples: int, like: Tensor, generator: torch.Generator | None

@@ -127,7 +127,8 @@ class VAE(KnowsLatentShape):
             posterior = posterior_of_output(self.posterior, output)
         else:
             posterior = diagonal_of_output(output, self.split, self.scale, self.logvar_clamp)
-        self.learn_latent_shape(posterior.latent_shape)
+        if self.latent_shape is None:
+            self.learn_latent_shape(posterior.latent_shape)
         return posterior
 
     def encode(self, x: Tensor, condition: Condition = None) -> tuple[Tensor, Tensor]:
@@ -176,7 +177,7 @@ class VAE(KnowsLatentShape):
                 Free bits for parts of z need a posterior and a prior of independent elements.
         """
         posterior, prior = self.infer(x, condition), self.prior_given(condition)
-        plain = all([option is None for option in (mask, weights, free_bits, capacity)])
+        plain = mask is None and weights is None and free_bits is None and capacity is None
         if plain and one_pass.is_open(posterior, prior):
             z = posterior.rsample(eps, seed, generator)
             decoder_output = self.decoder(z, *as_arguments(condition))
