@@ -182,6 +182,9 @@ def stored_gradients(
 def node_forward(ctx: object, made: object, /, *tensors: object) -> object:
     """The forward of a node of the autograd graph: see ``csrc/exchange/node.h``."""
 
+def kernel_of(op: object, at: int, otherwise: Callable[..., object], /) -> Callable[..., object]:
+    """A function that asks ``op.fast[at]`` first, where gradients are off, and ``otherwise``."""
+
 def node_backward(otherwise: Callable[..., object], /) -> Callable[..., object]:
     """The method that runs such a node's backward, or hands it to ``otherwise``."""
 

@@ -72,6 +72,23 @@ inline PyObject* call_node_backward(PyObject* otherwise, PyObject* const* args, 
   return irregular_or([&] { return node_backward(otherwise, args, n); });
 }
 
+// A kernel that torch's dispatcher calls for an operation: of (operation, where its function is
+// among those of its plan, what else to call). Where gradients are off, as they are around what
+// compiled code calls, nobody has to ask whether one is wanted.
+inline PyObject* call_kernel(PyObject* known, PyObject* const* args, Py_ssize_t n) {
+  return irregular_or([&] {
+    const Torch& torch = Torch::instance();
+    PyObject* const* parts = &PyTuple_GET_ITEM(known, 0);
+    if (torch.enabled() && !grad_enabled(torch)) {
+      const py::object plan = attribute(parts[0], torch.fast);
+      const py::handle quick = PyTuple_GET_ITEM(plan.ptr(), PyLong_AsSsize_t(parts[1]));
+      py::object found = called(quick, args, n);
+      if (!found.is_none()) return found;
+    }
+    return called(parts[2], args, n);
+  });
+}
+
 inline PyMethodDef definition_of(const char* name,
                                  PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
   return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
@@ -245,6 +262,11 @@ inline void bind(py::module_& m, const Runners& on_cpu, const Runners* on_gpu) {
     const auto function =
         py::reinterpret_steal<py::object>(PyCFunction_New(&backward, otherwise.ptr()));
     return py::reinterpret_steal<py::object>(PyInstanceMethod_New(function.ptr()));
+  });
+  m.def("kernel_of", [](py::object op, int at, py::object otherwise) {
+    static PyMethodDef kernel = definition_of("kernel", &call_kernel);
+    const py::tuple known = py::make_tuple(std::move(op), at, std::move(otherwise));
+    return py::reinterpret_steal<py::object>(PyCFunction_New(&kernel, known.ptr()));
   });
   m.def("allow_fast_path", &allow_fast_path);
   m.def("use_gpu", [](int device) {

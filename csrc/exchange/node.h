@@ -24,9 +24,9 @@ inline py::object with_node(const Node& node, py::object results, py::tuple save
                             py::tuple details, PyObject* const* tensors, int n_tensors) {
   py::tuple known = py::make_tuple(node.owner, node.backward, std::move(details));
   const py::tuple made = py::make_tuple(std::move(results), std::move(saved), std::move(known));
-  PyObject* arguments[2 + 2 * kMaxOperands] = {nullptr, made.ptr()};
-  std::copy(tensors, tensors + n_tensors, arguments + 2);
-  return called(node.apply, arguments + 1, 1 + n_tensors);
+  PyObject* arguments[1 + 2 * kMaxOperands] = {made.ptr()};
+  std::copy(tensors, tensors + n_tensors, arguments + 1);
+  return called(node.apply, arguments, 1 + n_tensors);
 }
 
 inline void set(PyObject* object, PyObject* name, PyObject* value) {
@@ -75,14 +75,11 @@ inline py::object node_backward(PyObject* otherwise, PyObject* const* args, Py_s
   const py::object saved = attribute(args[0], names.saved_tensors);
   const py::object needs = attribute(args[0], names.needs_input_grad);
   const py::tuple gradients = tuple_of(args + 1, n - 1);
-  PyObject* arguments[] = {nullptr, gradients.ptr(), saved.ptr(), needs.ptr(),
-                           PyTuple_GET_ITEM(known.ptr(), 2)};
-  const py::handle quick = PyTuple_GET_ITEM(known.ptr(), 1);
-  py::object found = called(quick, arguments + 1, 4);
+  PyObject* const* parts = &PyTuple_GET_ITEM(known.ptr(), 0);
+  PyObject* const arguments[] = {gradients.ptr(), saved.ptr(), needs.ptr(), parts[2]};
+  py::object found = called(parts[1], arguments, 4);
   if (!found.is_none()) return found;
-  PyObject* result = PyObject_Vectorcall(otherwise, args, n, nullptr);
-  if (result == nullptr) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(result);
+  return called(otherwise, args, n);
 }
 
 }  // namespace vk::exchange

@@ -143,8 +143,8 @@ struct LossCall {
     }
     PyObject *of_likelihood = values[0].object.ptr(), *of_divergence = values[1].object.ptr();
     if (!on_host()) {
-      PyObject* arguments[] = {nullptr, of_likelihood, of_divergence, args[2], args[3], args[4]};
-      return called(loss.results, arguments + 1, 5);
+      PyObject* const arguments[] = {of_likelihood, of_divergence, args[2], args[3], args[4]};
+      return called(loss.results, arguments, 5);
     }
     const double sums[] = {sum(values[0].data, 0), sum(values[1].data, 1)};
     py::object total = weighted(sums);

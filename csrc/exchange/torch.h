@@ -21,6 +21,7 @@ struct Torch {
   py::object bytes;        // whether bytes read as intensities still deserve a look: its `unclear`
   py::object level = interned("_current_level"), requires_grad = interned("requires_grad");
   py::object unclear = interned("unclear"), default_pg = interned("default_pg");
+  py::object fast = interned("fast");
   py::object unsqueeze = interned("unsqueeze"), expm1_ = interned("expm1_");
   Machine cpu, gpu, emulation;       // the last takes the CPU's place, in tests
   py::object emulated = py::none();  // where that has its runners from
@@ -55,10 +56,9 @@ inline bool truth(PyObject* stolen, bool otherwise) {
   return otherwise;
 }
 
-// What a function returns; `arguments` have a place before them. Raises its errors.
-inline py::object called(py::handle function, PyObject** arguments, size_t n) {
-  PyObject* found =
-      PyObject_Vectorcall(function.ptr(), arguments, n | PY_VECTORCALL_ARGUMENTS_OFFSET, nullptr);
+// What a function returns. Raises its errors.
+inline py::object called(py::handle function, PyObject* const* arguments, size_t n) {
+  PyObject* found = PyObject_Vectorcall(function.ptr(), arguments, n, nullptr);
   if (found == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(found);
 }

@@ -100,6 +100,15 @@ node_forward: Callable[..., Any] = core.node_forward if core is not None else _n
 node_backward: Callable[..., Any] = core.node_backward if core is not None else _as_it_is
 
 
+def kernel_of(op: Any, function: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """What torch's dispatcher calls for an operation: where gradients are off, the ``function`` of
+    its plan; ``otherwise`` where that does nothing, or they are on."""
+    if core is None:
+        return otherwise
+    kernel: Callable[..., Any] = core.kernel_of(op, Plan._fields.index(function), otherwise)
+    return kernel
+
+
 def plan_of(
     op: Any,
     apply: Callable[..., Any],

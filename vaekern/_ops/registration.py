@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vaekern._backends import fast
 from vaekern._backends.launch import is_plain
 from vaekern._ops.autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._ops.base import Operation
@@ -55,7 +56,7 @@ class RegisteredOp(Operation):
             + (f"({returns})" if n_returned > 1 else returns),
             kernel=self._run,
             fake=self._fake,
-            autograd=self.differentiable,
+            autograd=fast.kernel_of(self, "value", self.differentiable),
         )
         vjp_tensors = [f"Tensor? g{k}" for k in range(len(results))]
         vjp_tensors += [tensors[k] for k in self.vjp_inputs]
@@ -64,7 +65,7 @@ class RegisteredOp(Operation):
             f"{name}_vjp({', '.join(vjp_tensors)}, bool[] wanted, {attributes}) -> Tensor[]",
             kernel=self._run_vjp,
             fake=self._fake_vjp,
-            autograd=self.differentiable_vjp,
+            autograd=fast.kernel_of(self, "vjp", self.differentiable_vjp),
         )
 
     # --- calling ------------------------------------------------------------------------------
