@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 
-# The parameters of mallopt(3), and thresholds that no training step here reaches.
+# The parameters of mallopt(3), and their largest values.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _NEVER = 2**31 - 1
 _LARGEST = 32 * 2**20  # mallopt takes no more: HEAP_MAX_SIZE / 2

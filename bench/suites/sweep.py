@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from bench.harness.measure import Effort, Measurement, measure
+from bench.harness.memory import keep_freed_memory
 from bench.harness.report import Results, dtype_name, print_table
 from bench.problems.providers import Provider
 from bench.problems.workloads import op_workload
@@ -24,6 +25,7 @@ def run(
     results: Results,
 ) -> None:
     """Sizes are 2 to the ``exponents``."""
+    keep_freed_memory()
     for op in ops:
         for dtype in dtypes:
             print(f"\n{op} {dtype_name(dtype)}: us forward, backward, both; GB/s and its share of")
