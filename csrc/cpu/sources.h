@@ -35,18 +35,47 @@ void prefetch(const Storage* from, int64_t n) {
   for (int64_t j = 0; j < n; j += kLine) __builtin_prefetch(from + j);
 }
 
+// Where the runs of a view along its innermost dimension begin, one after the other: short ones are
+// over before divisions would have found the next.
+class Runs {
+ public:
+  Runs(const Layout& layout, int64_t run) : layout_(layout), outer_(layout.ndim - 1) {
+    for (int d = outer_ - 1; d >= 0; --d) {
+      index_[d] = run % layout.size[d];
+      offset_ += index_[d] * layout.stride[d];
+      run /= layout.size[d];
+    }
+  }
+
+  int64_t offset() const { return offset_; }
+
+  void advance() {
+    for (int d = outer_ - 1; d >= 0; --d) {
+      offset_ += layout_.stride[d];
+      if (++index_[d] < layout_.size[d]) return;
+      offset_ -= layout_.size[d] * layout_.stride[d];
+      index_[d] = 0;
+    }
+  }
+
+ private:
+  const Layout& layout_;
+  int outer_;
+  int64_t offset_ = 0, index_[kMaxDims];
+};
+
 // Elements first .. first+n-1 of a view, run by run along its innermost dimension. (The only call of
 // `convert` for each dtype: its loops are most of what is compiled here.)
 template <class T, class Storage>
 void gather(T* to, const Storage* base, const Layout& layout, int64_t first, int64_t n) {
   const int inner = layout.ndim - 1;
-  const int64_t run = inner < 0 ? 1 : layout.size[inner];
+  const int64_t size = inner < 0 ? 1 : layout.size[inner];
   const int64_t stride = inner < 0 ? 1 : layout.stride[inner];
-  int64_t column = first % run;
-  while (n > 0) {
-    const int64_t length = run - column < n ? run - column : n;
-    convert(to, base + layout.offset_of(first), stride, length);
-    to += length, first += length, n -= length, column = 0;
+  int64_t column = first % size;
+  for (Runs runs(layout, first / size); n > 0; runs.advance()) {
+    const int64_t length = size - column < n ? size - column : n;
+    convert(to, base + runs.offset() + column * stride, stride, length);
+    to += length, n -= length, column = 0;
   }
 }
 

@@ -137,18 +137,23 @@ inline Result of_all(void* data, DType dtype, const Operand& full) {
 // Says which dimensions make rows, and what is summed over them. False where no split will do.
 inline bool arrange(Launch& launch, const Operand& full, int batch_dims, const Result* results,
                     int n_results) {
-  const int last = std::max(full.ndim(), batch_dims + 1);
-  for (int split = batch_dims; split < last; ++split) {
-    const bool fits = std::all_of(results, results + n_results, [&](const Result& result) {
+  const auto fits = [&](int split) {
+    return std::all_of(results, results + n_results, [&](const Result& result) {
       return result.data == nullptr || result.is_full(full) || result.sums(full, split);
     });
-    if (!fits) continue;
-    launch.rows = full.numel(0, split), launch.cols = full.numel(split);
-    launch.n_outputs = n_results;
-    for (int k = 0; k < n_results; ++k) launch.outputs[k] = results[k].output(full, split);
-    return true;
+  };
+  const int last = std::max(full.ndim(), batch_dims + 1);
+  int split = batch_dims;
+  while (split < last && !fits(split)) ++split;
+  if (split == last) {  // fewer, then, where no result is one number for each datapoint
+    split = batch_dims - 1;
+    while (split > 0 && !fits(split)) --split;
+    if (split <= 0) return false;
   }
-  return false;
+  launch.rows = full.numel(0, split), launch.cols = full.numel(split);
+  launch.n_outputs = n_results;
+  for (int k = 0; k < n_results; ++k) launch.outputs[k] = results[k].output(full, split);
+  return true;
 }
 
 }  // namespace vk::exchange

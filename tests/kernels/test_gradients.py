@@ -16,6 +16,8 @@ from torch.autograd.functional import hessian, jacobian
 from torch.utils.checkpoint import checkpoint
 
 import vaekern as vk
+from vaekern._backends import fast
+from vaekern._backends import launch as launch_module
 
 
 def floats(tensors: Sequence[Tensor]) -> list[int]:
@@ -145,6 +147,25 @@ def test_integer_targets_get_no_gradient(target: str) -> None:
         sum(r.sum() for r in case(*tensors)).backward()
         for tensor in tensors:
             assert (tensor.grad is None) == (not tensor.is_floating_point())
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_parameter_of_events_that_several_dimensions_of_datapoints_share(
+    quick: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mixture's: for each of its components, whatever the sample. Its gradient is summed by the
+    kernel, which takes the components for columns."""
+    monkeypatch.delattr(launch_module, "_launch_and_sum")
+    loc, x, upstream = torch.randn(5, 4, 3), torch.randn(5, 4, 3), torch.randn(5, 4)
+    logvar = torch.randn(1, 4, 3, requires_grad=True)
+    each = logvar.detach().expand(5, 4, 3).clone().requires_grad_()
+    with fast.allowed(quick):
+        for parameter in (logvar, each):
+            log_p = vk.gaussian_log_likelihood(loc, x, parameter, batch_dims=2)
+            log_p.backward(upstream)
+    assert logvar.grad is not None
+    assert each.grad is not None
+    torch.testing.assert_close(logvar.grad, each.grad.sum(0, keepdim=True))
 
 
 def test_checkpointing_recomputes_the_same_noise() -> None:

@@ -235,7 +235,8 @@ def _row_dims(full: torch.Size, batch_dims: int, summed: list[tuple[int, ...]]) 
     """How many leading dimensions make rows, such that each summed output has one number for
     several whole rows, or one for each column. None if no number of them does."""
     ndim = len(full)
-    for split in range(batch_dims, max(ndim, batch_dims + 1)):
+    # Fewer than datapoints have, where no result is one number for each of those.
+    for split in (*range(batch_dims, max(ndim, batch_dims + 1)), *range(batch_dims - 1, 0, -1)):
         rows, cols = range(split), range(split, ndim)
         if all(
             _is_constant(shape, full, cols)
