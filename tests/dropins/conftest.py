@@ -14,10 +14,8 @@ from vaekern.compat import _log_probs, torch_distributions
 
 @pytest.fixture
 def kernels_called(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the functions of vaekern that stand in for torch.distributions in the test, also
-    for few elements."""
+    """The names of the functions of vaekern that stand in for torch.distributions in the test."""
     names: list[str] = []
-    monkeypatch.setattr(_log_probs, "_FEW", 0)
 
     def recorded(module: Any, name: str) -> Callable[..., Tensor]:
         original = getattr(module, name)

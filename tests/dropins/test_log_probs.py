@@ -13,7 +13,6 @@ from torch import Tensor, distributions
 from torch.distributions import Distribution, Independent
 
 from vaekern import compat
-from vaekern.compat import _log_probs
 from vaekern.compat._log_probs import FAMILIES
 from vaekern.compat.torch_distributions import log_prob
 
@@ -102,29 +101,6 @@ def test_agrees(name: str, summed: int, dtype: torch.dtype, kernels_called: list
     family = ROWS[name]
     agree(family, [*family.draw(*SHAPE), family.data(*SHAPE, seed=9)], summed, dtype)
     assert set(kernels_called) == {family.kernel}
-
-
-def test_few_bernoullis_take_torchs_formula(
-    kernels_called: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With gradients, unsummed and not in half precision: there, it is as quick."""
-    family = ROWS["Bernoulli"]
-    monkeypatch.setattr(_log_probs, "_FEW", 3 * 4)
-
-    def is_by_kernel(shape: tuple[int, ...], summed: int, grad: bool, dtype: torch.dtype) -> bool:
-        (parameter,) = [t.detach().to(dtype).requires_grad_(grad) for t in family.draw(*shape)]
-        made, x = family.make(parameter, summed=summed), family.data(*shape, seed=9).to(dtype)
-        kernels_called.clear()
-        got = log_prob(made, x)
-        if not kernels_called:
-            assert torch.equal(got, made.log_prob(x))
-        return kernels_called == [family.kernel]
-
-    assert not is_by_kernel((3, 3), 0, True, torch.float32)
-    assert is_by_kernel((3, 4), 0, True, torch.float32)
-    assert is_by_kernel((3, 3), 1, True, torch.float32)
-    assert is_by_kernel((3, 3), 0, False, torch.float32)
-    assert is_by_kernel((3, 3), 0, True, torch.bfloat16)
 
 
 @every_family

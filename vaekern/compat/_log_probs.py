@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 from torch.distributions import (
     Bernoulli,
@@ -24,7 +23,6 @@ from torch.distributions import (
     constraints,
 )
 
-from vaekern._torch import tracing_state
 from vaekern.compat._support import are_counts
 from vaekern.compat._tensors import WIDE, alike, as_dtype, broadcast, formula_dtype, fusable
 from vaekern.functional import (
@@ -77,30 +75,8 @@ def _gaussian(loc: Tensor, x: Tensor, scale: Tensor, batch_dims: int) -> Tensor:
 
 
 def bernoulli_log_prob(bernoulli: Bernoulli, value: Any, summed: int = 0) -> Tensor | None:
-    if summed == 0 and _quicker_by_torch(bernoulli.logits, value):
-        validate(bernoulli, value)
-        return -F.binary_cross_entropy_with_logits(bernoulli.logits, value, reduction="none")
     given = (bernoulli.logits,)
     return _fused(bernoulli, value, summed, given, _as_they_are, bernoulli_log_likelihood)
-
-
-#: Elements below which two nodes of torch's graph take no longer than one in Python.
-_FEW = 3_000
-
-
-def _quicker_by_torch(logits: Tensor, value: Any) -> bool:
-    """Whether torch's cross-entropy is as quick, and as precise but where logits are infinite: with
-    gradients, on a CPU, where nobody sums the elements."""
-    return (
-        logits.requires_grad
-        and isinstance(value, Tensor)
-        and tracing_state() is None
-        and value.numel() < _FEW
-        and value.shape == logits.shape
-        and logits.dtype in WIDE
-        and logits.is_cpu
-        and torch.is_grad_enabled()
-    )
 
 
 def continuous_bernoulli_log_prob(
