@@ -252,7 +252,8 @@ inline void bind(py::module_& m, const Runners& on_cpu, const Runners* on_gpu) {
   m.def("functions_of_softmax", &functions_of_softmax);
   m.def("function_of_loss", &function_of_loss);
   static PyMethodDef stored = definition_of("stored_gradients", &call_stored_gradients);
-  stored.ml_doc = "stored_gradients(upstream: object, saved: object, needs: object) -> object";
+  stored.ml_doc =
+      "stored_gradients(upstream: object, saved: object, needs: object, details: object) -> object";
   m.attr("stored_gradients") = py::reinterpret_steal<py::object>(PyCFunction_New(&stored, nullptr));
   static PyMethodDef forward = definition_of("node_forward", &call_node_forward);
   forward.ml_doc = "node_forward(ctx: object, made: object, *tensors: object) -> object";
