@@ -343,33 +343,3 @@ def test_torch_without_the_interface() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout.strip(), done.returncode) == ("True", 0), done.stderr
-
-
-def _modules_that_run(function: Callable[[], Any]) -> list[str]:
-    """Of the package, in Python."""
-    modules: list[str] = []
-
-    def profile(frame: Any, event: str, _: Any) -> None:
-        if event == "call":
-            modules.append(frame.f_globals["__name__"])
-
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(before)
-    return [name for name in modules if name.startswith("vaekern")]
-
-
-def test_what_compiled_code_calls_is_no_python() -> None:
-    t, ops = torch.randn(3, 4), torch.ops.vaekern
-    value = ops.standard_kl.default, (t, t, None, 1, "logvar", "cpu")
-    vjp = ops.standard_kl_vjp.default, (X[:, 0], t, t, None, [True, True], 1, "logvar", "cpu")
-    with torch.no_grad():
-        for op, args in (value, vjp):
-            assert _modules_that_run(lambda op=op, args=args: op(*args)) == []
-            with fast.allowed(False):
-                assert _modules_that_run(lambda op=op, args=args: op(*args)) != []
-    t.requires_grad_()
-    assert value[0](*value[1]).requires_grad

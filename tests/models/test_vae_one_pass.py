@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from frames import modules_that_run, profiled
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 
@@ -164,22 +164,15 @@ def test_a_step_is_four_launches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_step_is_two_calls_of_the_extension_and_a_backward_without_python() -> None:
     model, x = _model(), torch.rand(B, PIXELS)
     called: Counter[str] = Counter()
-    modules: list[str] = []  # whose functions run in the backward
 
-    def profile(frame: Any, event: str, what: Any) -> None:
+    def profile(_frame: Any, event: str, what: Any) -> None:
         if event == "c_call" and type(what.__self__).__name__ == "PyCapsule":
             called[what.__name__] += 1
-        elif event == "call":
-            modules.append(frame.f_globals["__name__"])
 
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
+    with profiled(profile):
         loss = model(x).loss
-        modules.clear()
+    with modules_that_run() as modules:
         loss.backward()
-    finally:
-        sys.setprofile(before)
     assert called == {"attempt": 2}
     nodes = "vaekern", "torch.autograd.function"  # the latter's look up the former's
     assert modules
