@@ -25,7 +25,7 @@ VK_FN double log_near_one(double s, double t) {
 // infinity.
 VK_FN float log1p_or_log(float w, bool elsewhere, float s) {
   const ReducedLog reduced = reduce_log(elsewhere ? s : 1.0f + w);
-  const float power = bit_cast<float>((127 - static_cast<int32_t>(reduced.k)) << 23);  // 2^-k
+  const float power = power_of_minus(reduced.k);
   const float f = elsewhere ? reduced.f : fma(power, w, power - 1.0f);
   const float log = log_of_reduced({reduced.k, f});
   return elsewhere && !(s < HUGE_VALF) ? s : log;
@@ -38,7 +38,7 @@ VK_FN double log1p_or_log(double w, bool elsewhere, double s) {
 // above.
 VK_FN float gap_or_log(float s, float t, bool elsewhere, float other) {
   const ReducedLog reduced = reduce_log(elsewhere ? other : s);
-  const float power = bit_cast<float>((127 - static_cast<int32_t>(reduced.k)) << 23);
+  const float power = power_of_minus(reduced.k);
   const bool near = !elsewhere && absolute(reduced.k) < 1.5f;
   const float f = near ? fma(power, t, power - 1.0f) : reduced.f;
   const float tail = minus_log1p_tail(f);

@@ -188,10 +188,15 @@ VK_FN float log_or_limit(float s, float finite, float at_zero) {
   return bits - 1u < 0x7F7FFFFFu ? finite : limit;
 }
 
+// 2^-k
+VK_FN float power_of_minus(float k) {
+  return bit_cast<float>((127 - static_cast<int32_t>(k)) << 23);
+}
+
 // The logarithm's reduction of s, given t = s - 1, which the caller may know more exactly than s.
 VK_FN ReducedLog reduce_log_near_one(float s, float t) {
   const ReducedLog reduced = reduce_log_anywhere(s);
-  const float power = bit_cast<float>((127 - static_cast<int32_t>(reduced.k)) << 23);  // 2^-k
+  const float power = power_of_minus(reduced.k);
   return {reduced.k, absolute(reduced.k) < 1.5f ? fma(power, t, power - 1.0f) : reduced.f};
 }
 

@@ -63,9 +63,14 @@ def log_or_limit(s, finite, at_zero):
 
 
 @triton.jit
+def power_of_minus(k):
+    return from_bits((127 - k.to(tl.int32)) << 23)
+
+
+@triton.jit
 def reduce_log_near_one(s, t):
     k, reduced = reduce_log_anywhere(s)
-    power = from_bits((127 - k.to(tl.int32)) << 23)
+    power = power_of_minus(k)
     return k, tl.where(absolute(k) < 1.5, fma(power, t, power - 1.0), reduced)
 
 

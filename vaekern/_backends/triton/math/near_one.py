@@ -13,6 +13,7 @@ from vaekern._backends.triton.math.logarithm import (
     log_of_reduced,
     log_or_limit,
     minus_log1p_tail,
+    power_of_minus,
     reduce_log,
     reduce_log_near_one,
 )
@@ -22,7 +23,6 @@ from vaekern._backends.triton.math.scalar import (
     LN2_LOW,
     absolute,
     fma,
-    from_bits,
 )
 
 
@@ -50,7 +50,7 @@ def log1p_or_log(w, elsewhere, s):
         result = tl.where(elsewhere, tl.log(s), log1p)
     else:
         k, reduced = reduce_log(tl.where(elsewhere, s, w + 1.0))
-        power = from_bits((127 - k.to(tl.int32)) << 23)
+        power = power_of_minus(k)
         f = tl.where(elsewhere, reduced, fma(power, w, power - 1.0))
         result = tl.where(elsewhere & ~(s < INF), s, log_of_reduced(k, f))
     return result
@@ -62,7 +62,7 @@ def gap_or_log(s, t, elsewhere, other):
         result = tl.where(elsewhere, tl.log(other), log_gap(s, t))
     else:
         k, reduced = reduce_log(tl.where(elsewhere, other, s))
-        power = from_bits((127 - k.to(tl.int32)) << 23)
+        power = power_of_minus(k)
         near = ~elsewhere & (absolute(k) < 1.5)
         f = tl.where(near, fma(power, t, power - 1.0), reduced)
         tail = minus_log1p_tail(f)
