@@ -11,9 +11,9 @@ from torch import Tensor
 
 from vaekern._torch import shape_to_compare
 
-_FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-_TARGETS = (*_FLOATS, torch.uint8, torch.bool)
-_LEVELS = (*_FLOATS, torch.uint8)
+FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_TARGETS = (*FLOATS, torch.uint8, torch.bool)
+_LEVELS = (*FLOATS, torch.uint8)
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 SCALES = ("logvar", "log_std", "std")
 
@@ -23,8 +23,8 @@ def _names(dtypes: tuple[torch.dtype, ...]) -> str:
 
 
 def check_float(name: str, tensor: object) -> None:
-    if not _is_of(tensor, _FLOATS):
-        _complain(name, tensor, _FLOATS)
+    if not _is_of(tensor, FLOATS):
+        _complain(name, tensor, FLOATS)
 
 
 def check_target(name: str, tensor: object) -> None:
@@ -91,8 +91,8 @@ def check_class_indices(name: str, tensor: object) -> None:
 
 
 def check_counts(name: str, tensor: object) -> None:
-    if not _is_of(tensor, (*_FLOATS, *_INTEGERS)):
-        _complain(name, tensor, (*_FLOATS, *_INTEGERS))
+    if not _is_of(tensor, (*FLOATS, *_INTEGERS)):
+        _complain(name, tensor, (*FLOATS, *_INTEGERS))
 
 
 def _is_of(tensor: object, dtypes: tuple[torch.dtype, ...]) -> bool:

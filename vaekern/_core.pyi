@@ -202,7 +202,7 @@ def functions_of_plan(
     kernels: dict[str, tuple[int, int, int, float]],
     /,
 ) -> tuple[Callable[..., Any], ...]:
-    """``attempt``, ``value``, ``vjp``, ``backward`` and ``both`` of an operation: see
+    """``attempt``, ``value``, ``vjp``, ``backward``, ``both`` and ``partials`` of an operation: see
     ``csrc/exchange/call.h``. ``kernels`` has, by scale, the numbers of ``value``, ``vjp`` and
     ``value_and_vjp``, -1 where there is none, and the factor that launches hand them."""
 

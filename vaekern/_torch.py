@@ -25,6 +25,8 @@ below_autograd = torch._C._AutoDispatchBelowAutograd
 transforms_active = torch._C._are_functorch_transforms_active
 
 _len_dispatch_modes = torch._C._len_torch_dispatch_stack
+_recorder = torch._C._get_dispatch_mode
+_PROXY = torch._C._TorchDispatchModeKey.PROXY
 _set_tracing_state = torch._C._set_tracing_state  # type: ignore[attr-defined]
 _is_of_old_vmap: Callable[[Tensor], bool] = torch._C._functorch.is_legacy_batchedtensor
 
@@ -58,6 +60,12 @@ def forward_mode_active() -> bool:
 def dispatch_modes_active() -> bool:
     """Whether a ``TorchDispatchMode`` (fake tensors, tracing, counters) sees every operation."""
     return _len_dispatch_modes() > 0
+
+
+def compiled_into_graph() -> bool:
+    """Whether ``torch.compile`` records operations, forward and backward, as nodes of its graph:
+    what dynamo has traced. (Before torch 2.13 nobody says so.)"""
+    return torch.compiler.is_compiling() and _recorder(_PROXY) is not None
 
 
 def stands_for_many(tensor: object) -> bool:
@@ -178,6 +186,12 @@ def replace_backward(
     what it called before: a Python method that looks up the kind's ``backward``."""
     node: Any = kind._backward_cls
     node.apply = by(node.apply)
+
+
+def call_by(op: Any, by: Callable[[Callable[..., Any]], Any]) -> None:
+    """Has a call of an op call ``by(otherwise)``, where ``otherwise`` is what it called before:
+    torch's dispatcher."""
+    op._op = by(op._op)
 
 
 #: Knows the default process group of a distributed run, its ``default_pg``: None where there is

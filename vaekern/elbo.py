@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
 
 from vaekern._backends.launch import is_plain
 from vaekern._checks import number_or_scalar
@@ -154,7 +155,7 @@ def quick_elbo(
 ) -> Any:
     """By the fast path: the loss and, if ``per_datapoint``, both terms of each datapoint. ``of_kl``
     are the arguments of the divergence to N(0, 1). None where anything is irregular."""
-    if torch.compiler.is_dynamo_compiling() or switch.enabled:
+    if switch.enabled:
         return None
     if reduction not in ("mean", "sum") or type(beta) not in (float, int):
         return None
@@ -164,10 +165,11 @@ def quick_elbo(
     if unchecked is None:
         return None
     op, arguments = unchecked
-    loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
-    found = loss.attempt(arguments, of_kl, beta, reduction == "mean", per_datapoint)
-    if found is not None or torch.is_grad_enabled():
-        return found
+    if not is_dynamo_compiling():
+        loss = quick_loss(op, table.STANDARD_KL, reduce_elbo)
+        found = loss.attempt(arguments, of_kl, beta, reduction == "mean", per_datapoint)
+        if found is not None or torch.is_grad_enabled():
+            return found
     log_likelihood, kl = op.attempt(*arguments), table.STANDARD_KL.attempt(*of_kl)
     if log_likelihood is None or kl is None or log_likelihood.shape != kl.shape:
         return None

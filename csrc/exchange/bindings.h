@@ -72,20 +72,21 @@ inline PyObject* call_node_backward(PyObject* otherwise, PyObject* const* args, 
   return irregular_or([&] { return node_backward(otherwise, args, n); });
 }
 
-// A kernel that torch's dispatcher calls for an operation: of (operation, where its function is
-// among those of its plan, what else to call). Where gradients are off, as they are around what
-// compiled code calls, nobody has to ask whether one is wanted.
-inline PyObject* call_kernel(PyObject* known, PyObject* const* args, Py_ssize_t n) {
+// What runs an operation, of (operation, where its function is among those of its plan, what else
+// to call). Where gradients are off, as they are around what compiled code calls, nobody has to ask
+// whether one is wanted.
+inline PyObject* call_kernel(PyObject* known, PyObject* const* args, Py_ssize_t n,
+                             PyObject* keywords) {
+  PyObject* const* parts = &PyTuple_GET_ITEM(known, 0);
   return irregular_or([&] {
     const Torch& torch = Torch::instance();
-    PyObject* const* parts = &PyTuple_GET_ITEM(known, 0);
-    if (torch.enabled() && !grad_enabled(torch)) {
+    if (keywords == nullptr && torch.enabled() && !grad_enabled(torch)) {
       const py::object plan = attribute(parts[0], torch.fast);
       const py::handle quick = PyTuple_GET_ITEM(plan.ptr(), PyLong_AsSsize_t(parts[1]));
       py::object found = called(quick, args, n);
       if (!found.is_none()) return found;
     }
-    return called(parts[2], args, n);
+    return called(parts[2], args, n, keywords);
   });
 }
 
@@ -116,8 +117,8 @@ py::tuple functions_of(std::unique_ptr<Owner> owner, PyMethodDef (&definitions)[
   return functions;
 }
 
-// (attempt, value, vjp, backward, both) of an operation. `takes` names the rules of inputs, then
-// those of numbers.
+// (attempt, value, vjp, backward, both, partials) of an operation. `takes` names the rules of
+// inputs, then those of numbers.
 inline py::tuple functions_of_plan(py::object op, py::object apply, py::tuple draw, py::object told,
                                    const std::vector<std::string>& takes, size_t n_inputs,
                                    std::vector<bool> by_datapoint, std::vector<int> vjp_inputs,
@@ -140,8 +141,8 @@ inline py::tuple functions_of_plan(py::object op, py::object apply, py::tuple dr
   }
   static PyMethodDef definitions[] = {
       definition<Plan, attempt>("attempt"), definition<Plan, value>("value"),
-      definition<Plan, vjp>("vjp"), definition<Plan, backward>("backward"),
-      definition<Plan, both>("both")};
+      definition<Plan, vjp>("vjp"),         definition<Plan, backward>("backward"),
+      definition<Plan, both>("both"),       definition<Plan, partials>("partials")};
   return functions_of(std::move(plan), definitions);
 }
 
@@ -265,7 +266,9 @@ inline void bind(py::module_& m, const Runners& on_cpu, const Runners* on_gpu) {
     return py::reinterpret_steal<py::object>(PyInstanceMethod_New(function.ptr()));
   });
   m.def("kernel_of", [](py::object op, int at, py::object otherwise) {
-    static PyMethodDef kernel = definition_of("kernel", &call_kernel);
+    static PyMethodDef kernel = {
+        "kernel", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_kernel)),
+        METH_FASTCALL | METH_KEYWORDS, nullptr};
     const py::tuple known = py::make_tuple(std::move(op), at, std::move(otherwise));
     return py::reinterpret_steal<py::object>(PyCFunction_New(&kernel, known.ptr()));
   });

@@ -18,27 +18,43 @@ inline bool has_half(const Call& call) {
   return false;
 }
 
-// Fills the value, and found[at] ... with the gradients of what wants one, times a weight.
-inline bool value_and_gradients(const Call& call, double weight, const Result& value,
-                                py::tuple& found, size_t at) {
+// What a launch of value and gradients is to find.
+struct Wanted {
+  double weight = 1.0;         // of the gradients
+  bool wide = false;           // gradients in the arithmetic's precision, not in the inputs' own
+  bool of[kMaxOperands] = {};  // which inputs' gradients
+
+  // Those that may be asked for.
+  static Wanted by_inputs(const Call& call, double weight) {
+    Wanted wanted{weight};
+    for (int k = 0; k < call.plan.n_inputs(); ++k) {
+      wanted.of[k] = wants_gradient(call.torch, call.inputs[k].object);
+    }
+    return wanted;
+  }
+};
+
+// Fills the value, and found[k] with the gradient of input k.
+inline bool value_and_gradients(const Call& call, const Wanted& wanted, const Result& value,
+                                py::object* found) {
   const Operand& first = call.first();
   const int n_inputs = call.plan.n_inputs();
   const Kernels& kernels = *call.attributes.kernels;
   Launch launch;
   launch.kernel = kernels.value_and_vjp, launch.factor = kernels.factor;
   launch.compute = call.wide();
-  describe_number(weight, launch.inputs[0]);
+  describe_number(wanted.weight, launch.inputs[0]);
   Result results[kMaxOperands];
   results[0] = value;
   for (int k = 0; k < n_inputs; ++k) {
     const Operand& input = call.inputs[k];
-    found[at + k] = py::none();
-    if (!wants_gradient(call.torch, input.object)) continue;
+    if (!wanted.of[k]) continue;
+    const DType dtype = wanted.wide ? call.wide() : input.dtype;
     NewTensor made =
-        new_tensor(call.torch, call.place, input.view.shape, input.ndim(), input.dtype, true);
+        new_tensor(call.torch, call.place, input.view.shape, input.ndim(), dtype, true);
     if (!made.object) return false;
-    results[1 + k] = like(input, made.data, input.dtype, first);
-    found[at + k] = std::move(made.object);
+    results[1 + k] = like(input, made.data, dtype, first);
+    found[k] = std::move(made.object);
   }
   if (!call.describe(launch, 1)) return false;
   if (!arrange(launch, first, call.batch_dims(), results, 1 + n_inputs)) return false;
@@ -46,22 +62,54 @@ inline bool value_and_gradients(const Call& call, double weight, const Result& v
   return true;
 }
 
+// The value of each datapoint, with gradients as above; nothing where anything is irregular.
+inline py::object values_and_gradients(const Call& call, const Wanted& wanted, py::object* found) {
+  const Operand& first = call.first();
+  if (call.attributes.kernels->value_and_vjp < 0) return {};
+  NewTensor value =
+      new_tensor(call.torch, call.place, first.view.shape, call.batch_dims(), call.wide(), false);
+  if (!value.object) return {};
+  const Result per_datapoint = of_datapoints(value.data, call.wide(), first, call.batch_dims());
+  if (!value_and_gradients(call, wanted, per_datapoint, found)) return {};
+  return std::move(value.object);
+}
+
+inline py::object or_none(py::object object) { return object ? std::move(object) : py::none(); }
+
 // (weight, arguments of `value`) -> the value of each datapoint, then each input's gradient, times
 // the weight, or None.
 inline py::object both(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
   Call call(plan);
   if (n < 1 || !PyFloat_CheckExact(args[0]) || !call.quiet()) return py::none();
   if (!call.read(args + 1, n - 1, false)) return py::none();
-  if (call.attributes.kernels->value_and_vjp < 0) return py::none();
-  const Operand& first = call.first();
-  NewTensor value =
-      new_tensor(call.torch, call.place, first.view.shape, call.batch_dims(), call.wide(), false);
-  if (!value.object) return py::none();
+  const Wanted wanted = Wanted::by_inputs(call, PyFloat_AS_DOUBLE(args[0]));
+  py::object gradients[kMaxOperands];
+  py::object value = values_and_gradients(call, wanted, gradients);
+  if (!value) return py::none();
   py::tuple found(1 + plan.n_inputs());
-  const Result per_datapoint = of_datapoints(value.data, call.wide(), first, call.batch_dims());
-  const double weight = PyFloat_AS_DOUBLE(args[0]);
-  if (!value_and_gradients(call, weight, per_datapoint, found, 1)) return py::none();
-  found[0] = std::move(value.object);
+  found[0] = std::move(value);
+  for (int k = 0; k < plan.n_inputs(); ++k) found[1 + k] = or_none(std::move(gradients[k]));
+  return found;
+}
+
+// What the registered op of value and partial derivatives computes: which derivatives are wanted,
+// then the arguments of `value`.
+inline py::object partials(const Plan& plan, PyObject* const* args, Py_ssize_t n) {
+  Call call(plan);
+  const int n_inputs = plan.n_inputs();
+  if (n < 1 || !PyList_Check(args[0]) || PyList_GET_SIZE(args[0]) != n_inputs) return py::none();
+  if (!call.quiet() || !call.read(args + 1, n - 1, false)) return py::none();
+  Wanted wanted;
+  wanted.wide = true;
+  for (int k = 0; k < n_inputs; ++k) wanted.of[k] = PyList_GET_ITEM(args[0], k) == Py_True;
+  py::object derivatives[kMaxOperands];
+  py::object value = values_and_gradients(call, wanted, derivatives);
+  if (!value) return py::none();
+  py::list found;
+  found.append(std::move(value));
+  for (int k = 0; k < n_inputs; ++k) {
+    if (wanted.of[k]) found.append(std::move(derivatives[k]));
+  }
   return found;
 }
 
@@ -122,8 +170,7 @@ struct LossCall {
     double sums[2] = {};
     for (int c = 0; c < 2; ++c) {
       const Result sum = of_all(&sums[c], DType::f64, calls[c].first());
-      const bool regular = saved ? value_and_gradients(calls[c], weights[c], sum, *saved, behind(c))
-                                 : fill_values(calls[c], &sum);
+      const bool regular = saved ? fill(c, sum, *saved) : fill_values(calls[c], &sum);
       if (!regular) return {};
     }
     return weighted(sums);
@@ -139,7 +186,7 @@ struct LossCall {
                              call.wide(), false);
       if (!values[c].object) return {};
       const Result value = of_datapoints(values[c].data, call.wide(), call.first(), batch_dims);
-      if (!value_and_gradients(call, weights[c], value, saved, behind(c))) return {};
+      if (!fill(c, value, saved)) return {};
     }
     PyObject *of_likelihood = values[0].object.ptr(), *of_divergence = values[1].object.ptr();
     if (!on_host()) {
@@ -164,6 +211,17 @@ struct LossCall {
   }
 
  private:
+  // A value, and the gradients.
+  bool fill(int c, const Result& value, py::tuple& saved) const {
+    const Call& call = calls[c];
+    py::object found[kMaxOperands];
+    if (!value_and_gradients(call, Wanted::by_inputs(call, weights[c]), value, found)) return false;
+    for (int k = 0; k < call.plan.n_inputs(); ++k) {
+      saved[behind(c) + k] = or_none(std::move(found[k]));
+    }
+    return true;
+  }
+
   // One after the other, as `_added_up` in vaekern/_ops/one_pass.py.
   double sum(const void* values, int c) const {
     const int64_t n = calls[c].first().numel(0, calls[c].batch_dims());

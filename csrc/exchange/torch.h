@@ -57,8 +57,9 @@ inline bool truth(PyObject* stolen, bool otherwise) {
 }
 
 // What a function returns. Raises its errors.
-inline py::object called(py::handle function, PyObject* const* arguments, size_t n) {
-  PyObject* found = PyObject_Vectorcall(function.ptr(), arguments, n, nullptr);
+inline py::object called(py::handle function, PyObject* const* arguments, size_t n,
+                         PyObject* keywords = nullptr) {
+  PyObject* found = PyObject_Vectorcall(function.ptr(), arguments, n, keywords);
   if (found == nullptr) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(found);
 }

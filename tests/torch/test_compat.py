@@ -144,6 +144,55 @@ def test_replace_backward() -> None:
     assert asked == [2]
 
 
+def test_compiled_into_graph() -> None:
+    """Where torch says so: while the compiler records what dynamo has traced, and only then."""
+    seen: list[bool] = []
+
+    class Probe(Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            seen.append(_torch.compiled_into_graph())
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: object, g: Tensor) -> Tensor:
+            return g.clone()
+
+    library = torch.library.Library("vaekern_compat", "FRAGMENT")
+    library.define("probe(Tensor x) -> Tensor")
+    library.impl("probe", Probe.apply, "Autograd")
+    library.impl("probe", torch.clone, "CPU")
+    torch.library.register_fake("vaekern_compat::probe", torch.empty_like, lib=library)
+    x = torch.ones(2, requires_grad=True)
+    make_fx(torch.ops.vaekern_compat.probe)(x)
+    torch.ops.vaekern_compat.probe(x)
+    assert not any(seen)
+    torch.compile(torch.ops.vaekern_compat.probe.default, backend="aot_eager")(x)
+    assert seen[-1] == hasattr(torch.compiler, "_compile_session_context")
+    torch.ops.vaekern_compat.probe(x)
+    assert not seen[-1]
+
+
+def test_call_by() -> None:
+    library = torch.library.Library("vaekern_compat", "FRAGMENT")
+    library.define("called(Tensor x, *, int times=1) -> Tensor")
+    library.impl("called", lambda x, times=1: times * x, "CPU")
+    op = torch.ops.vaekern_compat.called.default
+    asked: list[int] = []
+
+    def by(otherwise):
+        def call(*args, **keywords):
+            asked.append(len(args))
+            return otherwise(*args, **keywords)
+
+        return call
+
+    _torch.call_by(op, by)
+    assert op(torch.tensor(2.0), times=3).item() == 6.0
+    assert torch.ops.vaekern_compat.called.default(torch.tensor(2.0)).item() == 2.0
+    assert asked == [1, 1]
+
+
 def test_process_groups() -> None:
     assert _torch.process_groups.default_pg is None
     if not torch.distributed.is_available():

@@ -85,6 +85,8 @@ def test_opcheck_of_vjp(case: Case, wanted: str, monkeypatch: pytest.MonkeyPatch
     read = [tensors[k].detach() for k in op.vjp_inputs]
     read += [*kept, *op.mask_slot(mask)]
     torch.library.opcheck(op.vjp_op, (*upstream, *read, wants, *attributes))
+    if op.partials_op is not None:
+        torch.library.opcheck(op.partials_op, (wants, *args))
 
 
 # --- torch.compile ------------------------------------------------------------------------------
@@ -131,7 +133,7 @@ def test_compiled_code_keeps_to_its_backend(case: Case, backend: str) -> None:
         found = torch.autograd.grad(value, wanted)
     assert set(seen) == {backend}
     kept = next(op.kept for op in DESCRIBED if op.name == case.op)
-    assert len(seen) == 2 or kept  # those ask more often
+    assert len(seen) <= 2 or kept  # those ask more often
     for a, b in zip(found, want, strict=True):
         torch.testing.assert_close(a, b)
 

@@ -55,6 +55,7 @@ class Plan(NamedTuple):
     vjp: Callable[..., Any]
     backward: Callable[..., Any]
     both: Callable[..., Any]
+    partials: Callable[..., Any]
 
 
 def _nothing(*_: Any) -> None:
@@ -62,7 +63,7 @@ def _nothing(*_: Any) -> None:
 
 
 #: Of operations without a fast path.
-NO_PLAN = Plan(_nothing, _nothing, _nothing, _nothing, _nothing)
+NO_PLAN = Plan(*[_nothing] * len(Plan._fields))
 
 usable = (
     core is not None
@@ -101,8 +102,9 @@ node_backward: Callable[..., Any] = core.node_backward if core is not None else 
 
 
 def kernel_of(op: Any, function: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
-    """What torch's dispatcher calls for an operation: where gradients are off, the ``function`` of
-    its plan; ``otherwise`` where that does nothing, or they are on."""
+    """What runs an operation, called by torch's dispatcher or by compiled code in its place: where
+    gradients are off, the ``function`` of its plan; ``otherwise`` where that does nothing, or they
+    are on."""
     if core is None:
         return otherwise
     kernel: Callable[..., Any] = core.kernel_of(op, Plan._fields.index(function), otherwise)
@@ -158,7 +160,7 @@ def plan_of_rows(op: Any, apply: Callable[..., Any], sums: str) -> Plan:
     sum_, *_ = _kernels_of(sums, "")
     functions = core.functions_of_rows(op, apply, of_counts, value, vjp, sum_)
     attempt, value_, vjp_, backward = functions
-    return Plan(attempt, value_, vjp_, backward, _nothing)
+    return Plan(attempt, value_, vjp_, backward, _nothing, _nothing)
 
 
 def plan_of_mixture(op: Any, apply: Callable[..., Any], planes: int) -> Plan:
@@ -167,7 +169,7 @@ def plan_of_mixture(op: Any, apply: Callable[..., Any], planes: int) -> Plan:
         return NO_PLAN
     assert core is not None
     attempt, value, vjp, backward = core.functions_of_mixture(op, apply, planes)
-    return Plan(attempt, value, vjp, backward, _nothing)
+    return Plan(attempt, value, vjp, backward, _nothing, _nothing)
 
 
 def plan_of_softmax(op: Any, apply: Callable[..., Any], draw: tuple[Any, ...], kind: str) -> Plan:
@@ -177,7 +179,7 @@ def plan_of_softmax(op: Any, apply: Callable[..., Any], draw: tuple[Any, ...], k
         return NO_PLAN
     assert core is not None
     attempt, value, vjp, backward = core.functions_of_softmax(op, apply, draw, kind)
-    return Plan(attempt, value, vjp, backward, _nothing)
+    return Plan(attempt, value, vjp, backward, _nothing, _nothing)
 
 
 def loss_of(

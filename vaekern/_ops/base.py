@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vaekern._backends.fast import NO_PLAN, Plan
+from vaekern._ops.usual import Usual
 
 #: What a result is: one number per element, or per datapoint.
 ELEMENT, DATAPOINT = "element", "datapoint"
@@ -60,9 +61,14 @@ class Operation(ABC):
     #: Its functions in the extension, which give None where they do nothing.
     fast: Plan = NO_PLAN
 
+    #: What its arguments usually are, where code that dynamo traces may take them as they come.
+    usual: Usual | None = None
+
     #: The registered torch ops, the operation's own and its vjp's.
     op: Any
     vjp_op: Any
+    #: One that gives the value of each datapoint and its partial derivatives, where there is such.
+    partials_op: Any = None
 
     @abstractmethod
     def __call__(self, *args: Any) -> Any:

@@ -14,6 +14,7 @@ from torch import Tensor
 from vaekern._backends import fast, plain
 from vaekern._backends.choice import backend_named
 from vaekern._backends.launch import (
+    Backend,
     Bytes,
     Kernel,
     Noise,
@@ -28,6 +29,7 @@ from vaekern._ops.autograd import apply_regular
 from vaekern._ops.base import DATAPOINT, ELEMENT, OPERATIONS
 from vaekern._ops.registration import RegisteredOp
 from vaekern._ops.seed import QUICK_DRAW
+from vaekern._ops.usual import usual
 
 Empty: TypeAlias = Callable[[Tensor, torch.dtype], Tensor]
 
@@ -53,6 +55,8 @@ class Op(RegisteredOp):
     """
 
     broadcasts = True
+    #: Whether there is a kernel for the value of a datapoint and its derivatives at once.
+    finds_partials = True
     #: A function of the elements that a mask says count, in torch operations.
     within = staticmethod(plain.within)
 
@@ -87,6 +91,7 @@ class Op(RegisteredOp):
             vjp_inputs=vjp_inputs,
             kept=kept,
             maskable=self.broadcasts and summed,
+            partials=self.finds_partials and tuple(results) == (DATAPOINT,) and not kept,
         )
         self.fast = fast.plan_of(
             self,
@@ -96,6 +101,10 @@ class Op(RegisteredOp):
             [kind is DATAPOINT for kind in results],
             SCALES if scaled else ("",),
         )
+
+        if takes and not numbers:
+            names = ((SCALES,) if scaled else ()) + ((("unit",),) if uint8_range is None else ())
+            self.usual = usual(takes, self.maskable, names)
 
     def on_plain_torch(
         self, tensors: Sequence[Tensor], mask: Tensor | None, attributes: Sequence[Any]
@@ -151,6 +160,35 @@ class Op(RegisteredOp):
         )
         return [gradient for gradient in found if gradient is not None]
 
+    def _partials_kernel(self, wanted: Sequence[bool], *args: Any) -> list[Tensor]:
+        tensors, mask, attributes = self.split(args)
+        backend = backend_named(attributes[-1])
+        value, *partials = self._new_partials(tensors, wanted, attributes[0], backend.empty)
+        each = iter(partials)
+        found = [next(each) if want else None for want in wanted]
+        self.fill(backend, tensors, mask, attributes, 1.0, PerDatapoint(value), found)
+        return [value, *partials]
+
+    def fill(
+        self,
+        backend: Backend,
+        tensors: Sequence[Tensor],
+        mask: Tensor | None,
+        attributes: Sequence[Any],
+        weight: Source,
+        value: Tensor | PerDatapoint,
+        gradients: Sequence[Tensor | None],
+    ) -> None:
+        """The value, and the gradients that there is room for, times ``weight``."""
+        launch(
+            backend,
+            self.kernel_name("value_and_vjp", attributes),
+            tensors[0].shape,
+            attributes[0],
+            [weight, *self.sources(tensors, mask, attributes)],
+            [value, *gradients],
+        )
+
     def sources(
         self, tensors: Sequence[Tensor], mask: Tensor | None, attributes: Sequence[Any]
     ) -> list[Source]:
@@ -192,6 +230,18 @@ class Op(RegisteredOp):
         results = self._new_results(tensors, attributes[0], empty_contiguous)
         results += [new_row_numbers(tensors[0]) for _ in self.kept]
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _new_partials(
+        self, tensors: Sequence[Tensor], wanted: Sequence[bool], batch_dims: int, empty: Empty
+    ) -> list[Tensor]:
+        """In the precision of the arithmetic: they are yet to be multiplied."""
+        wide = accumulation_dtype(tensors)
+        partials = [empty(t, wide) for t, want in zip(tensors, wanted, strict=True) if want]
+        return [*self._new_results(tensors, batch_dims, empty), *partials]
+
+    def _fake_partials(self, wanted: Sequence[bool], *args: Any) -> list[Tensor]:
+        tensors, _, attributes = self.split(args)
+        return self._new_partials(tensors, wanted, attributes[0], empty_contiguous)
 
     def _fake_vjp(self, *args: Any) -> list[Tensor]:
         _, read, _, wanted, _ = self.split_vjp(args)

@@ -25,6 +25,7 @@ class MixtureOp(Op):
     of which the first gets gradients."""
 
     broadcasts = False
+    finds_partials = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

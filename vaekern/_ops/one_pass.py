@@ -281,14 +281,7 @@ def _value_and_gradients(
 ) -> list[Tensor | None]:
     """Fills ``value``; the gradients of the inputs that want one, times ``weight``."""
     found = [backend.empty(t, t.dtype) if t.requires_grad else None for t in call.inputs]
-    launch(
-        backend,
-        call.op.kernel_name("value_and_vjp", call.attributes),
-        call.inputs[0].shape,
-        call.attributes[0],
-        [weight, *call.op.sources(call.inputs, call.mask, call.attributes)],
-        [value, *found],
-    )
+    call.op.fill(backend, call.inputs, call.mask, call.attributes, weight, value, found)
     return found
 
 

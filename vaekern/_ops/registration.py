@@ -1,27 +1,33 @@
 """An operation registered with torch: how it is called, whatever it computes.
 
 Two functional ops join the ``vaekern`` library, ``<name>`` and ``<name>_vjp``, each with a kernel
-for CPU and CUDA tensors, a fake kernel, and a derivative on the Autograd key (``autograd.py``).
-Which backend runs is an attribute of the call, so that compiled code and backwards keep to the one
-chosen in the forward.
+for CPU and CUDA tensors, a fake kernel, and a derivative on the Autograd key (``autograd.py``); of
+some operations a third, ``<name>_and_partials``, for compiled code (``partials.py``). Which backend
+runs is an attribute of the call, so that compiled code and backwards keep to the one chosen in the
+forward.
 """
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
 
 from vaekern._backends import fast
 from vaekern._backends.launch import is_plain
+from vaekern._ops import in_graph, partials
 from vaekern._ops.autograd import Eager, EagerVjp, Functional, FunctionalVjp
 from vaekern._ops.base import Operation
+from vaekern._ops.partials import WithPartials
 from vaekern._torch import (
     below_autograd,
     by_new_vmap,
+    call_by,
     forward_mode_active,
     functions_watched,
     stands_for_many,
@@ -45,6 +51,7 @@ class RegisteredOp(Operation):
         vjp_inputs: Sequence[int] | None = None,
         kept: Sequence[str] = (),
         maskable: bool = False,
+        partials: bool = False,
     ) -> None:
         super().__init__(name, inputs, results, vjp_inputs=vjp_inputs, kept=kept, maskable=maskable)
         tensors = [f"Tensor {name}" for name in inputs]
@@ -54,19 +61,30 @@ class RegisteredOp(Operation):
         self.op = _define(
             f"{name}({', '.join(tensors + mask)}, {attributes}) -> "
             + (f"({returns})" if n_returned > 1 else returns),
+            quick=functools.partial(fast.kernel_of, self, "value"),
             kernel=self._run,
             fake=self._fake,
-            autograd=fast.kernel_of(self, "value", self.differentiable),
+            autograd=self.differentiable,
         )
         vjp_tensors = [f"Tensor? g{k}" for k in range(len(results))]
         vjp_tensors += [tensors[k] for k in self.vjp_inputs]
         vjp_tensors += [f"Tensor {name}" for name in kept] + mask
         self.vjp_op = _define(
             f"{name}_vjp({', '.join(vjp_tensors)}, bool[] wanted, {attributes}) -> Tensor[]",
+            quick=functools.partial(fast.kernel_of, self, "vjp"),
             kernel=self._run_vjp,
             fake=self._fake_vjp,
-            autograd=fast.kernel_of(self, "vjp", self.differentiable_vjp),
+            autograd=self.differentiable_vjp,
         )
+        if partials:
+            self.partials_op = _define(
+                f"{name}_and_partials(bool[] wanted, {', '.join(tensors + mask)}, {attributes}) "
+                "-> Tensor[]",
+                quick=functools.partial(fast.kernel_of, self, "partials"),
+                kernel=self._run_partials,
+                fake=self._fake_partials,
+                autograd=self.differentiable_partials,
+            )
 
     # --- calling ------------------------------------------------------------------------------
 
@@ -74,10 +92,10 @@ class RegisteredOp(Operation):
         """What ``__call__`` gives, of arguments that nobody has checked, without the backend; None
         where anything is irregular. In place of noise there may be a generator or None, from which
         a seed is drawn, or a seed in a tuple."""
-        # What traces otherwise than dynamo, with fake tensors, is irregular.
-        if torch.compiler.is_dynamo_compiling() or switch.enabled:
+        if switch.enabled:
             return None
-        return self.fast.attempt(*args)
+        # What traces otherwise than dynamo, with fake tensors, is irregular.
+        return in_graph.attempt(self, args) if is_dynamo_compiling() else self.fast.attempt(*args)
 
     def __call__(self, *args: Any) -> Any:
         """The results, differentiable in every way torch knows."""
@@ -96,7 +114,10 @@ class RegisteredOp(Operation):
         """The Autograd kernel. Eager code calls it directly and saves a trip to the dispatcher."""
         if transforms_active():
             return Functional.apply(self, *args)
-        return Eager.apply(self, *args) if _wants_derivative(args) else self.execute(*args)
+        if not _wants_derivative(args):
+            return self.execute(*args)
+        kind = WithPartials if partials.applies(self, args) else Eager
+        return kind.apply(self, *args)
 
     def differentiable_vjp(self, *args: Any) -> list[Tensor]:
         if transforms_active():
@@ -107,6 +128,16 @@ class RegisteredOp(Operation):
         if _wants_derivative(args):
             return list(EagerVjp.apply(self, *args))
         return self.execute_vjp(*args)
+
+    def differentiable_partials(self, wanted: Sequence[bool], *args: Any) -> list[Tensor]:
+        if not transforms_active() and not _wants_derivative(args):
+            with below_autograd():
+                return self.partials_op(wanted, *args)
+        value = self.differentiable(*args)
+        tensors, mask, attributes = self.split(args)
+        slot = self.mask_slot(mask)
+        found = self.vjp(torch.ones_like(value), *tensors, *slot, wanted, *attributes)
+        return [value, *[partial.to(value.dtype) for partial in found]]
 
     def execute(self, *args: Any) -> Any:
         """The results without a derivative: the kernel itself where it may read the memory."""
@@ -136,6 +167,10 @@ class RegisteredOp(Operation):
         found: list[Tensor] | None = self.fast.vjp(*args)
         return self._vjp_kernel(*args) if found is None else found
 
+    def _run_partials(self, wanted: Sequence[bool], *args: Any) -> list[Tensor]:
+        found: list[Tensor] | None = self.fast.partials(wanted, *args)
+        return self._partials_kernel(wanted, *args) if found is None else found
+
     # --- kernels ------------------------------------------------------------------------------
 
     @abstractmethod
@@ -146,6 +181,10 @@ class RegisteredOp(Operation):
     def _vjp_kernel(self, *args: Any) -> list[Tensor]:
         """The wanted gradients, of such tensors."""
 
+    def _partials_kernel(self, wanted: Sequence[bool], *args: Any) -> list[Tensor]:
+        """The value of each datapoint and the wanted partial derivatives, of such tensors."""
+        raise NotImplementedError(f"{self.name} has no value with partial derivatives")
+
     @abstractmethod
     def _fake(self, *args: Any) -> Any:
         """What ``_kernel`` gives, without the numbers."""
@@ -153,6 +192,10 @@ class RegisteredOp(Operation):
     @abstractmethod
     def _fake_vjp(self, *args: Any) -> list[Tensor]:
         """What ``_vjp_kernel`` gives, without the numbers."""
+
+    def _fake_partials(self, wanted: Sequence[bool], *args: Any) -> list[Tensor]:
+        """What ``_partials_kernel`` gives, without the numbers."""
+        raise NotImplementedError(f"{self.name} has no value with partial derivatives")
 
 
 def _must_be_seen(args: Sequence[Any]) -> bool:
@@ -168,11 +211,22 @@ def _wants_derivative(args: Sequence[Any]) -> bool:
     return forward_mode_active()
 
 
-def _define(schema: str, *, kernel: Any, fake: Any, autograd: Any) -> Any:
+def _define(
+    schema: str,
+    *,
+    quick: Callable[[Callable[..., Any]], Callable[..., Any]],
+    kernel: Callable[..., Any],
+    fake: Callable[..., Any],
+    autograd: Callable[..., Any],
+) -> Any:
+    """The op of that schema. ``quick(otherwise)`` does what ``otherwise`` does, sooner where a call
+    is regular and wants no gradient: compiled code then needs no dispatcher."""
     name = schema.partition("(")[0]
     _library.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
     for key in ("CPU", "CUDA"):
         _library.impl(name, kernel, key)
     torch.library.register_fake(f"vaekern::{name}", fake, lib=_library)
-    _library.impl(name, autograd, "Autograd")
-    return getattr(torch.ops.vaekern, name).default
+    _library.impl(name, quick(autograd), "Autograd")
+    op = getattr(torch.ops.vaekern, name).default
+    call_by(op, quick)
+    return op

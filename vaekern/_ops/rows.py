@@ -33,8 +33,9 @@ _SUMS = plain.categorical_log_likelihood.__name__
 
 
 class RowOp(Op):
-    """What the two have in common."""
+    """What those have in common."""
 
+    finds_partials = False
     within = staticmethod(plain.within_rows)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
 
 from vaekern._backends.launch import is_plain
 from vaekern._modules.outputs import DecoderOutput
@@ -26,7 +27,9 @@ def is_open(posterior: Posterior, prior: AnyPrior) -> bool:
     mu = posterior.mu
     if not (mu.requires_grad and torch.is_grad_enabled()) or mu.dtype is torch.float16:
         return False
-    if torch.compiler.is_compiling() or transforms_active() or forward_mode_active():
+    if is_dynamo_compiling():
+        return True
+    if transforms_active() or forward_mode_active():
         return False
     return is_plain((mu, posterior.logvar), profiled=True)
 
