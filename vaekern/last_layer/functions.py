@@ -3,9 +3,9 @@ has so many that they do not fit, or not cheaply.
 
 The conventions are those of ``functional``. Outputs are computed in chunks, forward and again in
 the backward, for which the arguments are saved; or, for a sum over datapoints, once, and the
-gradients are saved. ``torch.func`` transforms, forward-mode
-derivatives and second derivatives work, but go through all outputs at once, and so does the
-reference backend.
+gradients are saved. ``torch.func`` transforms, forward-mode derivatives and second derivatives
+work, but go through all outputs at once, and so do the reference backend and layers with few
+outputs (``small.py``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from vaekern._ops.call import Clamp, clamp_logvar
 from vaekern._torch import shape_to_compare
 from vaekern._validation import switch
 from vaekern.functional.targets import WITHIN_UNIT, check_uint8_range
-from vaekern.last_layer import masked, sums
+from vaekern.last_layer import masked, small, sums
 from vaekern.last_layer.heads import Categorical, Elementwise
 from vaekern.last_layer.layer import Layer, check_shape, checked_layer, target_rows
 from vaekern.last_layer.masked import check_values, expanded_mask
@@ -89,6 +89,11 @@ def linear_bernoulli_log_likelihood(
         ValueError: shapes or devices do not fit, or a name is unknown.
         TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
     """
+    if mask is None and chunk is None:
+        given = small.Given((hidden, weight, bias), (x,), (uint8_range,))
+        found = small.attempt(table.BERNOULLI, given, reduction, batch_dims)
+        if found is not None:
+            return found
     check_target("x", x)
     check_uint8_range(uint8_range, x, WITHIN_UNIT)
     layer = checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
@@ -139,6 +144,11 @@ def linear_gaussian_log_likelihood(
         ValueError: shapes or devices do not fit, or a name is unknown.
         TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
     """
+    if mask is None and chunk is None and logvar_clamp is None:
+        given = small.Given((hidden, weight, bias), (logvar, x), (scale, uint8_range))
+        found = small.attempt(table.GAUSSIAN, given, reduction, batch_dims)
+        if found is not None:
+            return found
     check_target("x", x)
     check_uint8_range(uint8_range, x)
     check_scale(scale)
@@ -188,6 +198,11 @@ def linear_categorical_log_likelihood(
         ValueError: shapes or devices do not fit, or a name is unknown.
         TypeError: a dtype is not supported, or those of ``hidden``, ``weight`` and ``bias`` differ.
     """
+    if mask is None and chunk is None:
+        given = small.Given((hidden, weight, bias), (x,))
+        found = small.attempt(table.CATEGORICAL, given, reduction, batch_dims)
+        if found is not None:
+            return found
     check_class_indices("x", x)
     layer = checked_layer(hidden, weight, bias, reduction, batch_dims, chunk)
     check_shape("x", x, shape_to_compare(hidden)[:-1], hidden)
