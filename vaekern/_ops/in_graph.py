@@ -15,22 +15,22 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from vaekern._backends.choice import backend_for
-from vaekern._ops.base import Operation
+from vaekern._ops.base import OPERATIONS, Operation
 from vaekern._ops.seed import drawn_seed
 from vaekern._ops.usual import Usual
 from vaekern._torch import constant_when_compiled
 
 
 @constant_when_compiled
-def _usual_of(op: Operation) -> Usual | None:
+def _usual_of(name: str) -> Usual | None:
     """Nothing is asked again about a constant."""
-    return op.usual
+    return OPERATIONS[name].usual
 
 
 def attempt(op: Operation, args: Sequence[Any]) -> Any:
     """What the operation gives, of arguments that nobody has checked, without the backend; None
     where one is irregular."""
-    usual = _usual_of(op)
+    usual = _usual_of(op.name)
     if usual is None:
         return None
     n = len(usual.inputs)
