@@ -157,7 +157,7 @@ def quick_elbo(
     are the arguments of the divergence to N(0, 1). None where anything is irregular."""
     if switch.enabled:
         return None
-    if reduction not in ("mean", "sum") or type(beta) not in (float, int):
+    if reduction not in ("mean", "sum") or type(beta) not in (float, int) or beta != beta:
         return None
     module = shared_likelihood(likelihood, of_kl[4])
     own = isinstance(module, Likelihood)

@@ -154,6 +154,11 @@ def test_beta_as_a_tensor() -> None:
     torch.testing.assert_close(gradient, kl.detach())
 
 
+def test_a_beta_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="beta: expected a number, got nan"):
+        Problem("bernoulli", torch.float32).loss(beta=math.nan)
+
+
 def test_inputs_are_left_alone() -> None:
     problem = Problem("gaussian-full", torch.float32)
     before = [t.detach().clone() for t in (*problem.leaves, problem.x)]

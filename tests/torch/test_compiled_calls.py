@@ -124,6 +124,17 @@ def test_usual_calls_are_recognised_by_few_questions(monkeypatch: pytest.MonkeyP
     torch.testing.assert_close(function(*tensors), want)
 
 
+def test_one_seed_is_drawn_for_a_sample(backend: str) -> None:
+    tensors = torch.randn(4, 3), torch.randn(4, 3)
+    function, _ = compiled(lambda mu, logvar: vk.reparameterize(mu, logvar))
+    with vk.backend(backend):
+        torch.manual_seed(0)
+        want, after = vk.reparameterize(*tensors), torch.rand(())
+        torch.manual_seed(0)
+        torch.testing.assert_close(function(*tensors), want)
+    assert torch.rand(()) == after
+
+
 # --- ops that are called ------------------------------------------------------------------------
 
 

@@ -42,6 +42,9 @@ def attempt(op: Operation, args: Sequence[Any]) -> Any:
     for value, names in zip(others, usual.attributes, strict=True):
         if value not in names:
             return None
+    backend = backend_for(first.device)
+    if backend == "reference":
+        return None
     inputs = []
     for value, wanted in zip(args[:n], usual.inputs, strict=True):
         if wanted.noise and value is None:
@@ -55,9 +58,6 @@ def attempt(op: Operation, args: Sequence[Any]) -> Any:
         if value.dtype not in (wanted.whole if is_whole else wanted.shared):
             return None
         inputs.append(value)
-    backend = backend_for(first.device)
-    if backend == "reference":
-        return None
     return op.op(*inputs, *args[n : n + usual.maskable + 1], *others, backend)
 
 
