@@ -90,10 +90,10 @@ inline PyObject* call_kernel(PyObject* known, PyObject* const* args, Py_ssize_t 
   });
 }
 
-inline PyMethodDef definition_of(const char* name,
-                                 PyObject* (*function)(PyObject*, PyObject* const*, Py_ssize_t)) {
-  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
-          METH_FASTCALL, nullptr};
+template <class Function>
+PyMethodDef definition_of(const char* name, Function* function, int flags = METH_FASTCALL) {
+  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)), flags,
+          nullptr};
 }
 
 template <class Owner, Entry<Owner> entry>
@@ -266,9 +266,8 @@ inline void bind(py::module_& m, const Runners& on_cpu, const Runners* on_gpu) {
     return py::reinterpret_steal<py::object>(PyInstanceMethod_New(function.ptr()));
   });
   m.def("kernel_of", [](py::object op, int at, py::object otherwise) {
-    static PyMethodDef kernel = {
-        "kernel", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call_kernel)),
-        METH_FASTCALL | METH_KEYWORDS, nullptr};
+    static PyMethodDef kernel =
+        definition_of("kernel", &call_kernel, METH_FASTCALL | METH_KEYWORDS);
     const py::tuple known = py::make_tuple(std::move(op), at, std::move(otherwise));
     return py::reinterpret_steal<py::object>(PyCFunction_New(&kernel, known.ptr()));
   });

@@ -23,7 +23,6 @@ from vaekern.likelihoods import BernoulliLikelihood
 
 OPS = {op.name: op for op in DESCRIBED}
 
-
 #: One of each operation whose kernel finds derivatives along with values.
 ALONG = list(
     {

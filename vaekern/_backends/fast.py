@@ -47,23 +47,23 @@ class _Bytes:
 first_bytes = _Bytes()
 
 
-class Plan(NamedTuple):
-    """An operation's functions in the extension: see ``csrc/exchange/call.h``."""
-
-    attempt: Callable[..., Any]
-    value: Callable[..., Any]
-    vjp: Callable[..., Any]
-    backward: Callable[..., Any]
-    both: Callable[..., Any]
-    partials: Callable[..., Any]
-
-
 def _nothing(*_: Any) -> None:
     return None
 
 
+class Plan(NamedTuple):
+    """An operation's functions in the extension: see ``csrc/exchange/call.h``."""
+
+    attempt: Callable[..., Any] = _nothing
+    value: Callable[..., Any] = _nothing
+    vjp: Callable[..., Any] = _nothing
+    backward: Callable[..., Any] = _nothing
+    both: Callable[..., Any] = _nothing
+    partials: Callable[..., Any] = _nothing
+
+
 #: Of operations without a fast path.
-NO_PLAN = Plan(*[_nothing] * len(Plan._fields))
+NO_PLAN = Plan()
 
 usable = (
     core is not None
@@ -158,9 +158,7 @@ def plan_of_rows(op: Any, apply: Callable[..., Any], sums: str) -> Plan:
     value, vjp, *_ = _kernels_of(op.name, "")
     of_counts = len(op.kept) > 1
     sum_, *_ = _kernels_of(sums, "")
-    functions = core.functions_of_rows(op, apply, of_counts, value, vjp, sum_)
-    attempt, value_, vjp_, backward = functions
-    return Plan(attempt, value_, vjp_, backward, _nothing, _nothing)
+    return Plan(*core.functions_of_rows(op, apply, of_counts, value, vjp, sum_))
 
 
 def plan_of_mixture(op: Any, apply: Callable[..., Any], planes: int) -> Plan:
@@ -168,8 +166,7 @@ def plan_of_mixture(op: Any, apply: Callable[..., Any], planes: int) -> Plan:
     if not usable:
         return NO_PLAN
     assert core is not None
-    attempt, value, vjp, backward = core.functions_of_mixture(op, apply, planes)
-    return Plan(attempt, value, vjp, backward, _nothing, _nothing)
+    return Plan(*core.functions_of_mixture(op, apply, planes))
 
 
 def plan_of_softmax(op: Any, apply: Callable[..., Any], draw: tuple[Any, ...], kind: str) -> Plan:
@@ -178,8 +175,7 @@ def plan_of_softmax(op: Any, apply: Callable[..., Any], draw: tuple[Any, ...], k
     if not usable:
         return NO_PLAN
     assert core is not None
-    attempt, value, vjp, backward = core.functions_of_softmax(op, apply, draw, kind)
-    return Plan(attempt, value, vjp, backward, _nothing, _nothing)
+    return Plan(*core.functions_of_softmax(op, apply, draw, kind))
 
 
 def loss_of(

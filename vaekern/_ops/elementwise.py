@@ -101,7 +101,6 @@ class Op(RegisteredOp):
             [kind is DATAPOINT for kind in results],
             SCALES if scaled else ("",),
         )
-
         if takes and not numbers:
             names = ((SCALES,) if scaled else ()) + ((("unit",),) if uint8_range is None else ())
             self.usual = usual(takes, self.maskable, names)
